@@ -1,0 +1,59 @@
+"""Checksums: of files as they are, and of arrays independently of zip and zlib."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from preprocess import npz
+from preprocess.files import write_text
+from preprocess.table import read_rows, write_rows
+
+COLUMNS = ("kind", "digest", "name")
+#: the lists of a results folder, and the kind of digest each holds
+LISTS = {"MD5SUMS": "md5", "SHA256SUMS": "sha256", "ARRAYS.sha256": "array"}
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Hexadecimal digest of a file."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, algorithm).hexdigest()
+
+
+def array_digest(rows: Iterable[object]) -> str:
+    """sha256 over an array's bytes in C order, given row by row."""
+    value = hashlib.sha256()
+    for row in rows:
+        value.update(row)  # type: ignore[arg-type]
+    return value.hexdigest()
+
+
+def write_sums(files: list[Path], out: Path) -> None:
+    """Write the digests of some npz and of their arrays, sorted by kind and name."""
+    rows: list[tuple[str, str, str]] = []
+    for path in sorted(files):
+        for algorithm in ("md5", "sha256"):
+            rows.append((algorithm, file_digest(path, algorithm), path.name))
+        reader = npz.Reader(path)
+        rows += [("array", array_digest(reader.rows(name)), f"{path.name}:{name}") for name in reader.names]
+    write_rows(out, COLUMNS, sorted(rows, key=lambda row: (row[0], row[2])))
+
+
+def write_lists(tables: Iterable[Path], folder: Path) -> None:
+    """Write ``MD5SUMS``, ``SHA256SUMS`` and ``ARRAYS.sha256`` of a results folder from tables of sums.
+
+    Only npz that lie in the folder are listed, so that ``md5sum -c MD5SUMS`` works there. Several
+    jobs may end at once; a lock lets one of them write at a time.
+    """
+    with open(folder / ".sums.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = [row for table in sorted(tables) for row in read_rows(table)]
+        for name, kind in LISTS.items():
+            lines = sorted(
+                (row["name"], row["digest"])
+                for row in rows
+                if row["kind"] == kind and (folder / row["name"].partition(":")[0]).is_file()
+            )
+            write_text(folder / name, "".join(f"{digest}  {name}\n" for name, digest in lines))

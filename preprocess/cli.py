@@ -1,0 +1,245 @@
+"""The command line: ``python -m preprocess <stage> <dataset> ...``, one command a stage.
+
+Every command reads files and writes files; what it says goes to ``--log`` and to standard error.
+An error the user can mend is one line and exit code 1; anything else is a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from preprocess import recipe
+from preprocess.errors import PreprocessError
+from preprocess.recipe import Recipe
+
+log = logging.getLogger("preprocess")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _start_log(options.log)
+    try:
+        options.run(options)
+    except PreprocessError as error:
+        log.error("%s", error)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except Exception:
+        log.exception("%s failed; this is a defect, please report it with this log", options.command)
+        return 2
+    return 0
+
+
+def _start_log(path: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(logging.WARNING)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", handlers=handlers, force=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, run: Any, text: str, dataset: bool = True) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(run=run)
+        one.add_argument("--log", type=Path, help="also write messages to this file")
+        if dataset:
+            one.add_argument("dataset", help="name of the dataset, such as breastmnist")
+            one.add_argument("--protocol", default="paper", help="paper or released")
+            one.add_argument("--overrides", type=_mapping, default={}, help="JSON mapping of decisions to values")
+        return one
+
+    one = command("miniature", _miniature, "generate the stand-in of a source", dataset=False)
+    one.add_argument("source")
+    one.add_argument("folder", type=Path)
+
+    one = command("index", _index, "list, label and count the samples of a dataset")
+    one.add_argument("--raw", type=Path, required=True, help="the source's raw folder")
+    one.add_argument("--census", choices=("strict", "warn"), default="strict")
+    one.add_argument("--miniature", action="store_true", help="compare with the generator's counts")
+    one.add_argument("--output", type=Path, required=True)
+
+    one = command("split", _split, "assign the samples to train, val and test and order them")
+    one.add_argument("--index", type=Path, required=True)
+    one.add_argument("--seed", type=int, default=42)
+    one.add_argument("--order-table", type=Path)
+    one.add_argument("--output", type=Path, required=True)
+    one.add_argument("--unmatched", type=Path, required=True, help="rows of the order table without a sample")
+
+    one = command("render", _render, "render one shard at all sizes")
+    one.add_argument("--raw", type=Path, required=True)
+    one.add_argument("--census", choices=("strict", "warn"), default="strict")
+    one.add_argument("--split", type=Path, required=True)
+    one.add_argument("--shard", type=int, required=True)
+    one.add_argument("--shards", type=int, required=True)
+    one.add_argument("--sizes", type=int, nargs="+", required=True)
+    one.add_argument("--output", type=Path, required=True, help="the shard's folder")
+
+    one = command("collect", _collect, "write the samples table and the table of what was left out", dataset=False)
+    one.add_argument("--split", type=Path, required=True)
+    one.add_argument("--shards", type=Path, nargs="+", required=True, help="the shards' folders in order")
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--excluded", type=Path, required=True)
+
+    one = command("pack", _pack, "write one npz")
+    one.add_argument("--size", type=int, required=True)
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--shards", type=Path, nargs="+", required=True, help="the shards' folders in order")
+    one.add_argument("--output", type=Path, required=True)
+
+    one = command("check", _check, "check what was built; errors end with exit code 1")
+    one.add_argument("--raw", type=Path, required=True)
+    one.add_argument("--index", type=Path, required=True)
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--excluded", type=Path, required=True)
+    one.add_argument("--sizes", type=int, nargs="+", required=True)
+    one.add_argument("--npz", type=Path, nargs="+", required=True)
+    one.add_argument("--seed", type=int, default=42)
+    one.add_argument("--output", type=Path, required=True)
+
+    one = command("provenance", _provenance, "write what a build was made from")
+    one.add_argument("--raw", type=Path, required=True)
+    one.add_argument("--config", type=_mapping, default={})
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--sums", type=Path, required=True)
+    one.add_argument("--checks", type=Path, required=True)
+    one.add_argument("--output", type=Path, required=True)
+
+    one = command("montage", _montage, "draw samples of each class")
+    one.add_argument("--npz", type=Path, required=True)
+    one.add_argument("--output", type=Path, required=True)
+
+    one = command(
+        "sums", _sums, "write the checksums of a dataset and refresh the lists of the results folder", dataset=False
+    )
+    one.add_argument("npz", type=Path, nargs="+")
+    one.add_argument("--output", type=Path, required=True)
+
+    one = command("checksums", _checksums, "write the lists of checksums of a results folder", dataset=False)
+    one.add_argument("tables", type=Path, nargs="+")
+    one.add_argument("--folder", type=Path, required=True)
+    return parser
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("must be a JSON mapping")
+    return value
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    return recipe.load(options.dataset, options.protocol, options.overrides)
+
+
+def _miniature(options: argparse.Namespace) -> None:
+    from preprocess import miniature
+
+    miniature.generate(options.source, options.folder)
+
+
+def _index(options: argparse.Namespace) -> None:
+    from preprocess import index, miniature
+    from preprocess.table import INDEX_COLUMNS, write_samples
+
+    in_force = _recipe(options)
+    expected = miniature.census(options.dataset) if options.miniature else in_force.about["census"]
+    write_samples(options.output, INDEX_COLUMNS, index.build(in_force, options.raw, options.census, expected))
+
+
+def _split(options: argparse.Namespace) -> None:
+    from preprocess import order, split
+    from preprocess.table import SPLIT_COLUMNS, read_samples, write_rows, write_samples
+
+    table = order.read(options.order_table) if options.order_table else None
+    outcome = split.assign(_recipe(options), list(read_samples(options.index)), options.seed, table)
+    write_samples(options.output, SPLIT_COLUMNS, outcome.samples)
+    rows = [(one.row.split, one.row.index, one.row.image_id, one.reason) for one in outcome.unmatched]
+    write_rows(options.unmatched, ("split", "index", "image_id", "reason"), rows)
+    if rows and table:
+        log.warning(
+            "%s: %s of %s rows have no sample; see %s",
+            table.name,
+            f"{len(rows):,}",
+            f"{len(table.rows):,}",
+            options.unmatched,
+        )
+
+
+def _render(options: argparse.Namespace) -> None:
+    from preprocess.render import render_shard
+
+    in_force, strict = _recipe(options), options.census == "strict"
+    render_shard(
+        in_force, options.raw, options.split, options.shard, options.shards, options.sizes, options.output, strict
+    )
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from preprocess.collect import collect
+
+    collect(options.split, options.shards, options.samples, options.excluded)
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from preprocess.pack import pack
+
+    pack(_recipe(options), options.size, options.samples, options.shards, options.output)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from preprocess import checks
+    from preprocess.files import write_json
+
+    files = dict(zip(options.sizes, options.npz, strict=True))
+    findings = checks.check(
+        _recipe(options), options.raw, files, options.samples, options.excluded, options.index, options.seed
+    )
+    for finding in findings:
+        log.log(checks.LOG_LEVELS[finding.level], "%s: %s: %s", options.dataset, finding.check, finding.text)
+    if any(finding.level == "error" for finding in findings):
+        raise PreprocessError(f"{options.dataset}: the checks found errors, see above")
+    write_json(options.output, checks.as_json(findings))
+
+
+def _provenance(options: argparse.Namespace) -> None:
+    from preprocess import provenance
+    from preprocess.files import read_json, write_json
+
+    findings = read_json(options.checks)
+    write_json(
+        options.output,
+        provenance.describe(_recipe(options), options.raw, options.config, options.samples, options.sums, findings),
+    )
+
+
+def _montage(options: argparse.Namespace) -> None:
+    from preprocess.montage import montage
+
+    montage(_recipe(options), options.npz, options.output)
+
+
+def _sums(options: argparse.Namespace) -> None:
+    from preprocess import checksums
+
+    checksums.write_sums(options.npz, options.output)
+    others = options.output.parents[1].glob(f"*/{options.output.name}")
+    checksums.write_lists(others, options.npz[0].parent)
+
+
+def _checksums(options: argparse.Namespace) -> None:
+    from preprocess import checksums
+
+    checksums.write_lists(options.tables, options.folder)

@@ -1,0 +1,76 @@
+"""The collect stage: what became of every sample, in the two tables that go with each dataset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from preprocess.errors import PreprocessError
+from preprocess.render import SHARD_TABLE
+from preprocess.split import SPLITS
+from preprocess.table import Sample, read_rows, read_samples, write_rows
+
+log = logging.getLogger(__name__)
+
+SAMPLE_COLUMNS = (
+    "split", "index", "key", "label", "group", "source_split", "original_label", "upsampled",
+    "released_index", "path", "raw_sha256",
+)  # fmt: skip
+EXCLUDED_COLUMNS = ("key", "reason", "detail")
+
+
+def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_out: Path) -> None:
+    """Join the split table with the shards' and number the rows of each split anew, without gaps.
+
+    Writes ``<dataset>.samples.tsv`` (in npz order) and ``<dataset>.excluded.tsv``.
+
+    Raises:
+        PreprocessError: a sample is in neither table: nothing may be lost.
+    """
+    rendered = {entry["key"]: entry for _, _, entry in shard_rows(shards)}
+    kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    excluded: list[tuple[str, str, str]] = []
+    for sample in read_samples(split_table):
+        if not sample.split:
+            excluded.append((sample.key, sample.excluded, sample.detail))
+            continue
+        entry = rendered.get(sample.key)
+        if entry is None:
+            raise PreprocessError(
+                f"{split_table}: {sample.key} was not rendered; delete the shards beside it and run again"
+            )
+        if entry["excluded"]:
+            excluded.append((sample.key, entry["excluded"], entry["detail"]))
+        else:
+            kept[sample.split].append(sample)
+    extra: dict[str, None] = {}
+    for members in kept.values():
+        members.sort(key=lambda sample: sample.index)
+        for position, sample in enumerate(members):
+            sample.index = position
+            extra.update(dict.fromkeys(sample.attributes))
+
+    def cell(sample: Sample, column: str) -> object:
+        return rendered[sample.key][column] if column in ("upsampled", "raw_sha256") else getattr(sample, column)
+
+    write_rows(
+        samples_out,
+        (*SAMPLE_COLUMNS, *extra),
+        (
+            [*(cell(sample, column) for column in SAMPLE_COLUMNS), *(sample.attributes.get(name, "") for name in extra)]
+            for members in kept.values()
+            for sample in members
+        ),
+    )
+    write_rows(excluded_out, EXCLUDED_COLUMNS, sorted(excluded))
+    for split, members in kept.items():
+        log.info("%s: %s samples", split, f"{len(members):,}")
+    log.info("excluded: %s samples", f"{len(excluded):,}")
+
+
+def shard_rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """Yield (shard, row in the shard's arrays, entry) of every sample in some shards' tables."""
+    for shard, folder in enumerate(shards):
+        for row, entry in enumerate(read_rows(folder / SHARD_TABLE)):
+            yield shard, row, entry

@@ -1,0 +1,111 @@
+"""The vocabulary of decisions: every key a recipe may decide and ``overrides`` may name.
+
+A decision belongs to the stage it changes; only that stage and what follows it is run again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Stage = Literal["index", "split", "render"]
+EVIDENCE = ("bytes", "counts", "read", "consistent", "assumed", "unknown")
+PROTOCOLS = ("paper", "released")
+#: the key of a by-size value that stands for every size not named
+OTHER_SIZES = "other"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One key: the stage it belongs to, what it may be, and what it means.
+
+    Attributes:
+        stage: the first stage whose result depends on it.
+        meaning: one sentence for the documentation and the audit.
+        choices: the values allowed, each with its meaning; empty where ``pattern`` or ``kind`` rules.
+        pattern: a regular expression that further text values must match.
+        kind: the JSON type of a value that is not text.
+        by_size: whether it may differ between sizes (``{28: a, other: b}``).
+        fallback: values that need an optional package: ``{value: (package, value without it)}``.
+    """
+
+    stage: Stage
+    meaning: str
+    choices: dict[str, str]
+    pattern: str | None = None
+    kind: type | tuple[type, ...] | None = None
+    by_size: bool = False
+    fallback: dict[str, tuple[str, str]] | None = None
+
+    def problem(self, value: Any) -> str | None:
+        """Say what is wrong with ``value`` for this decision, or None."""
+        if self.by_size and isinstance(value, dict):
+            if OTHER_SIZES not in value:
+                return f"a value by size needs the key {OTHER_SIZES!r}"
+            return next((problem for one in value.values() if (problem := self._problem(one))), None)
+        return self._problem(value)
+
+    def _problem(self, value: Any) -> str | None:
+        if self.kind is not None and isinstance(value, self.kind) and not isinstance(value, bool):
+            return None
+        if isinstance(value, str) and (value in self.choices or (self.pattern and re.fullmatch(self.pattern, value))):
+            return None
+        allowed = [*self.choices, *([self.pattern] if self.pattern else [])]
+        if self.kind is not None:
+            kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
+            allowed += [kind.__name__ for kind in kinds]
+        return f"{value!r} is not one of: {', '.join(allowed)}"
+
+
+KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+
+DECISIONS: dict[str, Decision] = {
+    # ---- split
+    "split.rule": Decision("split", "how samples come to train, val and test", {
+        "per-class": "groups shuffled within their class and cut by the ratio in double precision",
+        "list": "a published list of keys or groups, kept in the project",
+        "official": "the source's own split",
+    }),
+    "split.ratio": Decision("split", "train:val, or train:val:test, of what the source does not keep apart", {}, pattern=r"\d+:\d+(:\d+)?"),
+    "split.group_by": Decision("split", "what must not straddle a split", {
+        "none": "each sample for itself",
+        "group": "all samples of one group stay together",
+    }, pattern=r"[a-z]+"),
+    "split.keep": Decision("split", "source splits that are kept, and as what", {}, kind=dict),
+    "split.file": Decision("split", "a user's own table of ids (columns key and split)", {}, pattern=r".+\.(csv|tsv)"),
+    "order": Decision("split", "the order of the samples within a split", {
+        "table": "the published order, from a table of split, index and image; seeded where there is no table",
+        "seeded": "shuffled by the seed over the sorted keys",
+        "source": "as the source lists them",
+        "label-descending": "higher labels first, seeded within a label",
+    }),
+    # ---- pixels, 2D
+    "decoder": Decision("render", "the library that decodes JPEG files", {
+        "pillow": "Pillow's libjpeg-turbo",
+        "ijg-9b": "IJG libjpeg 9b, from the optional package jpeglib",
+    }, by_size=True, fallback={"ijg-9b": ("jpeglib", "pillow")}),
+    "gray": Decision("render", "how colour becomes gray", {
+        "luma": "ITU-R 601-2 luma, rounded: Pillow's convert('L')",
+        "libpng": "libpng's integer luma, truncated: what OpenCV's gray reader gives for PNG",
+        "first": "the first channel",
+    }, by_size=True),
+    "crop": Decision("render", "the part of the image that is resized", {
+        "none": "the whole image, squashed to a square",
+        "centre-square": "the largest centred square",
+    }, pattern=r"centre-\d+", by_size=True),
+    "crop_rounding": Decision("render", "where a centred crop starts when the margin is odd", {
+        "half-even": "int(round((size - side) / 2.)), halves to even: Python's round",
+        "floor": "rounded down",
+        "ceil": "rounded up",
+    }, by_size=True),
+    "kernel": Decision("render", "the resampling filter of the resize", {
+        **dict.fromkeys(KERNELS[:-1], "Pillow's antialiased filter of that name"),
+        "lanczos": "Pillow's antialiased Lanczos filter with three lobes",
+    }, by_size=True),
+    "jpeg": Decision("render", "whether the small image went through a JPEG file", {
+        "none": "no",
+        "q75": "saved at quality 75 (colour 4:2:0) by Pillow's libjpeg-turbo and read again",
+        "q75-ijg-9b": "saved at quality 75 (colour 4:2:0) by IJG libjpeg 9b and read again",
+    }, by_size=True, fallback={"q75-ijg-9b": ("jpeglib", "q75")}),
+}  # fmt: skip

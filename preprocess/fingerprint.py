@@ -1,0 +1,83 @@
+"""Fingerprints of code: what a stage's modules import within this package, and which libraries.
+
+A workflow manager sees that a file changed, not that a function did. Each stage therefore carries a
+digest of the source of all modules it can reach, and of the versions of the libraries they use.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = "preprocess"
+ROOT = Path(__file__).parent
+#: libraries whose version can change results, by import name
+DISTRIBUTIONS = {
+    "h5py": "h5py", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy", "PIL": "pillow",
+    "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
+    "SimpleITK": "simpleitk", "tifffile": "tifffile", "trimesh": "trimesh",
+}  # fmt: skip
+
+
+@cache
+def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
+    """A module's source, the package modules it imports, and the libraries it imports."""
+    path = ROOT.joinpath(*module.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    source = path.read_bytes()
+    inner: set[str] = set()
+    outer: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == PACKAGE:
+                inner.add(name)
+            elif name in DISTRIBUTIONS:
+                outer.add(name)
+    return source, frozenset(name for name in inner if _exists(name)), frozenset(outer)
+
+
+def _exists(module: str) -> bool:
+    path = ROOT.joinpath(*module.split(".")[1:])
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+@cache
+def _version(library: str) -> str:
+    try:
+        return metadata.version(DISTRIBUTIONS[library])
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def reach(*modules: str) -> list[str]:
+    """All modules of this package that ``modules`` import, directly or not, themselves included."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(_read(module)[1])
+    return sorted(found)
+
+
+@cache
+def of(*modules: str) -> str:
+    """Hexadecimal digest of the code that ``modules`` reach and of the libraries' versions."""
+    value = hashlib.sha256()
+    libraries: set[str] = set()
+    for module in reach(*modules):
+        source, _, outer = _read(module)
+        value.update(f"{module} {len(source)}\n".encode() + source)
+        libraries |= outer
+    value.update("".join(f"{name} {_version(name)}\n" for name in sorted(libraries)).encode())
+    return value.hexdigest()[:16]

@@ -1,0 +1,79 @@
+"""The index stage: every sample of a dataset, labelled, counted against what is known."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from preprocess import labels, sources
+from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.raw import Raw
+from preprocess.reasons import is_early
+from preprocess.recipe import Recipe
+from preprocess.table import Sample
+
+log = logging.getLogger(__name__)
+
+Census = Literal["strict", "warn"]
+
+
+def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]) -> list[Sample]:
+    """Index the source of ``recipe`` in ``folder`` and label its samples.
+
+    Args:
+        recipe: the dataset's recipe; its ``options`` go to the source, its ``label`` to the rule.
+        folder: the source's raw folder.
+        census: whether a difference from ``expected`` or a missing file stops the run.
+        expected: the known counts by name.
+
+    Raises:
+        PreprocessError: the census differs or a file is missing under ``strict``; no sample is there.
+    """
+    listing = sources.get(recipe.source).index(Raw(folder), **recipe.about.get("options", {}))
+    for note in listing.notes:
+        log.info("%s: %s", recipe.source, note)
+    _compare(recipe, folder, census, expected, listing.census)
+    seen: dict[str, str] = {}
+    for sample in listing.samples:
+        if sample.key in seen:
+            raise PreprocessError(f"{folder}: the key {sample.key} occurs twice: {seen[sample.key]} and {sample.path}")
+        seen[sample.key] = sample.path
+        if not (sample.excluded and is_early(sample.excluded)):
+            try:
+                sample.label = labels.RULES[recipe.about["label"]["rule"]](sample, recipe.about["label"])
+            except ExcludeSample as exclusion:
+                sample.excluded, sample.detail = exclusion.reason, exclusion.detail
+    _check_usable(recipe, folder, census, listing.samples)
+    return listing.samples
+
+
+def _compare(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int], found: dict[str, int]) -> None:
+    names = [*expected, *(name for name in found if name not in expected)]
+    different = [name for name in names if expected.get(name, 0) != found.get(name, 0)]
+    if not different:
+        return
+    text = (
+        f"{folder}: the {recipe.source} files for {recipe.name} are not complete or not the published ones: "
+        f"expected {_counts(expected, different)}, found {_counts(found, different)}"
+    )
+    if census == "strict":
+        raise PreprocessError(f"{text}; complete the download, or set census: warn to build from what is there")
+    log.warning("%s", text)
+
+
+def _counts(counts: dict[str, int], names: list[str]) -> str:
+    return ", ".join(f"{name} {counts.get(name, 0):,}" for name in names)
+
+
+def _check_usable(recipe: Recipe, folder: Path, census: Census, samples: list[Sample]) -> None:
+    missing = [sample for sample in samples if sample.excluded == "missing"]
+    if missing and census == "strict":
+        raise PreprocessError(
+            f"{folder}: {len(missing):,} files named by the source's list are missing, the first is {missing[0].key}; "
+            f"complete the download, or set census: warn to leave them out"
+        )
+    if missing:
+        log.warning("%s: %s of %s files are missing", folder, f"{len(missing):,}", f"{len(samples):,}")
+    if all(sample.excluded for sample in samples):
+        raise PreprocessError(f"{folder}: no sample of {recipe.name} can be rendered from what is there")

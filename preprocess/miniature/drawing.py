@@ -1,0 +1,63 @@
+"""What the generators share: noise that looks like tissue, encoding, and archives with fixed times."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.float64]
+
+
+def rng(*seed: int | str) -> np.random.Generator:
+    """A generator seeded by numbers and names."""
+    return np.random.default_rng(
+        [word if isinstance(word, int) else int.from_bytes(word.encode(), "big") for word in seed]
+    )
+
+
+def smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], scale: float) -> Floats:
+    """Gaussian noise blurred to a length of ``scale`` samples, with mean 0 and standard deviation 1."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(generator.standard_normal(shape), scale, mode="wrap")
+    return np.asarray((noise - noise.mean()) / noise.std())
+
+
+def grid(height: int, width: int) -> tuple[Floats, Floats]:
+    """Row and column coordinates from -1 to 1."""
+    return np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]  # type: ignore[return-value]
+
+
+def to_uint8(values: Floats) -> NDArray[np.uint8]:
+    """Clip 0..1 and scale to 0..255."""
+    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def encode(image: NDArray[np.uint8], format: str, **options: object) -> bytes:
+    """Encode an array as an image file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def write_zip(path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
+    """Write a zip whose bytes depend on names and contents only."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
+            info.compress_type = compression
+            archive.writestr(info, data)
+
+
+def write_tree(folder: Path, members: Mapping[str, bytes]) -> None:
+    """Write files below a folder."""
+    for name, data in members.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

@@ -1,0 +1,147 @@
+"""Order tables: which raw sample each row of a published file is.
+
+A table has the columns ``split``, ``index`` and ``image_id`` (``image`` and ``key`` are accepted
+names); other columns but ``label`` are ignored. A name is matched as a key, else by its stem
+without folder and extension. A stem that fits several samples is resolved by the splits the source
+keeps and by the label, else it is reported as ambiguous, never guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+
+from preprocess.errors import PreprocessError
+from preprocess.table import Sample
+
+ID_COLUMNS = ("image_id", "image", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a published file."""
+
+    split: str
+    index: int
+    image_id: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A row that found no sample, and why."""
+
+    row: Row
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """An order table and where it was read."""
+
+    name: str
+    rows: list[Row]
+
+
+def find(dataset: str, raw: Path | None) -> Path | Traversable | None:
+    """The table in force: the user's ``<raw>/released_order/<dataset>.csv``, else the project's, else None.
+
+    ``raw`` is None where only the project's own may be used.
+    """
+    if raw is not None and (user := raw / "released_order" / f"{dataset}.csv").is_file():
+        return user
+    own = resources.files("preprocess") / "tables" / "order" / f"{dataset}.csv"
+    return own if own.is_file() else None
+
+
+def read(path: Path | Traversable) -> Table:
+    """Read an order table.
+
+    Raises:
+        PreprocessError: a column is missing, an index is not a number, or a place occurs twice.
+    """
+    reader = csv.DictReader(
+        line for line in path.read_text(encoding="utf-8-sig").splitlines() if line and not line.startswith("#")
+    )
+    names = reader.fieldnames or []
+    column = next((name for name in ID_COLUMNS if name in names), None)
+    if column is None or not {"split", "index"} <= set(names):
+        raise PreprocessError(f"{path}: needs the columns split, index and one of {', '.join(ID_COLUMNS)}")
+    rows: list[Row] = []
+    places: set[tuple[str, int]] = set()
+    for entry in reader:
+        if entry["split"] not in ("train", "val", "test") or not (entry["index"] or "").isdecimal():
+            raise PreprocessError(
+                f"{path}: line {reader.line_num}: not a split and an index: {entry['split']},{entry['index']}"
+            )
+        row = Row(entry["split"], int(entry["index"]), entry[column], entry.get("label") or "")
+        if (row.split, row.index) in places:
+            raise PreprocessError(f"{path}: {row.split} {row.index} occurs twice")
+        places.add((row.split, row.index))
+        rows.append(row)
+    return Table(str(path), rows)
+
+
+def stem(name: str) -> str:
+    """A name without folders and extension, in lower case: what two spellings of one image share."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return (path.stem if path.suffix.lower() in _EXTENSIONS else path.name).lower()
+
+
+_EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".obj", ".ad", ".nii", ".npy", ".npz"}
+
+
+def apply(table: Table, samples: list[Sample], keep: dict[str, str]) -> list[Unmatched]:
+    """Give each sample the split and index of its row; samples without a row become ``not-published``.
+
+    Args:
+        table: the order table.
+        samples: the candidates, labelled.
+        keep: the source splits that are kept, and as what: they tell equal stems apart.
+
+    Returns:
+        the rows that found no sample.
+
+    Raises:
+        PreprocessError: two rows name one sample.
+    """
+    by_key = {sample.key: sample for sample in samples}
+    by_stem: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_stem[stem(sample.key)].append(sample)
+    taken: dict[str, Row] = {}
+    unmatched: list[Unmatched] = []
+    for row in table.rows:
+        candidates = [by_key[row.image_id]] if row.image_id in by_key else by_stem.get(stem(row.image_id), [])
+        if len(candidates) > 1:
+            candidates = list(_narrow(candidates, row, keep))
+        if len(candidates) != 1:
+            names = ", ".join(sample.key for sample in candidates)
+            unmatched.append(Unmatched(row, f"ambiguous: {names}" if candidates else "no raw file of that name"))
+            continue
+        sample = candidates[0]
+        if sample.key in taken:
+            other = taken[sample.key]
+            raise PreprocessError(
+                f"{table.name}: {row.split} {row.index} and {other.split} {other.index} both name {sample.key}"
+            )
+        taken[sample.key] = row
+        sample.split, sample.index, sample.released_index = row.split, row.index, str(row.index)
+    for sample in samples:
+        if sample.key not in taken and not sample.excluded:
+            sample.excluded, sample.detail = "not-published", f"no row of {Path(table.name).name} names it"
+    return unmatched
+
+
+def _narrow(candidates: Iterable[Sample], row: Row, keep: dict[str, str]) -> Iterable[Sample]:
+    kept = set(keep.values())
+    for sample in candidates:
+        split = keep.get(sample.source_split)
+        fits = split == row.split if split or row.split in kept else True
+        if fits and row.label in ("", sample.label):
+            yield sample

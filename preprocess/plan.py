@@ -1,0 +1,301 @@
+"""What a configuration asks for: datasets, files, shards, and the command line of every stage.
+
+This is the side a workflow manager talks to. It imports nothing heavy and knows no workflow
+manager: it turns a mapping of settings into paths, options and fingerprints.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from preprocess import fingerprint, recipe, sources, steps
+from preprocess.errors import PreprocessError
+from preprocess.recipe import Recipe
+
+MINIATURE = "miniature"
+#: the modules of each stage's command, besides the dataset's own source and steps
+STAGE_MODULES = {
+    "miniature": (),
+    "index": ("preprocess.index",),
+    "split": ("preprocess.split",),
+    "render": ("preprocess.render",),
+    "collect": ("preprocess.collect",),
+    "pack": ("preprocess.pack",),
+    "check": ("preprocess.checks",),
+    "provenance": ("preprocess.provenance",),
+    "sums": ("preprocess.checksums",),
+    "montage": ("preprocess.montage",),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration, checked and with defaults filled in."""
+
+    raw: str
+    results: str
+    protocol: str
+    sizes: tuple[int, ...]
+    sizes_3d: tuple[int, ...]
+    datasets: tuple[str, ...] | None
+    seed: int
+    census: str
+    overrides: dict[str, dict[str, Any]]
+    exports: tuple[str, ...]
+    exceptions: str | None
+    sources: tuple[str, ...]
+
+
+def settings(config: dict[str, Any], schema: dict[str, Any]) -> Settings:
+    """Check a configuration against its JSON schema and fill in the schema's defaults.
+
+    Values may be text, as a command line gives them: ``[28, 64]``, ``28,64``, ``{a: {b: c}}``.
+
+    Raises:
+        PreprocessError: an unknown key, a value of the wrong kind, or a dataset that does not exist.
+    """
+    import jsonschema
+
+    values = {key: part["default"] for key, part in schema["properties"].items()}
+    values |= {
+        key: _plain(value, schema["properties"].get(key, {})) for key, value in config.items() if value is not None
+    }
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(values):
+        where = ".".join(str(part) for part in error.absolute_path)
+        raise PreprocessError(
+            f"config: {where + ': ' if where else ''}{error.message}; the keys are {', '.join(schema['properties'])}"
+        )
+    known = recipe.names()
+    chosen = None if values["datasets"] == "all" else tuple(values["datasets"])
+    for name in [*(chosen or ()), *values["overrides"]]:
+        if name not in known:
+            raise PreprocessError(f"config: no dataset is called {name!r}; there are: {', '.join(known)}")
+    return Settings(
+        raw=values["raw"],
+        results=values["results"],
+        protocol=values["protocol"],
+        sizes=tuple(values["sizes"]),
+        sizes_3d=tuple(values["sizes_3d"]),
+        datasets=chosen,
+        seed=values["seed"],
+        census=values["census"],
+        overrides=values["overrides"],
+        exports=tuple(values["exports"]),
+        exceptions=values["exceptions"],
+        sources=tuple(values["sources"]),
+    )
+
+
+def _plain(value: Any, schema: dict[str, Any]) -> Any:
+    """Undo what a command line does to lists, mappings and numbers."""
+    kinds = {part.get("type") for part in [schema, *schema.get("anyOf", [])]}
+    if isinstance(value, str) and kinds & {"array", "object"} and value != schema.get("default"):
+        value = yaml.safe_load(value) if value.strip()[:1] in "[{" else [piece.strip() for piece in value.split(",")]
+    if "array" in kinds and isinstance(value, int):
+        value = [value]
+    if isinstance(value, list) and schema.get("items", {}).get("type") == "integer":
+        value = [int(one) if isinstance(one, str) and one.isdecimal() else one for one in value]
+    return value
+
+
+class Plan:
+    """Everything a run needs to know, derived from its settings."""
+
+    def __init__(self, config: dict[str, Any], schema: Path) -> None:
+        self.settings = settings(config, json.loads(schema.read_text(encoding="utf-8")))
+        for name in recipe.names():
+            recipe.validate(name)
+        results = Path(self.settings.results)
+        base = results / MINIATURE if self.is_miniature else results
+        self.raw = self.miniature_raw if self.is_miniature else Path(self.settings.raw)
+        self.out = base / self.settings.protocol
+        if not self.is_miniature and not self.raw.is_dir():
+            raise PreprocessError(
+                f"config: raw: {self.raw} is not a folder; name the folder that holds <source>/..., or 'miniature'"
+            )
+        for name in self.settings.overrides:
+            self.recipe(name)
+        for name in self.settings.datasets or ():
+            self.require(name)
+        check_writable(results)
+
+    @property
+    def is_miniature(self) -> bool:
+        """Whether the run uses the embedded stand-ins."""
+        return self.settings.raw == MINIATURE
+
+    def recipe(self, dataset: str) -> Recipe:
+        """The recipe of a dataset with the decisions in force."""
+        return _recipe(dataset, self.settings.protocol, json.dumps(self.settings.overrides.get(dataset, {})))
+
+    def sizes(self, dataset: str) -> tuple[int, ...]:
+        """The sizes to build of a dataset."""
+        return self.settings.sizes if self.recipe(dataset).dimensions == 2 else self.settings.sizes_3d
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """The sources of all recipes, sorted; each has a rules file of its name."""
+        return sorted({recipe.read(name)["source"] for name in recipe.names()})
+
+    def of_source(self, source: str) -> list[str]:
+        """The datasets a source serves."""
+        return [name for name in recipe.names() if recipe.read(name)["source"] == source]
+
+    def is_present(self, dataset: str) -> bool:
+        """Whether the dataset's source has anything to render."""
+        source = self.recipe(dataset).source
+        return self.is_miniature or sources.is_present(source, self.raw / source)
+
+    def require(self, dataset: str) -> None:
+        """Refuse a dataset asked for by name whose source is not there."""
+        if not self.is_present(dataset):
+            folder = self.raw / self.recipe(dataset).source
+            raise PreprocessError(f"{dataset}: {folder} holds no files of its source; see 'snakemake sources'")
+
+    @cached_property
+    def selected(self) -> list[str]:
+        """The datasets to build: those named, or all that are present."""
+        if self.settings.datasets is not None:
+            return list(self.settings.datasets)
+        return [name for name in recipe.names() if self.is_present(name)]
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """The datasets ``all`` leaves out because their source is not there."""
+        return (
+            [] if self.settings.datasets is not None else [name for name in recipe.names() if name not in self.selected]
+        )
+
+    def shards(self, dataset: str) -> int:
+        """How many jobs render the dataset; a miniature has at most two, so that joining is exercised."""
+        shards: int = self.recipe(dataset).about["shards"]
+        return min(shards, 2) if self.is_miniature else shards
+
+    # ---- paths
+
+    @property
+    def miniature_raw(self) -> Path:
+        """Where the stand-ins are generated."""
+        return Path(self.settings.results) / MINIATURE / "raw"
+
+    def work(self, dataset: str, *parts: str) -> str:
+        """A path in the dataset's working folder."""
+        return str(self.out.joinpath("work", dataset, *parts))
+
+    def npz(self, dataset: str) -> list[str]:
+        """The npz of every size, in the order of :meth:`sizes`."""
+        return [str(self.out / self.recipe(dataset).file_name(size)) for size in self.sizes(dataset)]
+
+    def raw_inputs(self, dataset: str) -> list[str]:
+        """What the index depends on: the entries of the source's raw folder."""
+        folder = self.raw / self.recipe(dataset).source
+        if self.is_miniature:
+            return [str(folder)]
+        return sorted(str(entry) for entry in folder.iterdir() if not entry.name.startswith("."))
+
+    def order_table(self, dataset: str) -> str | None:
+        """The order table in force; the published orders say nothing of a miniature."""
+        from preprocess import order
+
+        if self.recipe(dataset).value("order") != "table":
+            return None
+        found = order.find(dataset, self.raw)
+        if found is None or (self.is_miniature and not str(found).startswith(str(self.raw))):
+            return None
+        return str(found)
+
+    def shard_folders(self, dataset: str) -> list[str]:
+        """The folders the render jobs write, in order."""
+        return [self.work(dataset, "shards", str(shard)) for shard in range(self.shards(dataset))]
+
+    def outputs(self, dataset: str) -> list[str]:
+        """Every file a user gets of one dataset, but the lists of checksums."""
+        tables = [str(self.out / f"{dataset}.{kind}") for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
+        return [*self.npz(dataset), *tables, str(self.out / "audit" / f"{dataset}.png")]
+
+    @property
+    def sum_lists(self) -> list[str]:
+        """The lists of checksums of the results folder."""
+        return [str(self.out / name) for name in ("MD5SUMS", "SHA256SUMS", "ARRAYS.sha256")]
+
+    # ---- command lines
+
+    def options(self, stage: str, dataset: str) -> str:
+        """The command line options of one stage, quoted for a shell; only what changes its result."""
+        words = [dataset, "--protocol", self.settings.protocol]
+        in_force = self.recipe(dataset)
+        relevant = {
+            key: value for key, value in self.settings.overrides.get(dataset, {}).items() if stage in _stages_after(key)
+        }
+        if relevant:
+            words += ["--overrides", json.dumps(relevant, sort_keys=True)]
+        if stage in ("index", "render", "check", "provenance"):
+            words += ["--raw", str(self.raw / in_force.source)]
+        if stage in ("index", "render"):
+            words += ["--census", self.settings.census]
+        if stage == "index" and self.is_miniature:
+            words += ["--miniature"]
+        if stage in ("render", "check"):
+            words += ["--sizes", *map(str, self.sizes(dataset))]
+        if stage == "render":
+            words += ["--shards", str(self.shards(dataset))]
+        if stage in ("split", "check"):
+            words += ["--seed", str(self.settings.seed)]
+        if stage == "split" and (table := self.order_table(dataset)):
+            words += ["--order-table", table]
+        if stage == "provenance":
+            words += ["--config", json.dumps(self.settings.__dict__, sort_keys=True, default=str)]
+        return shlex.join(words)
+
+    def fingerprint(self, stage: str, dataset: str) -> str:
+        """Digest of the recipe and code a stage's result depends on, for the manager to compare."""
+        in_force = self.recipe(dataset)
+        modules = [*STAGE_MODULES[stage]]
+        if stage in ("index", "render", "check"):
+            modules.append(f"preprocess.sources.{in_force.source}")
+        if stage in ("render", "check"):
+            modules += [steps.module_of(name) for name in in_force.steps]
+        parts = [fingerprint.of(*sorted(set(modules)))]
+        if stage in ("index", "split", "render"):
+            parts.append(in_force.fingerprint(stage))  # type: ignore[arg-type]
+        return "-".join(parts)
+
+    def miniature_fingerprint(self, source: str) -> str:
+        """Digest of the generator of a source's stand-in."""
+        return fingerprint.of(f"preprocess.miniature.{source}")
+
+
+def _stages_after(key: str) -> tuple[str, ...]:
+    """The stages whose command needs to know an override."""
+    from preprocess.decisions import DECISIONS
+
+    return {
+        "index": ("index", "render", "check", "provenance"),
+        "split": ("split", "provenance"),
+        "render": ("render", "check", "provenance"),
+    }[DECISIONS[key].stage]
+
+
+@cache
+def _recipe(dataset: str, protocol: str, overrides: str) -> Recipe:
+    return recipe.load(dataset, protocol, json.loads(overrides))
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a results folder that cannot be written, before any job runs."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PreprocessError(
+            f"config: results: {folder} cannot be written ({error.strerror}); choose another folder"
+        ) from error

@@ -1,0 +1,88 @@
+"""What a build was made from, by what, and how sure each decision is: ``<dataset>.provenance.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import zlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from preprocess import __version__
+from preprocess.fingerprint import DISTRIBUTIONS
+from preprocess.npz import is_classic_zlib
+from preprocess.recipe import Recipe
+from preprocess.table import read_rows
+
+
+def describe(
+    recipe: Recipe,
+    folder: Path,
+    config: dict[str, Any],
+    samples_table: Path,
+    sums: Path,
+    findings: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Collect the provenance of one dataset; the same inputs give the same text, there is no time in it."""
+    return {
+        "dataset": recipe.name,
+        "protocol": recipe.protocol,
+        "versions": versions(),
+        "commit": commit(),
+        "config": config,
+        "recipe": {
+            "source": recipe.source,
+            "licence": recipe.about["licence"],
+            "steps": list(recipe.steps),
+            "decisions": {
+                key: {"value": choice.value, "evidence": choice.evidence, "why": choice.why}
+                | ({"note": choice.note} if choice.note else {})
+                for key, choice in recipe.decisions.items()
+            },
+        },
+        "raw": {
+            "archives": {
+                entry.name: entry.stat().st_size
+                for entry in sorted(folder.iterdir())
+                if entry.is_file() and not entry.name.startswith(".")
+            },
+            "samples_sha256": samples_digest(samples_table),
+        },
+        "sums": {f"{row['kind']} {row['name']}": row["digest"] for row in read_rows(sums)},
+        "findings": findings,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what can change a byte of the result."""
+    found = {"medmnist-rebuild": __version__, "python": platform.python_version()}
+    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION + (
+        "" if is_classic_zlib() else ": not the classic zlib, file MD5s cannot match"
+    )
+    for name in sorted(DISTRIBUTIONS.values()):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The commit of this package's checkout, with ``+changes`` where files differ; empty outside one."""
+    folder = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "."], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + ("+changes" if changes.stdout else "")
+
+
+def samples_digest(samples_table: Path) -> str:
+    """sha256 over the sorted keys and raw digests: one number for all raw bytes that were used."""
+    lines = sorted(f"{row['key']}\t{row['raw_sha256']}\n" for row in read_rows(samples_table))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

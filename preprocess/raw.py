@@ -1,0 +1,243 @@
+"""Reading raw files in place: folders, zip, zip in zip, tar and tar.gz behind one listing.
+
+A file's *path* is relative to the source's raw folder, with ``!/`` between an archive and its
+member: ``Dataset_BUSI.zip!/Dataset_BUSI_with_GT/benign/benign (1).png``. Nothing is ever
+unpacked to disk. ``__MACOSX`` folders and names that start with a dot are not data and are
+never listed.
+
+Archives are untrusted: a member with an absolute name or ``..``, an encrypted one, a name that
+occurs twice, and a member that would grow beyond all proportion stop the run. Links are not
+followed inside archives.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from preprocess.errors import PreprocessError
+
+SEPARATOR = "!/"
+#: a member may not be larger than this unless it is within MAX_RATIO of its packed size
+MAX_FREE_SIZE = 256 * 2**20
+#: deflate itself cannot exceed about 1032:1; medical images stay far below
+MAX_RATIO = 200
+MAX_NESTING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """One data file: its path within the raw folder and its size in bytes, unpacked."""
+
+    path: str
+    size: int
+
+    @property
+    def inner(self) -> PurePosixPath:
+        """The path below the innermost archive, or below the raw folder."""
+        return PurePosixPath(self.path.rpartition(SEPARATOR)[2])
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.inner.name
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All folder and file names on the way, archives included."""
+        return tuple(part for piece in self.path.split(SEPARATOR) for part in piece.split("/"))
+
+
+def is_junk(path: str) -> bool:
+    """Whether a path is an operating system's litter: ``__MACOSX``, ``.DS_Store``, ``._x``."""
+    return any(part == "__MACOSX" or part.startswith(".") for part in path.split("/"))
+
+
+def is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def is_tar(name: str) -> bool:
+    return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+
+
+class Raw:
+    """The raw files of one source. Keeps archives open between reads; use one per process."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self._zips: dict[str, zipfile.ZipFile] = {}
+        self._tars: dict[str, _TarReader] = {}
+
+    def files(self) -> list[RawFile]:
+        """List every data file in reading order: folders sorted, archive members as stored.
+
+        Raises:
+            PreprocessError: the folder is not there, an archive is damaged or not to be trusted.
+        """
+        if not self.root.is_dir():
+            raise PreprocessError(f"{self.root}: no such folder; put the source's files there")
+        found: list[RawFile] = []
+        for path in sorted(self._walk()):
+            found.extend(self._expand(path, (self.root / path).stat().st_size, 0))
+        return found
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of one file. Reading a tar.gz in listing order costs one pass.
+
+        Raises:
+            PreprocessError: the file is not there or its archive is damaged.
+        """
+        archive, _, member = path.rpartition(SEPARATOR)
+        try:
+            if not archive:
+                return (self.root / path).read_bytes()
+            if is_zip(archive):
+                return self._zip(archive).read(member)
+            return self._tar(archive).read(member)
+        except (FileNotFoundError, KeyError):
+            raise PreprocessError(f"{self.root / path}: no such file") from None
+        except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+            raise PreprocessError(f"{self.root / (archive or path)}: {_damaged(error)}") from error
+
+    def local(self, path: str) -> Path | None:
+        """The file's place on disk, or None where it lies in an archive."""
+        return None if SEPARATOR in path else self.root / path
+
+    def _walk(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            for name in names:
+                path = (Path(folder) / name).relative_to(self.root).as_posix()
+                if not is_junk(path):
+                    yield path
+
+    def _expand(self, path: str, size: int, depth: int) -> Iterator[RawFile]:
+        if not (is_zip(path) or is_tar(path)):
+            yield RawFile(path, size)
+            return
+        if depth == MAX_NESTING:
+            raise PreprocessError(
+                f"{self.root / path}: archives nested deeper than {MAX_NESTING}; unpack the outer ones"
+            )
+        members = self._zip_members(path) if is_zip(path) else self._tar_members(path)
+        seen: set[str] = set()
+        for name, unpacked in members:
+            if is_junk(name):
+                continue
+            _check_name(self.root / path, name, seen)
+            yield from self._expand(f"{path}{SEPARATOR}{name}", unpacked, depth + 1)
+
+    def _zip_members(self, path: str) -> Iterator[tuple[str, int]]:
+        for info in sorted(self._zip(path).infolist(), key=_header_offset):
+            if info.is_dir():
+                continue
+            if info.flag_bits & 1:
+                raise PreprocessError(f"{self.root / path}: {info.filename} is encrypted; unpack it by hand")
+            if info.file_size > MAX_FREE_SIZE and info.file_size > MAX_RATIO * max(info.compress_size, 1):
+                raise PreprocessError(
+                    f"{self.root / path}: {info.filename} would unpack {info.compress_size} bytes to "
+                    f"{info.file_size}; not a data file, refused"
+                )
+            yield info.filename, info.file_size
+
+    def _tar_members(self, path: str) -> Iterator[tuple[str, int]]:
+        reader = _TarReader(self._stream(path))
+        try:
+            while (info := reader.next()) is not None:
+                yield info.name, info.size
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+        finally:
+            reader.close()
+
+    def _stream(self, path: str) -> IO[bytes]:
+        archive, _, member = path.rpartition(SEPARATOR)
+        if not archive:
+            return open(self.root / path, "rb")
+        if is_zip(archive):
+            return self._zip(archive).open(member)
+        return io.BytesIO(self._tar(archive).read(member))
+
+    def _zip(self, path: str) -> zipfile.ZipFile:
+        if path not in self._zips:
+            try:
+                self._zips[path] = zipfile.ZipFile(self._stream(path))
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+        return self._zips[path]
+
+    def _tar(self, path: str) -> _TarReader:
+        if path not in self._tars:
+            self._tars[path] = _TarReader(self._stream(path))
+        return self._tars[path]
+
+
+class _TarReader:
+    """A tar read forwards: members asked for in stored order cost one pass over the archive."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._open()
+
+    def _open(self) -> None:
+        self._stream.seek(0)
+        packed = self._stream.read(2) == b"\x1f\x8b"
+        self._stream.seek(0)
+        # gzip's own reader, not tarfile's: it checks the CRC and notices a cut file
+        self._data = gzip.GzipFile(fileobj=self._stream) if packed else self._stream
+        self.archive = tarfile.open(fileobj=self._data, mode="r|")
+
+    def next(self) -> tarfile.TarInfo | None:
+        """The next regular file's header; None at the end, once the rest has been read too."""
+        while (info := self.archive.next()) is not None:
+            self.archive.members.clear()  # 100,000 headers are not to be kept
+            if info.isfile():
+                return info
+        while self._data.read(1 << 20):
+            pass
+        return None
+
+    def read(self, member: str) -> bytes:
+        for restart in (False, True):
+            if restart:  # an earlier member, or none: look once more from the start
+                self._open()
+            while (info := self.next()) is not None:
+                if info.name == member:
+                    handle = self.archive.extractfile(info)
+                    assert handle is not None
+                    return handle.read()
+        raise KeyError(member)
+
+    def close(self) -> None:
+        self.archive.close()
+        self._stream.close()
+
+
+def _header_offset(info: zipfile.ZipInfo) -> int:
+    return info.header_offset
+
+
+def _check_name(archive: Path, name: str, seen: set[str]) -> None:
+    if name.startswith("/") or ".." in name.replace("\\", "/").split("/") or SEPARATOR in name:
+        raise PreprocessError(f"{archive}: member {name!r} has an unsafe name; this is not the published archive")
+    if name in seen:
+        raise PreprocessError(f"{archive}: member {name!r} occurs twice; this is not the published archive")
+    seen.add(name)
+
+
+def _damaged(error: Exception) -> str:
+    return f"damaged or incomplete ({error}); download it again"

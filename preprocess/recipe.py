@@ -1,0 +1,208 @@
+"""Recipes: the declarative decisions of one dataset, in both protocols, each with its evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Stage
+from preprocess.errors import PreprocessError
+
+Protocol = Literal["paper", "released"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision in force.
+
+    Attributes:
+        value: what was decided; a mapping with the key ``other`` where it differs by size.
+        evidence: its grade, one of :data:`preprocess.decisions.EVIDENCE`; ``override`` for a user's own.
+        why: where it comes from.
+        note: what the reader must know besides, such as a missing optional package.
+    """
+
+    value: Any
+    evidence: str
+    why: str
+    note: str = ""
+
+    def at(self, size: int) -> Any:
+        """The value for one output size."""
+        if isinstance(self.value, dict) and OTHER_SIZES in self.value:
+            return self.value.get(str(size), self.value[OTHER_SIZES])
+        return self.value
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One dataset's recipe under one protocol, with a user's overrides applied.
+
+    Attributes:
+        name: the dataset's name, as the medmnist package names it.
+        source: the name of its source.
+        protocol: ``paper`` or ``released``.
+        about: everything in the file that is not a decision (labels, counts, licence ...).
+        decisions: the decisions in force by key.
+        steps: the names of the steps that lead from what the source opens to the final array.
+        overridden: the keys a user changed.
+    """
+
+    name: str
+    source: str
+    protocol: Protocol
+    about: dict[str, Any]
+    decisions: dict[str, Choice]
+    steps: tuple[str, ...]
+    overridden: frozenset[str]
+
+    @property
+    def dimensions(self) -> int:
+        """2 for pictures, 3 for volumes."""
+        return int(self.about["dimensions"])
+
+    def shape(self, size: int) -> tuple[int, ...]:
+        """The shape of one sample at ``size``."""
+        channels = (3,) if self.about["channels"] == 3 else ()
+        return (size,) * self.dimensions + channels
+
+    def file_name(self, size: int) -> str:
+        """``<dataset>.npz`` at 28 and ``<dataset>_<size>.npz`` otherwise, as published."""
+        return f"{self.name}.npz" if size == 28 else f"{self.name}_{size}.npz"
+
+    def value(self, key: str, default: Any = None) -> Any:
+        """The value in force of a decision that does not differ by size."""
+        return self.decisions[key].value if key in self.decisions else default
+
+    def stage_decisions(self, stage: Stage) -> dict[str, Any]:
+        """The values in force of the decisions that belong to one stage."""
+        return {key: choice.value for key, choice in self.decisions.items() if DECISIONS[key].stage == stage}
+
+    def fingerprint(self, stage: Stage) -> str:
+        """Hexadecimal digest of all in the recipe that one stage's result depends on."""
+        content: dict[str, Any] = {"decisions": self.stage_decisions(stage)}
+        if stage == "index":
+            content["about"] = {key: self.about.get(key) for key in ("label", "census", "options", "group")}
+        elif stage == "render":
+            content["steps"] = [self.steps, self.about["dimensions"], self.about["channels"]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def names() -> list[str]:
+    """The names of all datasets that have a recipe, sorted."""
+    folder = resources.files("preprocess") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+@cache
+def read(name: str) -> dict[str, Any]:
+    """Read a recipe file. :func:`validate` checks it; jobs trust what the run has checked.
+
+    Raises:
+        PreprocessError: there is no such recipe.
+    """
+    if name not in names():
+        raise PreprocessError(f"no dataset is called {name!r}; there are: {', '.join(names())}")
+    text = (resources.files("preprocess") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return content
+
+
+def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Return the recipe of ``name`` under ``protocol`` with ``overrides`` (``{key: value}``) applied.
+
+    Raises:
+        PreprocessError: unknown dataset, protocol or key, or a value the key does not allow.
+    """
+    if protocol not in PROTOCOLS:
+        raise PreprocessError(f"protocol {protocol!r}: must be one of {', '.join(PROTOCOLS)}")
+    content = read(name)
+    decisions = {key: _choice(key, entry.get("both") or entry[protocol]) for key, entry in content["decisions"].items()}
+    for key, value in (overrides or {}).items():
+        if key not in DECISIONS or (key not in decisions and key != "split.file"):
+            raise PreprocessError(
+                f"overrides: {name} has no decision {key!r}; it has: {', '.join(decisions)}, split.file"
+            )
+        value = _sizes_as_text(value)
+        if problem := DECISIONS[key].problem(value):
+            raise PreprocessError(f"overrides: {name}: {key}: {problem}")
+        decisions[key] = _choice(key, {"value": value, "evidence": "override", "why": "config.yaml"})
+    steps = content["steps"]
+    return Recipe(
+        name=name,
+        source=content["source"],
+        protocol="paper" if protocol == "paper" else "released",
+        about={key: value for key, value in content.items() if key not in ("decisions", "steps")},
+        decisions=decisions,
+        steps=tuple(steps[protocol] if isinstance(steps, dict) else steps),
+        overridden=frozenset(overrides or {}),
+    )
+
+
+def _choice(key: str, entry: dict[str, Any]) -> Choice:
+    value = _sizes_as_text(entry["value"])
+    notes = []
+    for wanted, (package, instead) in (DECISIONS[key].fallback or {}).items():
+        if importlib.util.find_spec(package) is None and _mentions(value, wanted):
+            value = (
+                {size: instead if v == wanted else v for size, v in value.items()}
+                if isinstance(value, dict)
+                else instead
+            )
+            notes.append(
+                f"{wanted} needs the package {package}, which is not installed: {instead} is used and pixels differ"
+            )
+    return Choice(value, entry["evidence"], entry["why"], "; ".join(notes))
+
+
+def _mentions(value: Any, wanted: str) -> bool:
+    return wanted in value.values() if isinstance(value, dict) else bool(value == wanted)
+
+
+def _sizes_as_text(value: Any) -> Any:
+    if isinstance(value, dict) and OTHER_SIZES in value:
+        return {str(size): one for size, one in value.items()}
+    return value
+
+
+def validate(name: str) -> None:
+    """Check a recipe file against the recipe schema and the vocabulary of decisions.
+
+    Raises:
+        PreprocessError: it does not fit; the text names the file, the place and the cause.
+    """
+    content = read(name)
+    problems = _problems(content)
+    if not problems and content["name"] != name:
+        problems = [f"its name is {content['name']!r}; name the file after the dataset"]
+    if problems:
+        raise PreprocessError(f"recipes/{name}.yaml: {problems[0]}")
+
+
+def _problems(content: Any) -> list[str]:
+    import jsonschema
+
+    schema = json.loads((resources.files("preprocess") / "schemas" / "recipe.schema.json").read_text(encoding="utf-8"))
+    found = [
+        f"{'.'.join(str(part) for part in error.absolute_path) or 'the file'}: {error.message}"
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
+    ]
+    if found:
+        return found
+    for key, entry in content["decisions"].items():
+        if key not in DECISIONS:
+            found.append(f"decisions.{key}: not in the vocabulary of preprocess/decisions.py")
+            continue
+        for protocol, choice in entry.items():
+            if choice["evidence"] not in EVIDENCE:
+                found.append(f"decisions.{key}.{protocol}: {choice['evidence']!r} is not an evidence grade")
+            if problem := DECISIONS[key].problem(_sizes_as_text(choice["value"])):
+                found.append(f"decisions.{key}.{protocol}: {problem}")
+    return found

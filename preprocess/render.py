@@ -1,0 +1,219 @@
+"""The render stage: one opening of each unit, every step once for all sizes that share it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess import sources, steps
+from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
+from preprocess.files import atomic_folder
+from preprocess.npz import npy_header
+from preprocess.raw import Raw
+from preprocess.reasons import is_early
+from preprocess.recipe import Recipe
+from preprocess.table import Sample, read_samples, write_rows
+
+log = logging.getLogger(__name__)
+
+#: the table a shard writes beside its arrays, and its columns
+SHARD_TABLE = "samples.tsv"
+SHARD_COLUMNS = ("key", "excluded", "detail", "upsampled", "raw_sha256")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One sample at every size.
+
+    Attributes:
+        arrays: uint8 array by size.
+        upsampled: the sizes whose source region has fewer pixels than the grid along some axis.
+        raw_sha256: digest of what the source opened: a file's bytes, or an array in C order.
+    """
+
+    arrays: dict[int, NDArray[np.uint8]]
+    upsampled: tuple[int, ...]
+    raw_sha256: str
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One step with everything that is known before a sample is: what to ask the row for comes last."""
+
+    name: str
+    function: Callable[..., Any]
+    fixed: tuple[tuple[str, Any], ...]
+    sized: bool
+    columns: tuple[str, ...]
+
+
+class Renderer:
+    """Renders the samples of one dataset at some sizes.
+
+    What one unit's opening and the steps on it gave is kept until the next unit, by the whole chain
+    that led there. So four sizes decode once, and the slices of one volume share it.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, sizes: list[int]) -> None:
+        self.recipe = recipe
+        self.sizes = sizes
+        self.raw = Raw(folder)
+        self._open = sources.get(recipe.source).open
+        self._programs = {size: [self._call(name, size) for name in recipe.steps] for size in sizes}
+        self._opening: str | None = None
+        self._memo: dict[tuple[Any, ...], Any] = {}
+        self._digest = ""
+
+    def render(self, sample: Sample) -> Rendered:
+        """Render one sample.
+
+        Raises:
+            UnreadableError: its file cannot be decoded.
+            ExcludeSample: a step found that it cannot be part of the dataset.
+        """
+        try:
+            return self._render(sample)
+        except UnreadableError as error:
+            raise UnreadableError(f"{self.raw.root / sample.path}: {error}") from error
+
+    def _render(self, sample: Sample) -> Rendered:
+        if sample.opening != self._opening or not self._memo:
+            self._memo.clear()
+            opened = self._open(self.raw, sample)
+            self._memo[()] = opened
+            self._opening, self._digest = sample.opening, digest(opened)
+        arrays: dict[int, NDArray[np.uint8]] = {}
+        upsampled: list[int] = []
+        for size, program in self._programs.items():
+            arrays[size], region = self._run(program, sample)
+            if region is not None and min(region) < size:
+                upsampled.append(size)
+            self._check(arrays[size], size)
+        return Rendered(arrays, tuple(upsampled), self._digest)
+
+    def _run(self, program: list[_Call], sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
+        path: tuple[Any, ...] = ()
+        region: tuple[int, ...] | None = None
+        value = self._memo[()]
+        for call in program:
+            if call.sized and region is None and isinstance(value, np.ndarray):
+                region = value.shape[: self.recipe.dimensions]
+            asked = tuple((name, self._column(sample, name)) for name in call.columns)
+            path = (*path, call.name, call.fixed, asked)
+            if path not in self._memo:
+                self._memo[path] = call.function(value, **dict(call.fixed), **dict(asked))
+            value = self._memo[path]
+        return value, region
+
+    def _column(self, sample: Sample, name: str) -> str:
+        try:
+            return sample.attributes[name]
+        except KeyError:
+            raise PreprocessError(
+                f"recipes/{self.recipe.name}.yaml: a step asks for {name!r}, which is neither a decision nor a column"
+            ) from None
+
+    def _call(self, name: str, size: int) -> _Call:
+        function = steps.get(name)
+        fixed: list[tuple[str, Any]] = []
+        columns: list[str] = []
+        wanted = list(inspect.signature(function).parameters)[1:]
+        for parameter in wanted:
+            if parameter == "size":
+                fixed.append(("size", size))
+            elif parameter in self.recipe.decisions:
+                fixed.append((parameter, _hashable(self.recipe.decisions[parameter].at(size))))
+            else:
+                columns.append(parameter)
+        return _Call(name, function, tuple(fixed), "size" in wanted, tuple(columns))
+
+    def _check(self, array: NDArray[np.uint8], size: int) -> None:
+        if array.dtype != np.uint8 or array.shape != self.recipe.shape(size):
+            raise PreprocessError(
+                f"recipes/{self.recipe.name}.yaml: the steps give {array.dtype} {array.shape} at {size}, "
+                f"not uint8 {self.recipe.shape(size)}"
+            )
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def digest(opened: Any) -> str:
+    """sha256 of what a source opened: bytes, an array, or anything that offers ``sha256()`` itself."""
+    if isinstance(opened, bytes):
+        return hashlib.sha256(opened).hexdigest()
+    if isinstance(opened, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(opened).data).hexdigest()
+    value: str = opened.sha256()
+    return value
+
+
+def block(samples: list[Sample], shard: int, shards: int) -> tuple[int, int]:
+    """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit."""
+
+    def start(k: int) -> int:
+        position = len(samples) * k // shards
+        while 0 < position < len(samples) and samples[position].opening == samples[position - 1].opening:
+            position += 1
+        return position
+
+    return start(shard), start(shard + 1)
+
+
+def render_shard(
+    recipe: Recipe, folder: Path, split_table: Path, shard: int, shards: int, sizes: list[int], out: Path, strict: bool
+) -> None:
+    """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``samples.tsv``.
+
+    The folder appears when all of it is complete. Excluded samples keep a row of zeros in the arrays,
+    so that rows and table agree.
+
+    Raises:
+        PreprocessError: a file cannot be read under ``strict``, or an archive is damaged.
+    """
+    samples = [sample for sample in read_samples(split_table) if sample.split]
+    first, end = block(samples, shard, shards)
+    samples = samples[first:end]
+    renderer = Renderer(recipe, folder, sizes)
+    results: list[tuple[str, ...]] = []
+    blank = {size: bytes(math.prod(recipe.shape(size))) for size in sizes}
+    with atomic_folder(out) as part, contextlib.ExitStack() as stack:
+        # plain writes, not a memory map: mapped pages count as the job's memory
+        files = {size: stack.enter_context(open(part / f"{size}.npy", "wb")) for size in sizes}
+        for size, file in files.items():
+            file.write(npy_header((len(samples), *recipe.shape(size))))
+        for sample in samples:
+            result = _attempt(renderer, sample, strict)
+            for size, file in files.items():
+                file.write(result.arrays[size].tobytes() if isinstance(result, Rendered) else blank[size])
+            if isinstance(result, Rendered):
+                results.append((sample.key, "", "", " ".join(map(str, result.upsampled)), result.raw_sha256))
+            else:
+                results.append((sample.key, result.reason, result.detail, "", ""))
+        write_rows(part / SHARD_TABLE, SHARD_COLUMNS, results)
+
+
+def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | ExcludeSample:
+    if sample.excluded:
+        return ExcludeSample(sample.excluded, sample.detail)
+    try:
+        return renderer.render(sample)
+    except ExcludeSample as exclusion:
+        assert not is_early(exclusion.reason), exclusion.reason
+        return exclusion
+    except UnreadableError as error:
+        if strict:
+            raise PreprocessError(f"{error}; replace the file, or set census: warn to leave it out") from error
+        log.warning("%s; left out", error)
+        return ExcludeSample("unreadable", str(error))

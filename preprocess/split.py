@@ -1,0 +1,192 @@
+"""The split stage: which samples go to train, val and test, and in which order.
+
+Rules and their evidence: the sizes published for 13 datasets follow from cutting each class by the
+ratio in IEEE double precision: ``int(0.7 * 1420)`` is 993, and 993 is the published number.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from preprocess import order
+from preprocess.errors import PreprocessError
+from preprocess.reasons import is_early
+from preprocess.recipe import Recipe
+from preprocess.table import Sample
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class Outcome:
+    """The samples with their splits, and the rows of the order table that found no sample."""
+
+    samples: list[Sample]
+    unmatched: list[order.Unmatched]
+
+
+def cuts(n: int, ratio: str) -> list[int]:
+    """Where to cut ``n`` shuffled items: the cumulative share times ``n`` in double precision, floored.
+
+    ``7:1:2`` gives ``[int(.7 * n), int(.8 * n), n]``; ``9:1`` gives ``[int(.9 * n), n]``. The shares are
+    the doubles nearest to 0.7, 0.8 and 0.9, never a sum of doubles (0.7 + 0.1 breaks DermaMNIST).
+    """
+    parts = [int(part) for part in ratio.split(":")]
+    ends = [int(float(Fraction(sum(parts[: i + 1]), sum(parts))) * n) for i in range(len(parts) - 1)]
+    return [*ends, n]
+
+
+def per_class(labels: dict[str, str], groups: dict[str, str], ratio: str, seed: int) -> dict[str, str]:
+    """Cut shuffled groups class by class and return the split of every key.
+
+    A group belongs to the class of its most frequent label (the lowest of equals). Groups are sorted,
+    shuffled by a legacy numpy ``RandomState`` (whose stream is frozen) seeded by the seed and the
+    class's rank, and cut by :func:`cuts`. So the result depends on keys, labels, groups, ratio and
+    seed only, not on the order of files, the platform or the number of cores.
+
+    Args:
+        labels: label of each key.
+        groups: group of each key; a key that stands alone is its own group.
+        ratio: ``train:val`` or ``train:val:test``.
+        seed: any non-negative integer below 2**32.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for key, group in groups.items():
+        counts.setdefault(group, Counter())[labels[key]] += 1
+    classes: dict[str, list[str]] = {}
+    for group, counter in counts.items():
+        label = min(counter, key=lambda one: (-counter[one], label_rank(one)))
+        classes.setdefault(label, []).append(group)
+    split_of: dict[str, str] = {}
+    for rank, label in enumerate(sorted(classes, key=label_rank)):
+        members = sorted(classes[label])
+        shuffled = [members[i] for i in np.random.RandomState([seed, rank]).permutation(len(members))]
+        start = 0
+        for split, end in zip(SPLITS, cuts(len(shuffled), ratio), strict=False):
+            split_of.update(dict.fromkeys(shuffled[start:end], split))
+            start = end
+    return {key: split_of[group] for key, group in groups.items()}
+
+
+def label_rank(label: str) -> tuple[int, ...]:
+    """Numeric sort key of a label: a class index, or digits joined by spaces."""
+    return tuple(int(digit) for digit in label.split())
+
+
+def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.Table | None = None) -> Outcome:
+    """Give every sample that is not excluded early its split and its place.
+
+    Where the order in force is the published one, the table in force and the split not overridden, the
+    table's own split and order hold, and samples without a row are excluded as ``not-published``.
+
+    Raises:
+        PreprocessError: the source has no groups to split by, or a list does not fit.
+    """
+    usable = [sample for sample in samples if not (sample.excluded and is_early(sample.excluded))]
+    user_split = any(key.startswith("split.") for key in recipe.overridden)
+    if recipe.value("order") == "table" and order_table is not None and not user_split:
+        unmatched = order.apply(order_table, usable, recipe.value("split.keep") or {})
+        return Outcome(samples, unmatched)
+    split_of = _splits(recipe, usable, seed)
+    for sample in usable:
+        sample.split = split_of.get(sample.key, "")
+        if not sample.split and not sample.excluded:
+            sample.excluded, sample.detail = "not-published", "the list of splits in force does not name it"
+    for split in SPLITS:
+        members = [sample for sample in usable if sample.split == split]
+        for position, sample in enumerate(_ordered(recipe, members, seed, SPLITS.index(split))):
+            sample.index = position
+    return Outcome(samples, [])
+
+
+def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
+    if path := recipe.value("split.file"):
+        return _by_list(samples, _read_list(Path(path)), path)
+    keep: dict[str, str] = recipe.value("split.keep") or {}
+    kept = {sample.key: keep[sample.source_split] for sample in samples if sample.source_split in keep}
+    rest = [sample for sample in samples if sample.key not in kept]
+    rule = recipe.value("split.rule")
+    if rule == "official":
+        if rest:
+            raise PreprocessError(
+                f"{recipe.name}: {rest[0].key} has no split of the source's own; split.rule official cannot hold"
+            )
+        return kept
+    if rule == "list":
+        name = recipe.value("split.list")
+        return kept | _by_list(rest, _project_list(name), name)
+    labels = {sample.key: sample.label for sample in rest}
+    return kept | per_class(labels, _groups(recipe, rest), recipe.value("split.ratio"), seed)
+
+
+def _groups(recipe: Recipe, samples: list[Sample]) -> dict[str, str]:
+    group_by, group = recipe.value("split.group_by"), recipe.about["group"]
+    if group_by == "none":
+        return {sample.key: sample.key for sample in samples}
+    if group == "none" or group_by not in ("group", group):
+        offered = "none, because its source publishes no group id" if group == "none" else f"none or {group}"
+        raise PreprocessError(f"{recipe.name}: split.group_by cannot be {group_by!r}; it can be {offered}")
+    # a sample whose group is not known stands alone
+    return {sample.key: sample.group or f"\0{sample.key}" for sample in samples}
+
+
+def _ordered(recipe: Recipe, samples: list[Sample], seed: int, rank: int) -> Iterable[Sample]:
+    rule = recipe.value("order")
+    if rule == "source":
+        return samples
+    by_key = sorted(samples, key=lambda sample: sample.key)
+    # the high word keeps this stream apart from the streams that cut the classes
+    shuffled = [by_key[i] for i in np.random.RandomState([seed, 2**31 + rank]).permutation(len(by_key))]
+    if rule == "label-descending":
+        shuffled.sort(key=lambda sample: label_rank(sample.label), reverse=True)
+    return shuffled
+
+
+def _by_list(samples: list[Sample], listed: dict[str, str], name: str) -> dict[str, str]:
+    split_of = {
+        sample.key: split
+        for sample in samples
+        if (split := listed.get(sample.key) or listed.get(sample.group) or listed.get(order.stem(sample.key)))
+    }
+    if not split_of:
+        raise PreprocessError(f"{name}: names no key and no group of this dataset")
+    return split_of
+
+
+def _project_list(name: str) -> dict[str, str]:
+    return _parse_list((resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").read_text("utf-8"), name)
+
+
+def _read_list(path: Path) -> dict[str, str]:
+    try:
+        return _parse_list(path.read_text(encoding="utf-8-sig"), str(path))
+    except OSError as error:
+        raise PreprocessError(
+            f"{path}: {error.strerror}; split.file must name a table with the columns key and split"
+        ) from error
+
+
+def _parse_list(text: str, name: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    reader = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
+    column = next((one for one in ("key", "group", *order.ID_COLUMNS) if one in (reader.fieldnames or ())), None)
+    if column is None or "split" not in (reader.fieldnames or ()):
+        raise PreprocessError(f"{name}: needs a column split and one of key, group, {', '.join(order.ID_COLUMNS)}")
+    listed: dict[str, str] = {}
+    for row in reader:
+        if row["split"] not in SPLITS:
+            raise PreprocessError(f"{name}: split {row['split']!r} of {row[column]} is not one of {', '.join(SPLITS)}")
+        if listed.setdefault(row[column], row["split"]) != row["split"]:
+            raise PreprocessError(f"{name}: {row[column]} is in two splits")
+    return listed

@@ -1,0 +1,97 @@
+"""Samples, and the tab-separated tables they travel in between the stages."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from preprocess.errors import PreprocessError
+from preprocess.files import atomic
+
+
+@dataclass(slots=True)
+class Sample:
+    """One row of a dataset. All values are text, as in the tables.
+
+    Attributes:
+        key: stable name from the source's own names, unique within the dataset.
+        path: where its pixels are, relative to the source's raw folder (see :mod:`preprocess.raw`).
+        unit: what is opened for it, where samples share it; they follow each other in the index.
+        label: class index, or the digits of a multi-label sample joined by spaces.
+        group: what must not straddle a split (patient, lesion, scan ...); empty where unknown.
+        source_split: the split the source itself puts it in; empty where it has none.
+        original_label: the source's own name of its class, before any merge.
+        excluded: a name of :mod:`preprocess.reasons`, or empty.
+        detail: what a reader needs to know about the exclusion.
+        split: train, val or test; empty before the split stage and for early exclusions.
+        index: place in its split, from 0; -1 where it has none.
+        released_index: its row in the published file's split, or empty.
+        attributes: the source's own further columns (age, sex, spacing, box ...).
+    """
+
+    key: str
+    path: str = ""
+    unit: str = ""
+    label: str = ""
+    group: str = ""
+    source_split: str = ""
+    original_label: str = ""
+    excluded: str = ""
+    detail: str = ""
+    split: str = ""
+    index: int = -1
+    released_index: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def opening(self) -> str:
+        """What is opened for it: its unit, or the sample itself."""
+        return self.unit or self.key
+
+
+INDEX_COLUMNS = (
+    "key", "path", "unit", "label", "group", "source_split", "original_label", "excluded", "detail",
+)  # fmt: skip
+SPLIT_COLUMNS = ("split", "index", "released_index", *INDEX_COLUMNS)
+
+
+def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a tab-separated table with a header line, atomically."""
+    with atomic(path) as part, open(part, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a tab-separated table as dictionaries, in file order."""
+    with open(path, encoding="utf-8", newline="") as handle:
+        for row in csv.DictReader(handle, delimiter="\t"):
+            if None in row or None in row.values():
+                raise PreprocessError(f"{path}: a row does not fit the header; delete it and run again")
+            yield row
+
+
+def write_samples(path: str | Path, columns: tuple[str, ...], samples: list[Sample]) -> None:
+    """Write ``samples`` with ``columns`` first and every attribute that occurs after them."""
+    extra: dict[str, None] = {}
+    for sample in samples:
+        extra.update(dict.fromkeys(sample.attributes))
+    write_rows(
+        path,
+        (*columns, *extra),
+        (
+            [*(getattr(sample, name) for name in columns), *(sample.attributes.get(name, "") for name in extra)]
+            for sample in samples
+        ),
+    )
+
+
+def read_samples(path: str | Path) -> Iterator[Sample]:
+    """Yield the samples of a table that :func:`write_samples` wrote."""
+    for row in read_rows(path):
+        known = {name: row.pop(name) for name in SPLIT_COLUMNS if name in row}
+        index = int(known.pop("index", "-1"))
+        yield Sample(**known, index=index, attributes=row)

@@ -1,0 +1,110 @@
+"""A whole build in this process, through the same commands the workflow calls."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preprocess import cli, recipe
+from preprocess.table import read_rows
+
+
+class CommandError(AssertionError):
+    """A command ended with an exit code other than 0."""
+
+
+@dataclass
+class Build:
+    """A finished build and its files."""
+
+    dataset: str
+    folder: Path
+    sizes: list[int]
+
+    @cached_property
+    def samples(self) -> list[dict[str, str]]:
+        return list(read_rows(self.folder / "samples.tsv"))
+
+    @cached_property
+    def excluded(self) -> list[dict[str, str]]:
+        return list(read_rows(self.folder / "excluded.tsv"))
+
+    @cached_property
+    def findings(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = json.loads((self.folder / "checks.json").read_text())
+        return found
+
+    def npz(self, size: int) -> Path:
+        return self.folder / f"{self.dataset}_{size}.npz"
+
+    def arrays(self, size: int) -> dict[str, np.ndarray]:
+        with np.load(self.npz(size)) as file:
+            return {name: file[name] for name in file.files}
+
+    def images(self, size: int) -> dict[str, np.ndarray]:
+        """Every rendered sample by its key."""
+        arrays = self.arrays(size)
+        return {row["key"]: arrays[f"{row['split']}_images"][int(row["index"])] for row in self.samples}
+
+
+def run(*words: object) -> None:
+    """Run one command of the package; raise what it says when it fails."""
+    code = cli.main([str(word) for word in words])
+    if code:
+        raise CommandError(f"exit code {code}: {' '.join(map(str, words))}")
+
+
+def build(
+    dataset: str,
+    raw: Path,
+    folder: Path,
+    protocol: str = "paper",
+    sizes: tuple[int, ...] = (28,),
+    overrides: dict[str, Any] | None = None,
+    census: str = "strict",
+    miniature: bool = True,
+    order_table: Path | None = None,
+    seed: int = 42,
+    shards: int = 2,
+) -> Build:
+    """Build ``dataset`` from ``raw``, its source's raw folder, into ``folder``."""
+    common = [dataset, "--protocol", protocol, "--overrides", json.dumps(overrides or {})]
+    f = folder
+    counted = ["--miniature"] if miniature else []
+    run("index", *common, "--raw", raw, "--census", census, *counted, "--output", f / "index.tsv")
+    table = ["--order-table", order_table] if order_table else []
+    run("split", *common, "--index", f / "index.tsv", "--seed", seed, *table, "--output", f / "split.tsv",
+        "--unmatched", f / "unmatched.tsv")  # fmt: skip
+    parts = [f / "shards" / str(shard) for shard in range(shards)]
+    for shard, part in enumerate(parts):
+        run("render", *common, "--raw", raw, "--census", census, "--split", f / "split.tsv", "--shard", shard,
+            "--shards", shards, "--sizes", *sizes, "--output", part)  # fmt: skip
+    run("collect", "--split", f / "split.tsv", "--shards", *parts, "--samples", f / "samples.tsv",
+        "--excluded", f / "excluded.tsv")  # fmt: skip
+    done = Build(dataset, folder, list(sizes))
+    for size in sizes:
+        run(
+            "pack",
+            *common,
+            "--size",
+            size,
+            "--samples",
+            f / "samples.tsv",
+            "--shards",
+            *parts,
+            "--output",
+            done.npz(size),
+        )
+    run("check", *common, "--raw", raw, "--index", f / "index.tsv", "--samples", f / "samples.tsv", "--excluded",
+        f / "excluded.tsv", "--sizes", *sizes, "--npz", *(done.npz(size) for size in sizes), "--output", f / "checks.json")  # fmt: skip
+    return done
+
+
+def names_of_source(source: str) -> list[str]:
+    """The datasets of one source."""
+    return [name for name in recipe.names() if recipe.read(name)["source"] == source]

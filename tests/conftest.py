@@ -1,0 +1,48 @@
+"""What the tests share: the real files, the stand-ins (made once), and a build without a workflow manager."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from preprocess import miniature
+from tests.builds import Build, build
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real files, or a skip that says how to get it."""
+    folder = os.environ.get("MEDMNIST_REAL")
+    if not folder:
+        pytest.skip("MEDMNIST_REAL does not name the folder of real files")
+    if not Path(folder).is_dir():
+        pytest.fail(f"MEDMNIST_REAL names {folder}, which is not a folder")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Give a source's generated raw folder; made once a session, not to be changed."""
+    base = tmp_path_factory.mktemp("miniature")
+
+    def of_source(source: str) -> Path:
+        if not (base / source).exists():
+            miniature.generate(source, base / source)
+        return base / source
+
+    return of_source
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> Callable[..., Build]:
+    """Build a dataset in-process into a temporary folder; see :func:`tests.builds.build`."""
+
+    def run(dataset: str, raw: Path, **options: object) -> Build:
+        return build(dataset, raw, tmp_path / f"{dataset}-{len(list(tmp_path.iterdir()))}", **options)  # type: ignore[arg-type]
+
+    return run

@@ -1,0 +1,45 @@
+# Input and params functions of the base rules. All they say they ask the plan.
+
+plan = config["plan"]
+
+
+def command(stage):
+    """The command line options of a stage for the dataset of the wildcards."""
+
+    def of_dataset(wildcards):
+        return plan.options(stage, wildcards.dataset)
+
+    return of_dataset
+
+
+def code(stage):
+    """Digest of the code and decisions a stage's result depends on: imported code is not watched."""
+
+    def of_dataset(wildcards):
+        return plan.fingerprint(stage, wildcards.dataset)
+
+    return of_dataset
+
+
+def raw_files(wildcards):
+    return plan.raw_inputs(wildcards.dataset)
+
+
+def order_table(wildcards):
+    return plan.order_table(wildcards.dataset) or []
+
+
+def shard_folders(wildcards):
+    return plan.shard_folders(wildcards.dataset)
+
+
+def all_npz(wildcards):
+    return plan.npz(wildcards.dataset)
+
+
+def first_npz(wildcards):
+    return plan.npz(wildcards.dataset)[0]
+
+
+def size_of_file(wildcards):
+    return wildcards.tail.removeprefix("_") or "28"

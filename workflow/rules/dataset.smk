@@ -1,0 +1,251 @@
+# The steps every dataset goes through: raw -> index -> split -> shards -> npz -> checks.
+# A source's file uses them as a module, with {"plan": plan, "source": <name>} as its config.
+
+
+include: "common.smk"
+
+
+SOURCE = config["source"]
+OUT = str(plan.out)
+WORK = plan.work("{dataset}")
+LOGS = f"{OUT}/logs/{{dataset}}"
+BENCHMARKS = f"{OUT}/benchmarks/{{dataset}}"
+
+
+wildcard_constraints:
+    dataset="|".join(plan.of_source(SOURCE)),
+    shard=r"\d+",
+    tail=r"(_\d+)?",
+
+
+rule miniature:
+    "Generate the stand-in of this source, in the layout of the real files."
+    output:
+        directory(str(plan.miniature_raw / SOURCE)),
+    log:
+        f"{OUT}/logs/miniature/{SOURCE}.log",
+    benchmark:
+        f"{OUT}/benchmarks/miniature/{SOURCE}.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        source=SOURCE,
+        code=plan.miniature_fingerprint(SOURCE),
+    shell:
+        "python -m preprocess miniature {params.source} {output:q} --log {log:q}"
+
+
+rule index:
+    "List, label and count the samples: one row a sample."
+    input:
+        raw_files,
+    output:
+        ensure(f"{WORK}/index.tsv", non_empty=True),
+    log:
+        f"{LOGS}/index.log",
+    benchmark:
+        f"{BENCHMARKS}/index.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=120,
+    params:
+        options=command("index"),
+        code=code("index"),
+    shell:
+        "python -m preprocess index {params.options} --output {output:q} --log {log:q}"
+
+
+rule split:
+    "Assign every sample to train, val or test, and order them."
+    input:
+        index=f"{WORK}/index.tsv",
+        order=order_table,
+    output:
+        split=ensure(f"{WORK}/split.tsv", non_empty=True),
+        unmatched=f"{OUT}/{{dataset}}.unmatched.tsv",
+    log:
+        f"{LOGS}/split.log",
+    benchmark:
+        f"{BENCHMARKS}/split.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        options=command("split"),
+        code=code("split"),
+    shell:
+        "python -m preprocess split {params.options} --index {input.index:q} "
+        "--output {output.split:q} --unmatched {output.unmatched:q} --log {log:q}"
+
+
+rule render:
+    "Render one block of samples at all sizes, each opened once."
+    input:
+        split=f"{WORK}/split.tsv",
+    output:
+        temp(directory(f"{WORK}/shards/{{shard}}")),
+    log:
+        f"{LOGS}/render_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/render_{{shard}}.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        options=command("render"),
+        code=code("render"),
+    shell:
+        "python -m preprocess render {params.options} --split {input.split:q} "
+        "--shard {wildcards.shard} --output {output:q} --log {log:q}"
+
+
+rule collect:
+    "What became of every sample: the samples table, and what was left out."
+    input:
+        split=f"{WORK}/split.tsv",
+        shards=shard_folders,
+    output:
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        excluded=f"{OUT}/{{dataset}}.excluded.tsv",
+    log:
+        f"{LOGS}/collect.log",
+    benchmark:
+        f"{BENCHMARKS}/collect.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        code=code("collect"),
+    shell:
+        "python -m preprocess collect --split {input.split:q} --shards {input.shards:q} "
+        "--samples {output.samples:q} --excluded {output.excluded:q} --log {log:q}"
+
+
+rule pack:
+    "Write the npz of one size in the published container."
+    input:
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        shards=shard_folders,
+    output:
+        ensure(f"{OUT}/{{dataset}}{{tail}}.npz", non_empty=True),
+    log:
+        f"{LOGS}/pack{{tail}}.log",
+    benchmark:
+        f"{BENCHMARKS}/pack{{tail}}.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=120,
+    params:
+        options=command("pack"),
+        code=code("pack"),
+        size=size_of_file,
+    shell:
+        "python -m preprocess pack {params.options} --size {params.size} --samples {input.samples:q} "
+        "--shards {input.shards:q} --output {output:q} --log {log:q}"
+
+
+rule check:
+    "Check what was built; 20 random rows are rendered again, alone."
+    input:
+        index=f"{WORK}/index.tsv",
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        excluded=f"{OUT}/{{dataset}}.excluded.tsv",
+        npz=all_npz,
+    output:
+        ensure(f"{WORK}/checks.json", non_empty=True),
+    log:
+        f"{LOGS}/check.log",
+    benchmark:
+        f"{BENCHMARKS}/check.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        options=command("check"),
+        code=code("check"),
+    shell:
+        "python -m preprocess check {params.options} --index {input.index:q} --samples {input.samples:q} "
+        "--excluded {input.excluded:q} --npz {input.npz:q} --output {output:q} --log {log:q}"
+
+
+rule sums:
+    "Checksums of the files and, independent of zip and zlib, of their arrays."
+    input:
+        all_npz,
+    output:
+        ensure(f"{WORK}/sums.tsv", non_empty=True),
+    log:
+        f"{LOGS}/sums.log",
+    benchmark:
+        f"{BENCHMARKS}/sums.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        code=code("sums"),
+    shell:
+        "python -m preprocess sums {input:q} --output {output:q} --log {log:q}"
+
+
+rule provenance:
+    "What the dataset was made from, by what, and how sure each decision is."
+    input:
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        sums=f"{WORK}/sums.tsv",
+        checks=f"{WORK}/checks.json",
+    output:
+        ensure(f"{OUT}/{{dataset}}.provenance.json", non_empty=True),
+    log:
+        f"{LOGS}/provenance.log",
+    benchmark:
+        f"{BENCHMARKS}/provenance.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        options=command("provenance"),
+        code=code("provenance"),
+    shell:
+        "python -m preprocess provenance {params.options} --samples {input.samples:q} "
+        "--sums {input.sums:q} --checks {input.checks:q} --output {output:q} --log {log:q}"
+
+
+rule montage:
+    "Draw samples of each class."
+    input:
+        first_npz,
+    output:
+        ensure(f"{OUT}/audit/{{dataset}}.png", non_empty=True),
+    log:
+        f"{LOGS}/montage.log",
+    benchmark:
+        f"{BENCHMARKS}/montage.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        options=command("montage"),
+        code=code("montage"),
+    shell:
+        "python -m preprocess montage {params.options} --npz {input:q} --output {output:q} --log {log:q}"
