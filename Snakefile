@@ -29,6 +29,10 @@ if plan.missing:
     )
 
 
+onstart:
+    environment.hold(plan.base)
+
+
 for source in plan.sources:
 
     include: f"workflow/rules/{source}.smk"

@@ -129,10 +129,10 @@ def _rebuild(
 ) -> list[Finding]:
     """Random rows, rendered alone, equal the rows in every npz."""
     reading_order = {key: position for position, key in enumerate(indexed)}
-    chosen = np.random.RandomState(seed).permutation(len(samples))[:REBUILT]
+    chosen: list[int] = np.random.RandomState(seed).permutation(len(samples))[:REBUILT].tolist()
     renderer = Renderer(recipe, folder, list(files))
     # one after the other as the raw files are stored: a tar.gz is read forwards
-    chosen = sorted(chosen.tolist(), key=lambda i: reading_order[samples[i].key])
+    chosen.sort(key=lambda i: reading_order[samples[i].key])
     wanted = {i: renderer.render(samples[i]).arrays for i in chosen}
     findings = []
     for size, path in files.items():

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from preprocess import npz
 from preprocess.files import write_text
@@ -22,23 +23,33 @@ def file_digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(handle, algorithm).hexdigest()
 
 
-def array_digest(rows: Iterable[object]) -> str:
+def array_digest(rows: Iterable[Any]) -> str:
     """sha256 over an array's bytes in C order, given row by row."""
     value = hashlib.sha256()
     for row in rows:
-        value.update(row)  # type: ignore[arg-type]
+        value.update(row)
     return value.hexdigest()
 
 
+def _dataset(path: Path) -> str:
+    return path.stem.partition("_")[0]
+
+
 def write_sums(files: list[Path], out: Path) -> None:
-    """Write the digests of some npz and of their arrays, sorted by kind and name."""
+    """Write the digests of some npz and of their arrays, sorted by kind and name.
+
+    Files of other sizes that an earlier run left beside them are digested too: the lists speak of
+    every npz of the folder.
+    """
+    beside = {other for path in files for other in path.parent.glob("*.npz") if _dataset(other) == _dataset(path)}
     rows: list[tuple[str, str, str]] = []
-    for path in sorted(files):
+    for path in sorted(beside | set(files)):
         for algorithm in ("md5", "sha256"):
             rows.append((algorithm, file_digest(path, algorithm), path.name))
         reader = npz.Reader(path)
-        rows += [("array", array_digest(reader.rows(name)), f"{path.name}:{name}") for name in reader.names]
-    write_rows(out, COLUMNS, sorted(rows, key=lambda row: (row[0], row[2])))
+        rows += [("array", array_digest(reader.rows(array)), f"{path.name}:{array}") for array in reader.names]
+    rows.sort(key=lambda row: (row[0], row[2]))
+    write_rows(out, COLUMNS, rows)
 
 
 def write_lists(tables: Iterable[Path], folder: Path) -> None:
@@ -49,11 +60,11 @@ def write_lists(tables: Iterable[Path], folder: Path) -> None:
     """
     with open(folder / ".sums.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = [row for table in sorted(tables) for row in read_rows(table)]
-        for name, kind in LISTS.items():
+        sums = [row for table in sorted(tables) for row in read_rows(table)]
+        for listing, kind in LISTS.items():
             lines = sorted(
                 (row["name"], row["digest"])
-                for row in rows
+                for row in sums
                 if row["kind"] == kind and (folder / row["name"].partition(":")[0]).is_file()
             )
-            write_text(folder / name, "".join(f"{digest}  {name}\n" for name, digest in lines))
+            write_text(folder / listing, "".join(f"{digest}  {name}\n" for name, digest in lines))

@@ -67,7 +67,9 @@ DECISIONS: dict[str, Decision] = {
         "list": "a published list of keys or groups, kept in the project",
         "official": "the source's own split",
     }),
-    "split.ratio": Decision("split", "train:val, or train:val:test, of what the source does not keep apart", {}, pattern=r"\d+:\d+(:\d+)?"),
+    "split.ratio": Decision(
+        "split", "train:val, or train:val:test, of what the source does not keep apart", {}, pattern=r"\d+:\d+(:\d+)?"
+    ),
     "split.group_by": Decision("split", "what must not straddle a split", {
         "none": "each sample for itself",
         "group": "all samples of one group stay together",

@@ -1,15 +1,19 @@
-"""The environment of the jobs: that they find this Python and this package."""
+"""The environment of a run: its Python, its package, and that no other run writes to its results."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
+from typing import IO
 from pathlib import Path
 
 from preprocess.errors import PreprocessError
 
 PYTHONS = ((3, 11), (3, 13))
 PLATFORMS = ("linux", "darwin")
+
+_held: list[IO[str]] = []
 
 
 def prepare() -> None:
@@ -33,3 +37,23 @@ def _prepend(name: str, folder: Path) -> None:
     known = [part for part in os.environ.get(name, "").split(os.pathsep) if part]
     if str(folder) not in known[:1]:
         os.environ[name] = os.pathsep.join([str(folder), *known])
+
+
+def hold(folder: Path) -> None:
+    """Keep other runs out of a results folder until this process ends, however it ends.
+
+    The operating system lets go of the lock when the process dies, so a killed run leaves nothing to
+    clear.
+
+    Raises:
+        PreprocessError: another run holds the folder.
+    """
+    handle = open(folder / ".lock", "w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.close()
+        raise PreprocessError(
+            f"{folder}: another run is writing there; wait for it, or choose other results"
+        ) from error
+    _held.append(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -17,28 +18,15 @@ from preprocess.errors import PreprocessError
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that becomes ``path`` when the block succeeds.
 
-    The temporary name is fixed (``.<name>.part``): a killed run leaves at most one such file,
-    and the next run overwrites it. On an exception the temporary file is removed.
+    On an exception what was written is removed; what a killed run left goes with the next success.
 
     Raises:
         PreprocessError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    part = path.parent / f".{path.name}.part"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            with open(part, "rb") as handle:
-                os.fsync(handle.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        if error.filename is not None and Path(error.filename) not in (part, path, path.parent):
-            raise
-        raise PreprocessError(f"cannot write {path}: {error.strerror or error}") from error
+    with _replacing(Path(path)) as part:
+        yield part
+        with open(part, "rb") as handle:
+            os.fsync(handle.fileno())
 
 
 @contextlib.contextmanager
@@ -48,22 +36,40 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         PreprocessError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    part = path.parent / f".{path.name}.part"
+    with _replacing(Path(path)) as part:
+        part.mkdir()
+        yield part
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    # the process number keeps a run apart from a job that outlived its killed run
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)
         try:
             yield part
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path)
             os.replace(part, path)
         except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
+            _remove(part)
             raise
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            _remove(left)
     except OSError as error:
+        # an error of reading is not ours to explain
         if error.filename is not None and not Path(error.filename).is_relative_to(path.parent):
             raise
         raise PreprocessError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -30,7 +30,7 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     Raises:
         PreprocessError: the census differs or a file is missing under ``strict``; no sample is there.
     """
-    listing = sources.get(recipe.source).index(Raw(folder), **recipe.about.get("options", {}))
+    listing: sources.Listing = sources.get(recipe.source).index(Raw(folder), **recipe.about.get("options", {}))
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
     _compare(recipe, folder, census, expected, listing.census)

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class Array:
 
     name: str
     shape: tuple[int, ...]
-    rows: Iterable[bytes | NDArray[np.uint8]]
+    rows: Iterable[Any]
 
 
 def is_classic_zlib() -> bool:
@@ -139,36 +139,17 @@ def _write_directory(out: IO[bytes], entries: list[_Entry], create_system: int) 
             short[2] = 0xFFFFFFFF
         extra = struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
         version = 45 if large else 20
-        out.write(
-            struct.pack(
-                "<4sBBHHHHHLLLHHHHHLL",
-                b"PK\1\2",
-                version,
-                create_system,
-                version,
-                0,
-                8,
-                0,
-                _DOS_DATE,
-                entry.crc,
-                short[0],
-                short[1],
-                len(entry.name),
-                len(extra),
-                0,
-                0,
-                0,
-                _ATTRIBUTES,
-                short[2],
-            )  # fmt: skip
-        )
+        made = struct.pack("<4sBBHHHHH", b"PK\1\2", version, create_system, version, 0, 8, 0, _DOS_DATE)
+        sizes = struct.pack("<LLLHH", entry.crc, short[0], short[1], len(entry.name), len(extra))
+        place = struct.pack("<HHHLL", 0, 0, 0, _ATTRIBUTES, short[2])
+        out.write(made + sizes + place)
         out.write(entry.name + extra)
     end = out.tell()
     offset, size = start, end - start
     if offset > _ZIP64_LIMIT:
         out.write(struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, len(entries), len(entries), size, offset))
         out.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1))
-        offset = 0xFFFFFFFF
+        offset = min(offset, 0xFFFFFFFF)
     out.write(struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, len(entries), len(entries), size, offset, 0))
 
 

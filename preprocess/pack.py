@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +46,7 @@ def pack(recipe: Recipe, size: int, samples_table: Path, shards: list[Path], out
         npz.write(out, [members[name] for name in order], system)
 
 
-def _read(files: list[IO[bytes]], rows: list[tuple[int, int]], shape: tuple[int, ...]) -> Iterator[bytes]:
+def _read(files: Sequence[IO[bytes]], rows: list[tuple[int, int]], shape: tuple[int, ...]) -> Iterator[bytes]:
     size = int(np.prod(shape))
     for shard, row in rows:
         yield os.pread(files[shard].fileno(), size, _HEADER + row * size)

@@ -114,9 +114,9 @@ class Plan:
         for name in recipe.names():
             recipe.validate(name)
         results = Path(self.settings.results)
-        base = results / MINIATURE if self.is_miniature else results
+        self.base = results / MINIATURE if self.is_miniature else results
         self.raw = self.miniature_raw if self.is_miniature else Path(self.settings.raw)
-        self.out = base / self.settings.protocol
+        self.out = self.base / self.settings.protocol
         if not self.is_miniature and not self.raw.is_dir():
             raise PreprocessError(
                 f"config: raw: {self.raw} is not a folder; name the folder that holds <source>/..., or 'miniature'"
@@ -125,7 +125,7 @@ class Plan:
             self.recipe(name)
         for name in self.settings.datasets or ():
             self.require(name)
-        check_writable(results)
+        check_writable(self.base)
 
     @property
     def is_miniature(self) -> bool:

@@ -62,10 +62,12 @@ def is_junk(path: str) -> bool:
 
 
 def is_zip(name: str) -> bool:
+    """Whether a name is that of a zip archive."""
     return name.lower().endswith(".zip")
 
 
 def is_tar(name: str) -> bool:
+    """Whether a name is that of a tar archive, packed or not."""
     return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
@@ -204,7 +206,7 @@ class _TarReader:
     def next(self) -> tarfile.TarInfo | None:
         """The next regular file's header; None at the end, once the rest has been read too."""
         while (info := self.archive.next()) is not None:
-            self.archive.members.clear()  # 100,000 headers are not to be kept
+            self.archive.members.clear()  # type: ignore[attr-defined]  # 100,000 headers are not to be kept
             if info.isfile():
                 return info
         while self._data.read(1 << 20):

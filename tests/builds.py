@@ -100,8 +100,9 @@ def build(
             "--output",
             done.npz(size),
         )
-    run("check", *common, "--raw", raw, "--index", f / "index.tsv", "--samples", f / "samples.tsv", "--excluded",
-        f / "excluded.tsv", "--sizes", *sizes, "--npz", *(done.npz(size) for size in sizes), "--output", f / "checks.json")  # fmt: skip
+    tables = ["--index", f / "index.tsv", "--samples", f / "samples.tsv", "--excluded", f / "excluded.tsv"]
+    files = [done.npz(size) for size in sizes]
+    run("check", *common, "--raw", raw, *tables, "--sizes", *sizes, "--npz", *files, "--output", f / "checks.json")
     return done
 
 
