@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from typing import IO
 from pathlib import Path
+from typing import IO
 
 from preprocess.errors import PreprocessError
 

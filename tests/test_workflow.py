@@ -1,0 +1,228 @@
+"""The workflow itself, on stand-ins in a temporary folder: run, rerun, change, kill, break."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.workflow
+
+
+def command(folder: Path, *words: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:
+    profile = snakefile.parent / "profiles" / "default"
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--workflow-profile", str(profile),
+        "--directory", str(folder), "--cores", "2", *words,
+    ]  # fmt: skip
+
+
+def snakemake(folder: Path, *words: str, snakefile: Path = ROOT / "Snakefile", fails: bool = False) -> str:
+    """Run Snakemake in ``folder`` and return all it said."""
+    done = subprocess.run(
+        command(folder, *words, snakefile=snakefile),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0) == fails, done.stdout
+    return done.stdout
+
+
+def jobs(text: str) -> set[str]:
+    """The steps a dry run lists, without their source's name."""
+    stats = text.partition("Job stats:")[2].partition("total")[0]
+    return {name.removeprefix("busi_") for name in re.findall(r"^(\w+) +\d+$", stats, re.MULTILINE)}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every result a user gets; logs, timings and work files aside."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished build of BreastMNIST at 28; copied by the tests that change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(ROOT / "config.yaml", folder)
+    snakemake(folder, "breastmnist")
+    return folder
+
+
+@pytest.fixture
+def built(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "built", symlinks=True)  # keeps the times of all files
+    return tmp_path / "built"
+
+
+def test_run_gives_every_file_and_a_second_run_does_nothing(built):
+    out = built / "results" / "miniature" / "paper"
+    tables = [f"breastmnist.{kind}" for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
+    for name in ("breastmnist.npz", *tables, "MD5SUMS", "SHA256SUMS", "ARRAYS.sha256", "audit/breastmnist.png"):
+        assert (out / name).is_file(), name
+    for sums, tool in (("MD5SUMS", "md5sum"), ("SHA256SUMS", "sha256sum")):
+        subprocess.run([tool, "-c", sums], cwd=out, check=True)
+    assert not list(out.rglob("*.part"))
+    assert not (out / "work" / "breastmnist" / "shards" / "0").exists()
+    assert "Nothing to be done" in snakemake(built, "breastmnist")
+
+
+@pytest.mark.parametrize(
+    ("override", "rerun", "untouched"),
+    [
+        ("{breastmnist: {kernel: lanczos}}", {"render", "pack", "check"}, {"miniature", "index", "split"}),
+        ("{breastmnist: {split.ratio: '8:1:1'}}", {"split", "render", "pack"}, {"miniature", "index"}),
+    ],
+)
+def test_a_changed_decision_reruns_what_depends_on_it(built, override, rerun, untouched):
+    planned = jobs(snakemake(built, "breastmnist", "--dry-run", "--config", f"overrides={override}"))
+    assert rerun <= planned
+    assert not untouched & planned
+
+
+def test_a_changed_decision_changes_the_pixels_only(built):
+    out = built / "results" / "miniature" / "paper"
+    before = digests(out)
+    rows = (out / "breastmnist.samples.tsv").read_text()
+    snakemake(built, "breastmnist", "--config", "overrides={breastmnist: {kernel: lanczos}}")
+    after = digests(out)
+    assert after["breastmnist.npz"] != before["breastmnist.npz"]
+    assert (out / "breastmnist.samples.tsv").read_text() == rows
+    assert '"override"' in (out / "breastmnist.provenance.json").read_text()
+    snakemake(built, "breastmnist")
+    assert digests(out) == before
+
+
+def test_a_new_size_adds_a_file_and_leaves_the_others_as_they_are(built):
+    out = built / "results" / "miniature" / "paper"
+    before = digests(out)
+    planned = jobs(snakemake(built, "breastmnist", "--dry-run", "--config", "sizes=[28,96]"))
+    assert not {"miniature", "index", "split"} & planned
+    snakemake(built, "breastmnist", "--config", "sizes=[28,96]")
+    after = digests(out)
+    assert after["breastmnist.npz"] == before["breastmnist.npz"]
+    assert (out / "breastmnist_96.npz").is_file()
+    assert "breastmnist_96.npz" in (out / "MD5SUMS").read_text()
+
+
+def test_an_edited_module_or_recipe_reruns_what_reaches_it(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("preprocess", "workflow", "profiles", "envs"):
+        shutil.copytree(ROOT / name, project / name)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, project)
+    snakefile = project / "Snakefile"
+    snakemake(project, "breastmnist", snakefile=snakefile)
+
+    def planned() -> set[str]:
+        said = snakemake(project, "breastmnist", "--dry-run", snakefile=snakefile)
+        return set() if "Nothing to be done" in said else jobs(said)
+
+    assert planned() == set()
+    for file, first, untouched in (
+        ("preprocess/split.py", "split", {"index", "miniature"}),
+        ("preprocess/steps/images.py", "render", {"index", "split", "miniature"}),
+        ("preprocess/montage.py", "montage", {"index", "split", "render", "pack", "miniature"}),
+    ):
+        path = project / file
+        original = path.read_text()
+        path.write_text(original + "\nCHANGED = True\n")
+        assert first in planned(), file
+        assert not planned() & untouched, file
+        path.write_text(original)
+    recipe = project / "preprocess/recipes/breastmnist.yaml"
+    recipe.write_text(recipe.read_text().replace("paper: {value: bicubic", "paper: {value: hamming"))
+    assert "render" in planned()
+    assert "split" not in planned()
+
+
+def test_any_number_of_cores_and_shards_gives_the_same_bytes(built, folder):
+    snakemake(folder, "breastmnist", "--cores", "1")
+    ours, theirs = (digests(one / "results" / "miniature" / "paper") for one in (folder, built))
+    assert ours == theirs
+
+
+def test_killed_runs_end_with_the_same_bytes(built, folder):
+    """kill -9 of the scheduler, and of everything it started, at random moments."""
+    generator = random.Random(5)
+    for kill in range(4):
+        with subprocess.Popen(
+            command(folder, "breastmnist"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as run:
+            time.sleep(generator.uniform(1.0, 5.0))
+            # every second time the jobs outlive their scheduler
+            (os.killpg if kill % 2 else os.kill)(run.pid, signal.SIGKILL)
+    snakemake(folder, "breastmnist")
+    out = folder / "results" / "miniature" / "paper"
+    assert digests(out) == digests(built / "results" / "miniature" / "paper")
+    assert "Nothing to be done" in snakemake(folder, "breastmnist")
+
+
+def test_two_runs_at_once_are_told_apart(folder):
+    with subprocess.Popen(
+        command(folder, "breastmnist"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        lock = folder / "results" / "miniature" / ".lock"
+        while not lock.exists():
+            time.sleep(0.05)
+        said = snakemake(folder, "breastmnist", fails=True)
+        assert "another run is writing there" in said
+        assert first.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (["sizess=[28]"], "'sizess' was unexpected"),
+        (["sizes=[0]"], "0 is less than the minimum of 2"),
+        (["protocol=papers"], "'papers' is not one of"),
+        (["datasets=[breastminst]"], "no dataset is called 'breastminst'"),
+        (["overrides={breastmnist: {kernal: box}}"], "breastmnist has no decision 'kernal'"),
+        (["overrides={breastmnist: {kernel: cubic}}"], "'cubic' is not one of: nearest, box"),
+        (["overrides={breastmnist: {split.group_by: patient}}"], None),
+        (["raw=nowhere"], "nowhere is not a folder"),
+        (["raw=.", "datasets=[breastmnist]"], "holds no files of its source"),
+        (["results=config.yaml/x"], "config.yaml/x/miniature cannot be written"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(folder, config, said):
+    text = snakemake(folder, "breastmnist", "--config", *config, fails=True)
+    if said is None:  # found out by the split, which knows what the source publishes
+        said = "split.group_by cannot be 'patient'; it can be none, because its source publishes no group id"
+    lines = [line for line in text.splitlines() if said in line]
+    assert len(lines) == 1, text
+    assert "Traceback" not in text
+    assert not list(folder.rglob("*.npz"))
+
+
+def test_list_reads_like_documentation(folder):
+    text = snakemake(folder, "--list")
+    for line in text.splitlines():
+        if line and not line.startswith("Using"):
+            assert re.fullmatch(r"\w+ \(.+\.\)", line), line
+
+
+def test_lint_is_clean(folder):
+    assert "in a good condition" in snakemake(folder, "--lint")
