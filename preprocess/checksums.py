@@ -52,6 +52,11 @@ def write_sums(files: list[Path], out: Path) -> None:
     write_rows(out, COLUMNS, rows)
 
 
+def read_sums(table: Path) -> dict[str, str]:
+    """MD5 of each file by ``<file>`` and sha256 of each array by ``<file>:<array>``, from a table of sums."""
+    return {row["name"]: row["digest"] for row in read_rows(table) if row["kind"] in ("md5", "array")}
+
+
 def write_lists(tables: Iterable[Path], folder: Path) -> None:
     """Write ``MD5SUMS``, ``SHA256SUMS`` and ``ARRAYS.sha256`` of a results folder from tables of sums.
 

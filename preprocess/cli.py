@@ -109,12 +109,22 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=42)
     one.add_argument("--output", type=Path, required=True)
 
+    one = command("verdict", _verdict, "say how what was built stands to the published files")
+    one.add_argument("--released", type=Path, required=True, help="the folder with the published npz, if any")
+    one.add_argument("--miniature", action="store_true", help="built from a stand-in")
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--sums", type=Path, required=True)
+    one.add_argument("--sizes", type=int, nargs="+", required=True)
+    one.add_argument("--npz", type=Path, nargs="+", required=True)
+    one.add_argument("--output", type=Path, required=True)
+
     one = command("provenance", _provenance, "write what a build was made from")
     one.add_argument("--raw", type=Path, required=True)
     one.add_argument("--config", type=_mapping, default={})
     one.add_argument("--samples", type=Path, required=True)
     one.add_argument("--sums", type=Path, required=True)
     one.add_argument("--checks", type=Path, required=True)
+    one.add_argument("--verdict", type=Path, required=True)
     one.add_argument("--output", type=Path, required=True)
 
     one = command("montage", _montage, "draw samples of each class")
@@ -214,14 +224,35 @@ def _check(options: argparse.Namespace) -> None:
     write_json(options.output, checks.as_json(findings))
 
 
+def _verdict(options: argparse.Namespace) -> None:
+    from preprocess import verdict
+    from preprocess.checksums import read_sums
+    from preprocess.files import write_json
+
+    in_force, sums = _recipe(options), read_sums(options.sums)
+    verdicts = [
+        verdict.judge(in_force, size, path, options.samples, sums, options.released / path.name, options.miniature)
+        for size, path in zip(options.sizes, options.npz, strict=True)
+    ]
+    for one in verdicts:
+        log.info("%s: %s", one.file, one.text)
+        for line in (*one.notes, *map(str, one.differences)):
+            log.info("%s: %s", one.file, line)
+        if in_force.protocol == "released" and not options.miniature:
+            print(f"{one.file}: {one.text}", flush=True)  # what the run is for, so on the terminal too
+    write_json(options.output, verdict.as_json(verdicts))
+
+
 def _provenance(options: argparse.Namespace) -> None:
     from preprocess import provenance
     from preprocess.files import read_json, write_json
 
-    findings = read_json(options.checks)
+    findings, verdict = read_json(options.checks), read_json(options.verdict)
     write_json(
         options.output,
-        provenance.describe(_recipe(options), options.raw, options.config, options.samples, options.sums, findings),
+        provenance.describe(
+            _recipe(options), options.raw, options.config, options.samples, options.sums, findings, verdict
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from preprocess import fingerprint, recipe, sources, steps
+from preprocess import fingerprint, published, recipe, sources, steps
 from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
 
@@ -30,6 +31,7 @@ STAGE_MODULES = {
     "collect": ("preprocess.collect",),
     "pack": ("preprocess.pack",),
     "check": ("preprocess.checks",),
+    "verdict": ("preprocess.verdict",),
     "provenance": ("preprocess.provenance",),
     "sums": ("preprocess.checksums",),
     "montage": ("preprocess.montage",),
@@ -212,6 +214,23 @@ class Plan:
             return None
         return str(found)
 
+    @property
+    def released(self) -> Path:
+        """Where published files lie; no stand-in is compared with them."""
+        return self.raw / "released"
+
+    @property
+    def published_facts(self) -> str:
+        """The table of published checksums and counts, a file like any other input."""
+        return str(published.table())
+
+    def released_files(self, dataset: str, sizes: Iterable[int]) -> list[str]:
+        """Those of a dataset's published files that are there; their MD5 is checked by who reads them."""
+        if self.is_miniature:
+            return []
+        names = [self.recipe(dataset).file_name(size) for size in sizes]
+        return [str(self.released / name) for name in names if (self.released / name).is_file()]
+
     def shard_folders(self, dataset: str) -> list[str]:
         """The folders the render jobs write, in order."""
         return [self.work(dataset, "shards", str(shard)) for shard in range(self.shards(dataset))]
@@ -243,7 +262,9 @@ class Plan:
             words += ["--census", self.settings.census]
         if stage == "index" and self.is_miniature:
             words += ["--miniature"]
-        if stage in ("render", "check"):
+        if stage == "verdict":
+            words += ["--released", str(self.released), *(["--miniature"] if self.is_miniature else [])]
+        if stage in ("render", "check", "verdict"):
             words += ["--sizes", *map(str, self.sizes(dataset))]
         if stage == "render":
             words += ["--shards", str(self.shards(dataset))]
@@ -278,9 +299,9 @@ def _stages_after(key: str) -> tuple[str, ...]:
     from preprocess.decisions import DECISIONS
 
     return {
-        "index": ("index", "render", "check", "provenance"),
-        "split": ("split", "provenance"),
-        "render": ("render", "check", "provenance"),
+        "index": ("index", "render", "check", "verdict", "provenance"),
+        "split": ("split", "verdict", "provenance"),
+        "render": ("render", "check", "verdict", "provenance"),
     }[DECISIONS[key].stage]
 
 

@@ -24,6 +24,7 @@ def describe(
     samples_table: Path,
     sums: Path,
     findings: list[dict[str, str]],
+    verdict: dict[str, Any],
 ) -> dict[str, Any]:
     """Collect the provenance of one dataset; the same inputs give the same text, there is no time in it."""
     return {
@@ -51,6 +52,7 @@ def describe(
             "samples_sha256": samples_digest(samples_table),
         },
         "sums": {f"{row['kind']} {row['name']}": row["digest"] for row in read_rows(sums)},
+        "verdict": verdict,
         "findings": findings,
     }
 

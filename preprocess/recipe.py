@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from preprocess import published
 from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Stage
 from preprocess.errors import PreprocessError
 
@@ -75,7 +76,7 @@ class Recipe:
 
     def file_name(self, size: int) -> str:
         """``<dataset>.npz`` at 28 and ``<dataset>_<size>.npz`` otherwise, as published."""
-        return f"{self.name}.npz" if size == 28 else f"{self.name}_{size}.npz"
+        return published.file_name(self.name, size)
 
     def value(self, key: str, default: Any = None) -> Any:
         """The value in force of a decision that does not differ by size."""

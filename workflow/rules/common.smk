@@ -43,3 +43,7 @@ def first_npz(wildcards):
 
 def size_of_file(wildcards):
     return wildcards.tail.removeprefix("_") or "28"
+
+
+def published_npz(wildcards):
+    return plan.released_files(wildcards.dataset, plan.sizes(wildcards.dataset))

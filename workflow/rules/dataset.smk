@@ -204,12 +204,40 @@ rule sums:
         "python -m preprocess sums {input:q} --output {output:q} --log {log:q}"
 
 
+rule verdict:
+    "How each file stands to the published one, and what cannot be claimed."
+    input:
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        sums=f"{WORK}/sums.tsv",
+        npz=all_npz,
+        published=published_npz,
+        facts=plan.published_facts,
+    output:
+        ensure(f"{WORK}/verdict.json", non_empty=True),
+    log:
+        f"{LOGS}/verdict.log",
+    benchmark:
+        f"{BENCHMARKS}/verdict.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        options=command("verdict"),
+        code=code("verdict"),
+    shell:
+        "python -m preprocess verdict {params.options} --samples {input.samples:q} --sums {input.sums:q} "
+        "--npz {input.npz:q} --output {output:q} --log {log:q}"
+
+
 rule provenance:
     "What the dataset was made from, by what, and how sure each decision is."
     input:
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         sums=f"{WORK}/sums.tsv",
         checks=f"{WORK}/checks.json",
+        verdict=f"{WORK}/verdict.json",
     output:
         ensure(f"{OUT}/{{dataset}}.provenance.json", non_empty=True),
     log:
@@ -226,7 +254,8 @@ rule provenance:
         code=code("provenance"),
     shell:
         "python -m preprocess provenance {params.options} --samples {input.samples:q} "
-        "--sums {input.sums:q} --checks {input.checks:q} --output {output:q} --log {log:q}"
+        "--sums {input.sums:q} --checks {input.checks:q} --verdict {input.verdict:q} "
+        "--output {output:q} --log {log:q}"
 
 
 rule montage:

@@ -1,0 +1,181 @@
+"""The published files as facts: checksums, versions, rows and class counts, from ``tables/published.yaml``.
+
+A published file is known by its MD5 and nothing else: files of the same name with other data exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import yaml
+
+#: published file names have no size at this one
+SMALLEST = 28
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one split holds.
+
+    Attributes:
+        rows: number of samples.
+        rows_evidence: grade of that number.
+        classes: samples by label (positives by label in a multi-label set), ``"a|b"`` where two
+            solutions fit; empty where unknown.
+        evidence: grade of the class counts; empty where unknown.
+        why: where the class counts come from.
+        none: samples of a multi-label set without any label; None elsewhere.
+    """
+
+    rows: int
+    rows_evidence: str
+    classes: tuple[int | str, ...] = ()
+    evidence: str = ""
+    why: str = ""
+    none: int | None = None
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One state of a dataset's data, carried by consecutive versions of the medmnist package.
+
+    Attributes:
+        dataset: its name.
+        first: the first version that carries it.
+        last: the last one; empty for the edition in force.
+        md5: checksum of the file of each size.
+        counts: what each split holds.
+        arrays: sha256 of each array by size, where the file itself has been read.
+        change: what was changed against the edition before.
+    """
+
+    dataset: str
+    first: str
+    last: str
+    md5: dict[int, str]
+    counts: dict[str, Counts]
+    arrays: dict[int, dict[str, str]] = field(default_factory=dict)
+    change: str = ""
+
+    @property
+    def versions(self) -> str:
+        """The versions in words."""
+        return f"versions {self.first} to {self.last}" if self.last else f"version {self.first} and later"
+
+
+@dataclass(frozen=True)
+class File:
+    """One published file: the edition it belongs to, and its size."""
+
+    edition: Edition
+    size: int
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name."""
+        return self.edition.dataset
+
+    @property
+    def name(self) -> str:
+        """The name it was published under."""
+        return file_name(self.dataset, self.size)
+
+    @property
+    def md5(self) -> str:
+        """Its checksum."""
+        return self.edition.md5[self.size]
+
+    @property
+    def arrays(self) -> dict[str, str]:
+        """sha256 of each of its arrays; empty where unknown."""
+        return self.edition.arrays.get(self.size, {})
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.edition.versions}"
+
+
+def file_name(dataset: str, size: int) -> str:
+    """``<dataset>.npz`` at 28 and ``<dataset>_<size>.npz`` otherwise."""
+    return f"{dataset}.npz" if size == SMALLEST else f"{dataset}_{size}.npz"
+
+
+def table() -> Traversable:
+    """The table all this is read from."""
+    return resources.files("preprocess") / "tables" / "published.yaml"
+
+
+@cache
+def _table() -> dict[str, Any]:
+    text = table().read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return content
+
+
+@cache
+def editions(dataset: str) -> tuple[Edition, ...]:
+    """The editions of a dataset, oldest first; empty for a dataset that was never published."""
+    return tuple(
+        Edition(
+            dataset=dataset,
+            first=entry["first"],
+            last=entry.get("last", ""),
+            md5=entry["md5"],
+            counts={split: _counts(entry[split]) for split in ("train", "val", "test")},
+            arrays=entry.get("arrays", {}),
+            change=entry.get("change", ""),
+        )
+        for entry in _table()["datasets"].get(dataset, ())
+    )
+
+
+def _counts(entry: dict[str, Any]) -> Counts:
+    return Counts(
+        rows=entry["rows"],
+        rows_evidence=entry["rows_grade"],
+        classes=tuple(entry.get("classes", ())),
+        evidence=entry.get("grade", ""),
+        why=entry.get("why", ""),
+        none=entry.get("none"),
+    )
+
+
+def current(dataset: str) -> Edition | None:
+    """The edition in force of a dataset."""
+    known = editions(dataset)
+    return known[-1] if known else None
+
+
+def datasets() -> list[str]:
+    """The names of all published datasets."""
+    return list(_table()["datasets"])
+
+
+def versions() -> list[dict[str, Any]]:
+    """The history: entries with ``versions``, ``date``, ``zenodo`` (record number) and ``change``."""
+    history: list[dict[str, Any]] = _table()["versions"]
+    return history
+
+
+def file(dataset: str, size: int) -> File | None:
+    """The file in force of a dataset at a size; None where none was published."""
+    edition = current(dataset)
+    return File(edition, size) if edition and size in edition.md5 else None
+
+
+def identify(md5: str) -> File | None:
+    """Which published file has this MD5: dataset, size and versions; None where none has."""
+    return _by_md5().get(md5)
+
+
+@cache
+def _by_md5() -> dict[str, File]:
+    return {
+        md5: File(edition, size)
+        for dataset in datasets()
+        for edition in editions(dataset)
+        for size, md5 in edition.md5.items()
+    }

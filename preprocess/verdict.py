@@ -1,0 +1,354 @@
+"""The verdict: how a built file stands to the published one, and what cannot be claimed.
+
+``identical``
+    the file has the published MD5.
+``arrays identical``
+    all six arrays are the published ones; the container is not.
+``rows``
+    ``n of N rows identical, worst difference d``: N rows of ours were compared, each with the published
+    row its order table names.
+``not comparable``
+    with the reason. Where the published order is not known, no claim about rows is made.
+
+A row is identical when its image and its label are. Published files are compared only after their
+own MD5 has been recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess import npz, published
+from preprocess.checksums import array_digest, file_digest
+from preprocess.errors import PreprocessError
+from preprocess.recipe import Recipe
+from preprocess.split import SPLITS
+from preprocess.table import read_rows
+
+Kind = Literal["identical", "arrays identical", "rows", "not comparable"]
+#: how many differing rows are named
+NAMED = 20
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row of ours that is not the published one.
+
+    Attributes:
+        split: its split.
+        index: the published row's place in its split.
+        key: our sample.
+        image: largest absolute difference of a pixel, 0 to 255; 0 where only the label differs.
+        pixels: how many values of the image differ.
+        label: ``<ours>, published <theirs>`` where labels differ, else empty.
+        instead: the other published row whose image ours is, as ``<split> <index>``, else empty.
+    """
+
+    split: str
+    index: int
+    key: str
+    image: int
+    pixels: int
+    label: str
+    instead: str
+
+    def __str__(self) -> str:
+        parts = []
+        if self.image:
+            parts.append(f"{self.pixels:,} values differ, by up to {self.image}")
+        if self.instead:
+            parts.append(f"the image is the published {self.instead}")
+        if self.label:
+            parts.append(f"label {self.label}")
+        return f"{self.split} {self.index} ({self.key}): {'; '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on one built file.
+
+    Attributes:
+        file: its name.
+        verdict: its kind.
+        text: the verdict in one line.
+        published: the published file it was held against, with its versions; empty where there is none.
+        rows: rows of ours that were compared.
+        identical: how many of them equal the published ones.
+        worst: largest absolute difference of a pixel among them.
+        without_raw: published rows that no sample of ours claims.
+        differences: the first rows that differ.
+        notes: what a reader must know besides.
+    """
+
+    file: str
+    verdict: Kind
+    text: str
+    published: str = ""
+    rows: int = 0
+    identical: int = 0
+    worst: int = 0
+    without_raw: int = 0
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Comparison:
+    """What comparing two files row by row found."""
+
+    rows: int = 0
+    identical: int = 0
+    worst: int = 0
+    our_rows: int = 0
+    published_rows: int = 0
+    found: list[tuple[Difference, bytes]] = field(default_factory=list)
+    digests: dict[bytes, str] = field(default_factory=dict)
+
+    def differences(self) -> tuple[Difference, ...]:
+        """The differing rows in order, each told whether it holds another row's image."""
+        named = []
+        for difference, digest in self.found:
+            instead = self.digests.get(digest, "") if difference.image else ""
+            named.append(Difference(**{**asdict(difference), "instead": instead}))
+        return tuple(named)
+
+
+def judge(
+    recipe: Recipe, size: int, path: Path, samples_table: Path, sums: dict[str, str], released: Path, miniature: bool
+) -> Verdict:
+    """Compare one built npz with what was published.
+
+    Args:
+        recipe: the recipe it was built by.
+        size: its size.
+        path: the file.
+        samples_table: ``<dataset>.samples.tsv``; its ``released_index`` says which published row is which.
+        sums: MD5 of the file by ``<file>``, sha256 of its arrays by ``<file>:<array>``.
+        released: the published file of that name, which need not be there.
+        miniature: whether it was built from a stand-in.
+
+    Raises:
+        PreprocessError: a file cannot be read, or the order does not fit the published file.
+    """
+    reason = _excuse(recipe, size, miniature)
+    if reason:
+        return _not_comparable(path, reason)
+    expected = published.file(recipe.name, size)
+    assert expected is not None
+    if (ours := _recognised(recipe, size, sums[path.name])) is not None:
+        return Verdict(path.name, "identical", f"identical: MD5 {ours.md5}, {ours}", published=str(ours))
+    notes = _notes(recipe)
+    if {name: sums.get(f"{path.name}:{name}") for name in expected.arrays} == expected.arrays != {}:
+        return _arrays_identical(path, expected, notes)
+    if not released.is_file():
+        return _without_file(recipe, path, samples_table, expected, notes)
+    md5 = file_digest(released, "md5")
+    if (theirs := _recognised(recipe, size, md5)) is None:
+        what = published.identify(md5) or "none of the published files"
+        return _not_comparable(path, f"{released} (MD5 {md5}) is {what}; download it again", notes=notes)
+    return _compare_with(recipe, path, samples_table, sums, released, theirs, notes)
+
+
+def _recognised(recipe: Recipe, size: int, md5: str) -> published.File | None:
+    found = published.identify(md5)
+    return found if found and (found.dataset, found.size) == (recipe.name, size) else None
+
+
+def _excuse(recipe: Recipe, size: int, miniature: bool) -> str:
+    if miniature:
+        return "built from a stand-in"
+    if recipe.protocol == "paper":
+        return "paper protocol"
+    edition = published.current(recipe.name)
+    if edition is None:
+        return "this dataset was never published"
+    if size not in edition.md5:
+        return f"published at {', '.join(map(str, edition.md5))} only"
+    return ""
+
+
+def _notes(recipe: Recipe) -> tuple[str, ...]:
+    notes = [f"{key}: {choice.note}" for key, choice in recipe.decisions.items() if choice.note]
+    if not npz.is_classic_zlib():
+        notes.append("this Python's zlib is not the classic one: file MD5s cannot match, arrays can")
+    if recipe.overridden:
+        notes.append(f"overridden: {', '.join(sorted(recipe.overridden))}")
+    return tuple(notes)
+
+
+def _not_comparable(path: Path, reason: str, expected: str = "", notes: tuple[str, ...] = (), without: int = 0) -> Verdict:
+    return Verdict(
+        path.name, "not comparable", f"not comparable: {reason}", expected, without_raw=without, notes=notes
+    )  # fmt: skip
+
+
+def _arrays_identical(path: Path, expected: published.File, notes: tuple[str, ...]) -> Verdict:
+    text = f"arrays identical: all six are those of {expected}; the file's MD5 is not {expected.md5}"
+    return Verdict(path.name, "arrays identical", text, str(expected), notes=notes)
+
+
+def _without_file(
+    recipe: Recipe, path: Path, samples_table: Path, expected: published.File, notes: tuple[str, ...]
+) -> Verdict:
+    placed = sum(1 for row in read_rows(samples_table) if row["released_index"])
+    total = sum(counts.rows for counts in expected.edition.counts.values())
+    if not placed:
+        return _not_comparable(path, _no_order(recipe), str(expected), (*notes, *_sizes(path, expected)))
+    what = f"{placed:,} of {total:,} published rows have their raw; " if placed < total else ""
+    return _not_comparable(
+        path,
+        f"{what}the MD5 is not {expected.md5}; put the published {expected.name} into <raw>/released to see how many "
+        "rows are identical",
+        str(expected),
+        notes,
+        total - placed,
+    )
+
+
+def _no_order(recipe: Recipe) -> str:
+    if any(key.startswith("split.") or key == "order" for key in recipe.overridden):
+        return "the split or order is overridden, so which sample a row is cannot be that of the published file"
+    return (
+        "the published order is not known (no order table), so neither the rows' order nor which samples are in "
+        "train, val and test is claimed; they are seeded"
+    )
+
+
+def _sizes(path: Path, expected: published.File) -> list[str]:
+    """What can be said without an order: whether splits and classes have the published numbers."""
+    reader = npz.Reader(path)
+    notes: list[str] = []
+    for split, counts in expected.edition.counts.items():
+        labels = reader.array(f"{split}_labels")
+        if len(labels) != counts.rows:
+            notes.append(f"{split} has {len(labels):,} rows, published {counts.rows:,}")
+        elif counts.evidence in ("bytes", "counts", "read"):
+            ours = labels.sum(axis=0) if labels.shape[1] > 1 else np.bincount(labels[:, 0])
+            if ours.tolist() != list(counts.classes):
+                notes.append(f"{split} has {ours.tolist()} samples by label, published {list(counts.classes)}")
+    return notes or ["splits and, where known, classes have the published numbers of samples"]
+
+
+def _compare_with(
+    recipe: Recipe,
+    path: Path,
+    samples_table: Path,
+    sums: dict[str, str],
+    released: Path,
+    theirs: published.File,
+    notes: tuple[str, ...],
+) -> Verdict:
+    places = _places(samples_table)
+    if not any(places.values()):
+        reader = npz.Reader(released)
+        if all(sums.get(f"{path.name}:{name}") == array_digest(reader.rows(name)) for name in reader.names):
+            return _arrays_identical(path, theirs, notes)
+        return _not_comparable(path, _no_order(recipe), str(theirs), (*notes, *_sizes(path, theirs)))
+    outcome = _compare(path, released, places)
+    without = outcome.published_rows - outcome.rows
+    if outcome.identical == outcome.published_rows == outcome.our_rows:
+        return _arrays_identical(path, theirs, notes)
+    text = f"{outcome.identical:,} of {outcome.rows:,} rows identical, worst difference {outcome.worst}"
+    if without:
+        text += f"; {without:,} of {outcome.published_rows:,} published rows have no raw"
+    differences = outcome.differences()
+    if differences:
+        text += f"; first: {differences[0]}"
+    return Verdict(
+        file=path.name,
+        verdict="rows",
+        text=text,
+        published=str(theirs),
+        rows=outcome.rows,
+        identical=outcome.identical,
+        worst=outcome.worst,
+        without_raw=without,
+        differences=differences,
+        notes=notes,
+    )
+
+
+def _places(samples_table: Path) -> dict[str, list[tuple[int, int, str]]]:
+    """By split: (published index, our index, key) of every row of ours that has a published place."""
+    places: dict[str, list[tuple[int, int, str]]] = {split: [] for split in SPLITS}
+    for row in read_rows(samples_table):
+        if row["released_index"]:
+            places[row["split"]].append((int(row["released_index"]), int(row["index"]), row["key"]))
+    return places
+
+
+def _compare(path: Path, released: Path, places: dict[str, list[tuple[int, int, str]]]) -> _Comparison:
+    ours, theirs = npz.Reader(path), npz.Reader(released)
+    outcome = _Comparison()
+    for split in SPLITS:
+        our_labels, their_labels = ours.array(f"{split}_labels"), theirs.array(f"{split}_labels")
+        outcome.published_rows += len(their_labels)
+        outcome.our_rows += len(our_labels)
+        pairs = _pairs(ours.rows(f"{split}_images"), theirs.rows(f"{split}_images"), places[split])
+        for place, mine, image, other in pairs:
+            digest = _digest(other)
+            outcome.digests.setdefault(digest, f"{split} {place}")
+            if mine is None or image is None:
+                continue
+            index, key = mine
+            outcome.rows += 1
+            label = _label_difference(our_labels[index], their_labels[place])
+            worst, pixels = _difference(image, other)
+            outcome.worst = max(outcome.worst, worst)
+            if not worst and not label:
+                outcome.identical += 1
+            elif len(outcome.found) < NAMED:
+                outcome.found.append((Difference(split, place, key, worst, pixels, label, ""), _digest(image)))
+    return outcome
+
+
+def _digest(image: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def _pairs(
+    ours: Iterator[NDArray[np.uint8]], theirs: Iterator[NDArray[np.uint8]], places: list[tuple[int, int, str]]
+) -> Iterator[tuple[int, tuple[int, str] | None, NDArray[np.uint8] | None, NDArray[np.uint8]]]:
+    """Walk both files once, in step: our rows lie in the published order, though some may be missing."""
+    wanted = iter(sorted(places))
+    mine = enumerate(ours)
+    following = next(wanted, None)
+    for place, other in enumerate(theirs):
+        if following is None or following[0] != place:
+            yield place, None, None, other
+            continue
+        _, index, key = following
+        image = next(row for position, row in mine if position == index)
+        yield place, (index, key), image, other
+        following = next(wanted, None)
+    if following is not None:
+        raise PreprocessError(
+            f"the order table names row {following[0]} for {following[2]}, which the published file does not have; "
+            "it is the table of another version"
+        )
+
+
+def _label_difference(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> str:
+    if ours.tolist() == theirs.tolist():
+        return ""
+    return f"{' '.join(map(str, ours.tolist()))}, published {' '.join(map(str, theirs.tolist()))}"
+
+
+def _difference(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[int, int]:
+    difference = np.abs(ours.astype(np.int16) - theirs)
+    return int(difference.max()), int(np.count_nonzero(difference))
+
+
+def as_json(verdicts: list[Verdict]) -> dict[str, Any]:
+    """The verdicts as plain values by file name, differences as text."""
+    return {
+        verdict.file: asdict(verdict) | {"differences": [str(difference) for difference in verdict.differences]}
+        for verdict in verdicts
+    }
