@@ -15,6 +15,8 @@ import yaml
 
 #: published file names have no size at this one
 SMALLEST = 28
+#: the version that brought the other sizes
+LARGER_SINCE = "3.0.0"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class File:
         return self.edition.arrays.get(self.size, {})
 
     def __str__(self) -> str:
+        if self.size != SMALLEST and self.edition.first < LARGER_SINCE:
+            return f"{self.name} of version {LARGER_SINCE} and later"
         return f"{self.name} of {self.edition.versions}"
 
 

@@ -183,7 +183,9 @@ def _notes(recipe: Recipe) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _not_comparable(path: Path, reason: str, expected: str = "", notes: tuple[str, ...] = (), without: int = 0) -> Verdict:
+def _not_comparable(
+    path: Path, reason: str, expected: str = "", notes: tuple[str, ...] = (), without: int = 0
+) -> Verdict:
     return Verdict(
         path.name, "not comparable", f"not comparable: {reason}", expected, without_raw=without, notes=notes
     )  # fmt: skip
