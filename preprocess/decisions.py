@@ -61,12 +61,20 @@ class Decision:
 KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 DECISIONS: dict[str, Decision] = {
+    # ---- labels
+    "label.source": Decision("index", "which of several labels of one source holds", {
+        "lists": "the published lists of images and labels, kept in the project",
+        "data_entry": "the source's own table of findings",
+    }),
     # ---- split
     "split.rule": Decision("split", "how samples come to train, val and test", {
         "per-class": "groups shuffled within their class and cut by the ratio in double precision",
         "list": "a published list of keys or groups, kept in the project",
         "official": "the source's own split",
     }),
+    "split.list": Decision("split", "the published list in force, by its name in preprocess/tables/splits", {
+        "chestmnist": "patients of the CheXNet lists, 70/10/20",
+    }, pattern=r"[a-z0-9_]+"),
     "split.ratio": Decision(
         "split", "train:val, or train:val:test, of what the source does not keep apart", {}, pattern=r"\d+:\d+(:\d+)?"
     ),

@@ -1,7 +1,8 @@
 """Fingerprints of code: what a stage's modules import within this package, and which libraries.
 
 A workflow manager sees that a file changed, not that a function did. Each stage therefore carries a
-digest of the source of all modules it can reach, and of the versions of the libraries they use.
+digest of the source of all modules it can reach, of the tables of facts they name, and of the
+versions of the libraries they use.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 
 PACKAGE = "preprocess"
 ROOT = Path(__file__).parent
+#: a text constant that begins so is a file of facts the module reads
+TABLES = "tables/"
 #: libraries whose version can change results, by import name
 DISTRIBUTIONS = {
     "h5py": "h5py", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy", "PIL": "pillow",
@@ -24,17 +27,21 @@ DISTRIBUTIONS = {
 
 @cache
 def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
-    """A module's source, the package modules it imports, and the libraries it imports."""
+    """A module's source and the tables it names, the package modules it imports, and the libraries it imports."""
     path = ROOT.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     source = path.read_bytes()
     inner: set[str] = set()
     outer: set[str] = set()
+    tables = b""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(TABLES):
+            tables += (ROOT / node.value).read_bytes() if (ROOT / node.value).is_file() else b""
+            continue
         else:
             continue
         for name in names:
@@ -42,7 +49,7 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
                 inner.add(name)
             elif name in DISTRIBUTIONS:
                 outer.add(name)
-    return source, frozenset(name for name in inner if _exists(name)), frozenset(outer)
+    return source + tables, frozenset(name for name in inner if _exists(name)), frozenset(outer)
 
 
 def _exists(module: str) -> bool:

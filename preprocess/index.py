@@ -34,6 +34,12 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
     _compare(recipe, folder, census, expected, listing.census)
+    rule = labels.RULES[recipe.about["label"]["rule"]]
+    how = recipe.about["label"] | {
+        key.removeprefix("label."): value
+        for key, value in recipe.stage_decisions("index").items()
+        if key.startswith("label.")
+    }
     seen: dict[str, str] = {}
     for sample in listing.samples:
         if sample.key in seen:
@@ -41,7 +47,7 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
         seen[sample.key] = sample.path
         if not (sample.excluded and is_early(sample.excluded)):
             try:
-                sample.label = labels.RULES[recipe.about["label"]["rule"]](sample, recipe.about["label"])
+                sample.label = rule(sample, how)
             except ExcludeSample as exclusion:
                 sample.excluded, sample.detail = exclusion.reason, exclusion.detail
     _check_usable(recipe, folder, census, listing.samples)
@@ -76,4 +82,5 @@ def _check_usable(recipe: Recipe, folder: Path, census: Census, samples: list[Sa
     if missing:
         log.warning("%s: %s of %s files are missing", folder, f"{len(missing):,}", f"{len(samples):,}")
     if all(sample.excluded for sample in samples):
-        raise PreprocessError(f"{folder}: no sample of {recipe.name} can be rendered from what is there")
+        why = f"; {samples[0].key}: {samples[0].excluded}, {samples[0].detail}" if samples else ""
+        raise PreprocessError(f"{folder}: no sample of {recipe.name} can be rendered from what is there{why}")

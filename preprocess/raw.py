@@ -71,6 +71,12 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
+def stream_of(path: str) -> str:
+    """The tar archive a file is read forwards from, or an empty text where it can be read by itself."""
+    archive = path.rpartition(SEPARATOR)[0]
+    return archive if is_tar(archive) else ""
+
+
 class Raw:
     """The raw files of one source. Keeps archives open between reads; use one per process."""
 

@@ -91,6 +91,9 @@ class Recipe:
         content: dict[str, Any] = {"decisions": self.stage_decisions(stage)}
         if stage == "index":
             content["about"] = {key: self.about.get(key) for key in ("label", "census", "options", "group")}
+        elif stage == "split" and (name := self.value("split.list")):
+            table = resources.files("preprocess") / "tables" / "splits" / f"{name}.csv"
+            content["list"] = hashlib.sha256(table.read_bytes()).hexdigest()
         elif stage == "render":
             content["steps"] = [self.steps, self.about["dimensions"], self.about["channels"]]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

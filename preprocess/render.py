@@ -19,7 +19,7 @@ from preprocess import sources, steps
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.files import atomic_folder
 from preprocess.npz import npy_header
-from preprocess.raw import Raw
+from preprocess.raw import Raw, stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.table import Sample, read_samples, write_rows
@@ -160,10 +160,24 @@ def digest(opened: Any) -> str:
 
 
 def block(samples: list[Sample], shard: int, shards: int) -> tuple[int, int]:
-    """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit."""
+    """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit.
+
+    A cut moves to where a tar archive begins or ends if that is less than half a shard away: an archive
+    read by two shards is read twice.
+    """
+    reach = (len(samples) // shards - 1) // 2  # less than half, so that two cuts never meet
+
+    def is_edge(position: int) -> bool:
+        if not 0 < position < len(samples):
+            return False
+        before, after = stream_of(samples[position - 1].path), stream_of(samples[position].path)
+        return before != after
 
     def start(k: int) -> int:
         position = len(samples) * k // shards
+        if 0 < k < shards:
+            near = sorted(range(-reach, reach + 1), key=abs)
+            position += next((step for step in near if is_edge(position + step)), 0)
         while 0 < position < len(samples) and samples[position].opening == samples[position - 1].opening:
             position += 1
         return position

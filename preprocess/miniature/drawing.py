@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +55,22 @@ def write_zip(path: Path, members: Mapping[str, bytes], compression: int = zipfi
             info = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
             info.compress_type = compression
             archive.writestr(info, data)
+
+
+def write_tar_gz(path: Path, members: Mapping[str, bytes]) -> None:
+    """Write a tar.gz whose bytes depend on names and contents only; a name that ends in / is a folder."""
+    with (
+        open(path, "wb") as handle,
+        gzip.GzipFile("", "wb", 1, handle, 0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for name, data in members.items():
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.mtime = 1_500_000_000
+            if name.endswith("/"):
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
 
 
 def write_tree(folder: Path, members: Mapping[str, bytes]) -> None:

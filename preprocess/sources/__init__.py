@@ -19,15 +19,18 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
-from preprocess.raw import Raw
+from preprocess.errors import PreprocessError
+from preprocess.raw import SEPARATOR, Raw, RawFile
 from preprocess.table import Sample
 
 
@@ -73,6 +76,56 @@ def count(samples: Iterable[Sample], *columns: str) -> dict[str, int]:
     """Count samples by the text of some columns joined by a space, in natural order."""
     counts = Counter(" ".join(filter(None, (getattr(sample, column) for column in columns))) for sample in samples)
     return {name: counts[name] for name in sorted(counts, key=natural)}
+
+
+def by_name(raw: Raw, files: Iterable[RawFile], pattern: re.Pattern[str]) -> tuple[dict[str, RawFile], int]:
+    """The files whose own name matches ``pattern`` whole, by their first group in lower case, in reading order.
+
+    For sources whose names are unique wherever they lie. Copies of equal size (an unpacked archive left
+    beside its archive, a mirror's second folder) count once: the least packed, else the first.
+
+    Returns:
+        the files, and how many copies were left aside.
+
+    Raises:
+        PreprocessError: two files of one name differ in size.
+    """
+    found: dict[str, RawFile] = {}
+    place: dict[str, int] = {}
+    copies = 0
+    for position, file in enumerate(files):
+        if (match := pattern.fullmatch(file.name)) is None:
+            continue
+        name = match[1].lower()
+        if (other := found.get(name)) is not None:
+            if other.size != file.size:
+                raise PreprocessError(
+                    f"{raw.root}: {other.path} and {file.path} have one name and differ; keep the published one"
+                )
+            copies += 1
+            if other.path.count(SEPARATOR) <= file.path.count(SEPARATOR):
+                continue
+        found[name], place[name] = file, position
+    return {name: found[name] for name in sorted(found, key=place.__getitem__)}, copies
+
+
+def table_lines(name: str) -> Iterator[str]:
+    """The lines of a file of facts of this project, ``tables/...``, without comments."""
+    for line in (resources.files("preprocess") / name).read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            yield line
+
+
+def first_width(raw: Raw, files: Iterable[RawFile]) -> int:
+    """Width in pixels of the first of some pictures, which tells a resampled copy; 0 without one."""
+    from PIL import Image
+
+    for file in files:
+        try:
+            return Image.open(io.BytesIO(raw.read(file.path))).width
+        except OSError:
+            return 0
+    return 0
 
 
 def open_file(raw: Raw, sample: Sample) -> bytes:
