@@ -1,4 +1,4 @@
-"""A stand-in for NIH ChestX-ray14: twelve tar.gz with 41 drawn chest X-rays, and Data_Entry_2017.csv.
+"""A stand-in for NIH ChestX-ray14: twelve tar.gz with 40 drawn chest X-rays, and Data_Entry_2017.csv.
 
 Names, patients and their place in the twelve parts are true ones, so that the published lists label and
 split them; findings are theirs by those lists; pictures, ages and views are invented. As in the true
@@ -113,13 +113,13 @@ def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:
     air = soft((lungs[0] | lungs[1]) & (row < 0.5 - 0.25 * (np.abs(column) - 0.4) ** 2))
     heart = 0.4 if "Cardiomegaly" in findings else 0.24
     air *= 1 - soft(((column - 0.1) / heart) ** 2 + ((row - 0.36) / 0.26) ** 2 < 1)
-    picture = 0.78 * chest - 0.52 * air + 0.12 * soft(np.abs(column) < 0.1)  # spine and mediastinum
-    bend = row - 0.35 * column**2 * np.sign(0.4 - np.abs(column))
-    picture += 0.07 * air * np.maximum(0, np.sin(bend * 30))  # ribs
-    picture += 0.1 * soft(np.abs(row + 0.62 + 0.25 * np.abs(column)) < 0.035) * (np.abs(column) < 0.75)  # clavicles
     if {"Effusion", "Consolidation", "Pneumonia", "Atelectasis"} & set(findings):
         level = seen.uniform(0.15, 0.35)
-        picture += 0.4 * soft((row > level + 0.3 * np.abs(column - 0.3)) & (column < 0), 2) * (air > 0.1)
+        air *= 1 - 0.8 * soft((row > level + 0.3 * np.abs(column + 0.3)) & (column < 0), 2)
+    picture = 0.78 * chest - 0.52 * air + 0.12 * soft(np.abs(column) < 0.1)  # spine and mediastinum
+    ribs = np.maximum(0, np.sin(30 * (row - 0.55 * np.sqrt(column**2 + 0.02))))
+    picture += (0.08 * air + 0.03 * chest) * ribs
+    picture += 0.1 * soft(np.abs(row + 0.62 + 0.25 * np.abs(column)) < 0.035) * (np.abs(column) < 0.75)  # clavicles
     if {"Mass", "Nodule", "Hernia"} & set(findings):
         spot = np.hypot(column - seen.uniform(0.3, 0.5), row + seen.uniform(0, 0.3))
         picture += 0.35 * soft(spot < (0.14 if "Mass" in findings else 0.06))
@@ -127,4 +127,4 @@ def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:
         picture += 0.08 * air * smooth_noise(seen, (size, size), size / 40)
     if "Pneumothorax" in findings:
         picture -= 0.18 * soft(lungs[1] & (column > 0.5), 2)
-    return to_uint8(picture)
+    return to_uint8((picture + 0.02) * seen.uniform(0.8, 1.1))

@@ -1,4 +1,4 @@
-"""A stand-in for HAM10000: both image zips and the metadata, 63 drawn skin lesions of seven kinds.
+"""A stand-in for HAM10000: both image zips and the metadata, 53 drawn skin lesions of seven kinds.
 
 As in the true files: two parts, metadata with CRLF whose rows are in no order, an age that is empty or
 ``unknown`` sex, lesions of one to three images. Three pictures have the true 600 x 450 pixels, the others
