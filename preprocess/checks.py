@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from preprocess import npz
+from preprocess import duplicates, npz
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.split import SPLITS
-from preprocess.table import Sample, read_rows, read_samples
+from preprocess.table import read_rows, read_samples
 
 log = logging.getLogger(__name__)
 
 Level = Literal["error", "warning", "information"]
-REBUILT = 20
 LOG_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "information": logging.INFO}
+REBUILT = 20
+#: how many examples a finding carries at the most
+EXAMPLES = 20
 
 
 @dataclass(frozen=True)
@@ -31,158 +35,230 @@ class Finding:
         check: the check's short name, the same in every report.
         level: an ``error`` fails the build, a ``warning`` is shown, ``information`` is neither.
         text: one sentence with the figures.
+        examples: keys of samples concerned, those that belong together (a pair of duplicates) in one entry.
     """
 
     check: str
     level: Level
     text: str
+    examples: tuple[tuple[str, ...], ...] = ()
 
 
-def check(
-    recipe: Recipe,
-    folder: Path,
-    files: dict[int, Path],
-    samples_table: Path,
-    excluded_table: Path,
-    index_table: Path,
-    seed: int,
-) -> list[Finding]:
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one build: index, census counts, samples and excluded."""
+
+    index: Path
+    counts: Path
+    samples: Path
+    excluded: Path
+
+
+class _Built:
+    """One build, read once for all checks."""
+
+    def __init__(self, recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, seed: int) -> None:
+        self.recipe, self.folder, self.files, self.tables, self.seed = recipe, folder, files, tables, seed
+        self.indexed = [row["key"] for row in read_rows(tables.index)]
+        self.samples = list(read_samples(tables.samples))
+        self.excluded = list(read_rows(tables.excluded))
+        self.members = {split: [sample for sample in self.samples if sample.split == split] for split in SPLITS}
+
+    def rows(self, size: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
+        """Every image of one size, in the order of the samples table."""
+        reader = npz.Reader(self.files[size])
+        for split in SPLITS:
+            yield from reader.rows(f"{split}_images")
+
+
+def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, seed: int) -> list[Finding]:
     """Run the checks that need no other dataset and return the findings.
 
     Args:
         recipe: the recipe the files were built by.
         folder: the source's raw folder.
         files: the npz of each size.
-        samples_table: ``<dataset>.samples.tsv``.
-        excluded_table: ``<dataset>.excluded.tsv``.
-        index_table: the index the build started from.
+        tables: the tables of the build.
         seed: picks the rows that are rendered again.
     """
-    samples = list(read_samples(samples_table))
-    indexed = [row["key"] for row in read_rows(index_table)]
-    return [
-        *_ledger(samples, excluded_table, indexed),
-        *_format(recipe, files, samples),
-        *_rebuild(recipe, folder, files, samples, indexed, seed),
-        *_groups(recipe, samples),
-        *(
-            Finding("decisions", "warning", f"{key}: {choice.note}")
-            for key, choice in recipe.decisions.items()
-            if choice.note
-        ),
-    ]
+    built = _Built(recipe, folder, files, tables, seed)
+    findings = [*_census(built), *_ledger(built), *_format(built)]
+    if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
+        findings += [*_rebuild(built), *_groups(built), *_duplicates(built), *_upsampled(built)]
+    return [*findings, *_decisions(recipe)]
 
 
-def _ledger(samples: list[Sample], excluded_table: Path, indexed: list[str]) -> list[Finding]:
+def _census(built: _Built) -> Iterator[Finding]:
+    """The raw counts equal the known ones; under ``strict`` a difference has already stopped the run."""
+    counts = list(read_rows(built.tables.counts))
+    different = [row for row in counts if row["expected"] != row["found"]]
+    if different:
+        told = ", ".join(f"{row['name']} {int(row['found']):,} of {int(row['expected']):,}" for row in different)
+        yield Finding("census", "warning", f"the raw files are not the known ones: {told}")
+    else:
+        yield Finding("census", "information", f"all {len(counts)} counts of the raw files are the known ones")
+
+
+def _ledger(built: _Built) -> Iterator[Finding]:
     """Every indexed sample is in the output or excluded with a reason, never both."""
-    reasons = Counter(row["reason"] for row in read_rows(excluded_table))
-    accounted = Counter([sample.key for sample in samples] + [row["key"] for row in read_rows(excluded_table)])
-    if Counter(indexed) != accounted:
-        lost = sorted((Counter(indexed) - accounted) + (accounted - Counter(indexed)))
-        return [Finding("ledger", "error", f"{len(lost)} samples are lost or counted twice, the first is {lost[0]}")]
+    reasons = Counter(row["reason"] for row in built.excluded)
+    indexed = Counter(built.indexed)
+    accounted = Counter([sample.key for sample in built.samples] + [row["key"] for row in built.excluded])
+    if indexed != accounted:
+        lost = sorted((indexed - accounted) + (accounted - indexed))
+        yield Finding("ledger", "error", f"{len(lost):,} samples are lost or counted twice", _singles(lost))
+        return
     told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items())) or "none"
-    return [
-        Finding(
-            "ledger",
-            "information",
-            f"{len(indexed):,} indexed = {len(samples):,} kept + {sum(reasons.values()):,} excluded ({told})",
-        )
-    ]
+    text = f"{len(indexed):,} indexed = {len(built.samples):,} kept + {len(built.excluded):,} excluded ({told})"
+    yield Finding("ledger", "information", text)
+    for reason in ("missing", "unreadable"):
+        if reasons[reason]:
+            keys = [row["key"] for row in built.excluded if row["reason"] == reason]
+            yield Finding(reason, "warning", f"{len(keys):,} files are {reason} and left out", _singles(keys))
 
 
-def _format(recipe: Recipe, files: dict[int, Path], samples: list[Sample]) -> list[Finding]:
+def _format(built: _Built) -> Iterator[Finding]:
     """Six uint8 arrays of the promised shapes; labels as in the table; no constant image."""
-    findings: list[Finding] = []
-    for size, path in files.items():
+    wanted = sorted(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
+    problems = False
+    for size, path in built.files.items():
         reader = npz.Reader(path)
-        if sorted(reader.names) != sorted(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")):
-            findings.append(Finding("format", "error", f"{path.name}: holds {', '.join(reader.names)}"))
+        if sorted(reader.names) != wanted:
+            yield Finding("format", "error", f"{path.name} holds {', '.join(reader.names)}")
+            problems = True
             continue
-        for split in SPLITS:
-            members = [sample for sample in samples if sample.split == split]
-            if reader.shape(f"{split}_images") != (len(members), *recipe.shape(size)):
-                findings.append(
-                    Finding("format", "error", f"{path.name}: {split}_images is {reader.shape(f'{split}_images')}")
-                )
+        for split, members in built.members.items():
+            if reader.shape(f"{split}_images") != (len(members), *built.recipe.shape(size)):
+                yield Finding("format", "error", f"{path.name}: {split}_images is {reader.shape(f'{split}_images')}")
+                problems = True
                 continue
             labels = [" ".join(map(str, row)) for row in reader.array(f"{split}_labels").tolist()]
             if labels != [sample.label for sample in members]:
-                findings.append(
-                    Finding("format", "error", f"{path.name}: {split}_labels differ from the samples table")
-                )
-            for sample, image in zip(members, reader.rows(f"{split}_images"), strict=True):
-                if image.min() == image.max():
-                    findings.append(
-                        Finding(
-                            "constant",
-                            "warning",
-                            f"{path.name}: {split} {sample.index} ({sample.key}) has one value only",
-                        )
-                    )
-    return findings or [
-        Finding("format", "information", f"{len(files)} files hold six uint8 arrays of the promised shapes")
-    ]
-
-
-def _rebuild(
-    recipe: Recipe, folder: Path, files: dict[int, Path], samples: list[Sample], indexed: list[str], seed: int
-) -> list[Finding]:
-    """Random rows, rendered alone, equal the rows in every npz."""
-    reading_order = {key: position for position, key in enumerate(indexed)}
-    chosen: list[int] = np.random.RandomState(seed).permutation(len(samples))[:REBUILT].tolist()
-    renderer = Renderer(recipe, folder, list(files))
-    # one after the other as the raw files are stored: a tar.gz is read forwards
-    chosen.sort(key=lambda i: reading_order[samples[i].key])
-    wanted = {i: renderer.render(samples[i]).arrays for i in chosen}
-    findings = []
-    for size, path in files.items():
-        reader = npz.Reader(path)
-        position = 0
-        for split in SPLITS:
-            for image in reader.rows(f"{split}_images"):
-                if position in wanted and not np.array_equal(image, wanted[position][size]):
-                    sample = samples[position]
-                    findings.append(
-                        Finding(
-                            "rebuild",
-                            "error",
-                            f"{path.name}: {split} {sample.index} ({sample.key}) is not what rendering it alone gives",
-                        )
-                    )
-                position += 1
-    return findings or [
-        Finding(
-            "rebuild", "information", f"{len(wanted)} random rows, rendered alone, equal the rows of {len(files)} files"
-        )
-    ]
-
-
-def _groups(recipe: Recipe, samples: list[Sample]) -> list[Finding]:
-    """No group straddles two splits, or how many do."""
-    if recipe.about["group"] == "none":
-        return [
-            Finding("groups", "information", "the source publishes no group id: leakage between splits cannot be seen")
+                yield Finding("format", "error", f"{path.name}: {split}_labels differ from the samples table")
+                problems = True
+    if problems:
+        return
+    yield Finding("format", "information", f"{len(built.files)} files hold six uint8 arrays of the promised shapes")
+    for size, path in built.files.items():
+        flat = [
+            sample.key
+            for sample, image in zip(built.samples, built.rows(size), strict=True)
+            if image.min() == image.max()
         ]
-    splits: dict[str, set[str]] = {}
-    for sample in samples:
+        if flat:
+            yield Finding("blank", "error", f"{path.name}: {len(flat):,} images have one value only", _singles(flat))
+
+
+def _rebuild(built: _Built) -> Iterator[Finding]:
+    """Random rows, rendered alone, equal the rows in every npz."""
+    reading_order = {key: position for position, key in enumerate(built.indexed)}
+    chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
+    # one after the other as the raw files are stored: a tar.gz is read forwards
+    chosen.sort(key=lambda i: reading_order[built.samples[i].key])
+    renderer = Renderer(built.recipe, built.folder, list(built.files))
+    wanted = {i: renderer.render(built.samples[i]).arrays for i in chosen}
+    wrong = False
+    for size, path in built.files.items():
+        keys = [
+            built.samples[position].key
+            for position, image in enumerate(built.rows(size))
+            if position in wanted and not np.array_equal(image, wanted[position][size])
+        ]
+        if keys:
+            wrong = True
+            text = f"{path.name}: {len(keys)} of {len(wanted)} rows are not what rendering them alone gives"
+            yield Finding("rebuild", "error", text, _singles(keys))
+    if not wrong:
+        text = f"{len(wanted)} random rows, rendered alone, equal the rows of {len(built.files)} files"
+        yield Finding("rebuild", "information", text)
+
+
+def _groups(built: _Built) -> Iterator[Finding]:
+    """No group straddles two splits, or how many do, and which."""
+    name = built.recipe.about["group"]
+    if name == "none":
+        text = "the source publishes no group id: leakage between splits cannot be seen"
+        yield Finding("groups", "information", text)
+        return
+    splits: dict[str, dict[str, list[str]]] = {}
+    for sample in built.samples:
         if sample.group:
-            splits.setdefault(sample.group, set()).add(sample.split)
-    findings = []
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        shared = sum({first, second} <= found for found in splits.values())
+            splits.setdefault(sample.group, {}).setdefault(sample.split, []).append(sample.key)
+    clean = True
+    for first, second in combinations(SPLITS, 2):
+        shared = [found for found in splits.values() if first in found and second in found]
         if shared:
-            findings.append(
-                Finding(
-                    "groups",
-                    "warning",
-                    f"{shared:,} of {len(splits):,} {recipe.about['group']}s are in {first} and {second}",
-                )
-            )
-    return findings or [
-        Finding("groups", "information", f"no {recipe.about['group']} of {len(splits):,} is in two splits")
-    ]
+            clean = False
+            images = sum(len(found[second]) for found in shared)
+            shares = f"{len(shared):,} of {len(splits):,} {name}s are in {first} and {second}"
+            text = f"{shares}: {images:,} {second} samples"
+            yield Finding("groups", "warning", text, tuple((f[first][0], f[second][0]) for f in shared[:EXAMPLES]))
+    if clean:
+        yield Finding("groups", "information", f"no {name} of {len(splits):,} is in two splits")
 
 
-def as_json(findings: list[Finding]) -> list[dict[str, str]]:
+def _duplicates(built: _Built) -> Iterator[Finding]:
+    """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
+    size = max(built.files)
+    digests: list[str] = []
+    hashes = np.zeros((len(built.samples), duplicates.SIDE**2), bool)
+    for row, image in enumerate(built.rows(size)):
+        digests.append(duplicates.digest(image))
+        hashes[row] = duplicates.difference_hash(image, built.recipe.dimensions)
+    groups = duplicates.exact(digests)
+    same = {pair for rows in groups for pair in combinations(rows, 2)}
+    pairs = [(pair.first, pair.second) for pair in duplicates.near(hashes)]
+    yield from _pairs(built, "duplicates", f"pixel-identical at {size}", sorted(same))
+    yield from _pairs(
+        built, "near-duplicates", f"alike to the eye at {size}", [pair for pair in pairs if pair not in same]
+    )
+
+
+def _pairs(built: _Built, name: str, what: str, pairs: list[tuple[int, int]]) -> Iterator[Finding]:
+    samples = built.samples
+    straddling = [(a, b) for a, b in pairs if samples[a].split != samples[b].split]
+    conflicts = [(a, b) for a, b in pairs if samples[a].label != samples[b].label]
+
+    def shown(some: list[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
+        return tuple((samples[a].key, samples[b].key) for a, b in some[:EXAMPLES])
+
+    if straddling:
+        between = Counter(f"{samples[a].split}-{samples[b].split}" for a, b in straddling)
+        told = ", ".join(f"{count:,} {place}" for place, count in sorted(between.items()))
+        text = f"{len(straddling):,} pairs of images in two splits are {what} ({told})"
+        yield Finding(name, "warning", text, shown(straddling))
+    if conflicts:
+        text = f"{len(conflicts):,} pairs of images with different labels are {what}"
+        yield Finding(f"{name}-label", "warning", text, shown(conflicts))
+    if not straddling:
+        inside = f"{len(pairs):,} pairs within a split" if pairs else "no two images"
+        yield Finding(name, "information", f"{inside} are {what}", shown(pairs))
+
+
+def _upsampled(built: _Built) -> Iterator[Finding]:
+    """Which samples have fewer pixels in the source than in the grid."""
+    for size in built.files:
+        rows = [row["key"] for row in read_rows(built.tables.samples) if str(size) in row["upsampled"].split()]
+        if rows:
+            text = f"{len(rows):,} of {len(built.samples):,} samples have fewer source pixels than the grid of {size}"
+            yield Finding("upsampled", "information", text, _singles(rows))
+
+
+def _decisions(recipe: Recipe) -> Iterator[Finding]:
+    """What the build rests on that nobody has proven, and what a missing package changed."""
+    assumed = [key for key, choice in recipe.decisions.items() if choice.evidence in ("assumed", "unknown")]
+    if assumed:
+        text = f"{len(assumed)} of {len(recipe.decisions)} decisions in force are assumed: {', '.join(assumed)}"
+        yield Finding("assumed", "information", text)
+    for key, choice in recipe.decisions.items():
+        if choice.note:
+            yield Finding("fallback", "warning", f"{key}: {choice.note}")
+
+
+def _singles(keys: list[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple((key,) for key in keys[:EXAMPLES])
+
+
+def as_json(findings: list[Finding]) -> list[dict[str, Any]]:
     """The findings as plain values."""
     return [asdict(finding) for finding in findings]

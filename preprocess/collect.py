@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preprocess.errors import PreprocessError
-from preprocess.render import SHARD_TABLE
+from preprocess.render import SHARD_COLUMNS, SHARD_TABLE
 from preprocess.split import SPLITS
 from preprocess.table import Sample, read_rows, read_samples, write_rows
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 SAMPLE_COLUMNS = (
     "split", "index", "key", "label", "group", "source_split", "original_label", "upsampled",
-    "released_index", "path", "raw_sha256",
+    "released_index", "path", "raw_form", "raw_sha256",
 )  # fmt: skip
 EXCLUDED_COLUMNS = ("key", "reason", "detail")
 
@@ -52,7 +52,7 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
             extra.update(dict.fromkeys(sample.attributes))
 
     def cell(sample: Sample, column: str) -> object:
-        return rendered[sample.key][column] if column in ("upsampled", "raw_sha256") else getattr(sample, column)
+        return rendered[sample.key][column] if column in SHARD_COLUMNS[3:] else getattr(sample, column)
 
     write_rows(
         samples_out,

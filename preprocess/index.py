@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,18 @@ from preprocess.table import Sample
 log = logging.getLogger(__name__)
 
 Census = Literal["strict", "warn"]
+CENSUS_COLUMNS = ("name", "expected", "found")
 
 
-def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]) -> list[Sample]:
+@dataclass
+class Indexed:
+    """The samples of a dataset, and (name, expected, found) of every count of its census."""
+
+    samples: list[Sample]
+    census: list[tuple[str, int, int]]
+
+
+def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]) -> Indexed:
     """Index the source of ``recipe`` in ``folder`` and label its samples.
 
     Args:
@@ -51,7 +61,8 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
             except ExcludeSample as exclusion:
                 sample.excluded, sample.detail = exclusion.reason, exclusion.detail
     _check_usable(recipe, folder, census, listing.samples)
-    return listing.samples
+    names = dict.fromkeys([*expected, *listing.census])
+    return Indexed(listing.samples, [(name, expected.get(name, 0), listing.census.get(name, 0)) for name in names])
 
 
 def _compare(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int], found: dict[str, int]) -> None:

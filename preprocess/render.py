@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 #: the table a shard writes beside its arrays, and its columns
 SHARD_TABLE = "samples.tsv"
-SHARD_COLUMNS = ("key", "excluded", "detail", "upsampled", "raw_sha256")
+SHARD_COLUMNS = ("key", "excluded", "detail", "upsampled", "raw_form", "raw_sha256")
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ class Rendered:
     Attributes:
         arrays: uint8 array by size.
         upsampled: the sizes whose source region has fewer pixels than the grid along some axis.
+        raw_form: what the source opened, in words: ``PNG RGB 562x471``, ``int16 512x512x75``.
         raw_sha256: digest of what the source opened: a file's bytes, or an array in C order.
     """
 
     arrays: dict[int, NDArray[np.uint8]]
     upsampled: tuple[int, ...]
+    raw_form: str
     raw_sha256: str
 
 
@@ -72,7 +74,7 @@ class Renderer:
         self._programs = {size: [self._call(name, size) for name in recipe.steps] for size in sizes}
         self._opening: str | None = None
         self._memo: dict[tuple[Any, ...], Any] = {}
-        self._digest = ""
+        self._form = self._digest = ""
 
     def render(self, sample: Sample) -> Rendered:
         """Render one sample.
@@ -91,7 +93,7 @@ class Renderer:
             self._memo.clear()
             opened = self._open(self.raw, sample)
             self._memo[()] = opened
-            self._opening, self._digest = sample.opening, digest(opened)
+            self._opening, self._form, self._digest = sample.opening, form(opened), digest(opened)
         arrays: dict[int, NDArray[np.uint8]] = {}
         upsampled: list[int] = []
         for size, program in self._programs.items():
@@ -99,7 +101,7 @@ class Renderer:
             if region is not None and min(region) < size:
                 upsampled.append(size)
             self._check(arrays[size], size)
-        return Rendered(arrays, tuple(upsampled), self._digest)
+        return Rendered(arrays, tuple(upsampled), self._form, self._digest)
 
     def _run(self, program: list[_Call], sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
         path: tuple[Any, ...] = ()
@@ -159,6 +161,18 @@ def digest(opened: Any) -> str:
     return value
 
 
+def form(opened: Any) -> str:
+    """What a source opened, in words: format, mode and size of a picture; dtype and shape of an array."""
+    if isinstance(opened, bytes):
+        from preprocess.steps.images import describe
+
+        return describe(opened)
+    shape = getattr(opened, "shape", None)
+    if shape is None:
+        return type(opened).__name__.lower()
+    return f"{getattr(opened, 'dtype', type(opened).__name__)} {'x'.join(map(str, shape))}"
+
+
 def block(samples: list[Sample], shard: int, shards: int) -> tuple[int, int]:
     """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit.
 
@@ -212,9 +226,10 @@ def render_shard(
             for size, file in files.items():
                 file.write(result.arrays[size].tobytes() if isinstance(result, Rendered) else blank[size])
             if isinstance(result, Rendered):
-                results.append((sample.key, "", "", " ".join(map(str, result.upsampled)), result.raw_sha256))
+                upsampled = " ".join(map(str, result.upsampled))
+                results.append((sample.key, "", "", upsampled, result.raw_form, result.raw_sha256))
             else:
-                results.append((sample.key, result.reason, result.detail, "", ""))
+                results.append((sample.key, result.reason, result.detail, "", "", ""))
         write_rows(part / SHARD_TABLE, SHARD_COLUMNS, results)
 
 

@@ -76,7 +76,19 @@ def build(
     common = [dataset, "--protocol", protocol, "--overrides", json.dumps(overrides or {})]
     f = folder
     counted = ["--miniature"] if miniature else []
-    run("index", *common, "--raw", raw, "--census", census, *counted, "--output", f / "index.tsv")
+    run(
+        "index",
+        *common,
+        "--raw",
+        raw,
+        "--census",
+        census,
+        *counted,
+        "--output",
+        f / "index.tsv",
+        "--counts",
+        f / "census.tsv",
+    )
     table = ["--order-table", order_table] if order_table else []
     run("split", *common, "--index", f / "index.tsv", "--seed", seed, *table, "--output", f / "split.tsv",
         "--unmatched", f / "unmatched.tsv")  # fmt: skip
@@ -100,7 +112,16 @@ def build(
             "--output",
             done.npz(size),
         )
-    tables = ["--index", f / "index.tsv", "--samples", f / "samples.tsv", "--excluded", f / "excluded.tsv"]
+    tables = [
+        "--index",
+        f / "index.tsv",
+        "--counts",
+        f / "census.tsv",
+        "--samples",
+        f / "samples.tsv",
+        "--excluded",
+        f / "excluded.tsv",
+    ]
     files = [done.npz(size) for size in sizes]
     run("check", *common, "--raw", raw, *tables, "--sizes", *sizes, "--npz", *files, "--output", f / "checks.json")
     return done

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from preprocess.errors import UnreadableError
 from preprocess.steps import ijg
@@ -47,6 +47,19 @@ def decode(data: bytes, decoder: str) -> Pixels:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableError(f"cannot be decoded ({error})") from error
     raise UnreadableError(f"has pixels of mode {image.mode}; only 8-bit images are known to this source")
+
+
+def describe(data: bytes) -> str:
+    """Format, mode and size of an image file from its header, and its EXIF orientation where it has one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data))
+            rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return "not an image"
+    text = f"{image.format} {image.mode} {image.width}x{image.height}"
+    return text if rotation == 1 else f"{text} EXIF orientation {rotation}"
 
 
 def gray(image: Pixels, gray: str) -> Pixels:

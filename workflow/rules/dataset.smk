@@ -43,7 +43,8 @@ rule index:
     input:
         raw_files,
     output:
-        ensure(f"{WORK}/index.tsv", non_empty=True),
+        index=ensure(f"{WORK}/index.tsv", non_empty=True),
+        counts=f"{WORK}/census.tsv",
     log:
         f"{LOGS}/index.log",
     benchmark:
@@ -57,7 +58,8 @@ rule index:
         options=command("index"),
         code=code("index"),
     shell:
-        "python -m preprocess index {params.options} --output {output:q} --log {log:q}"
+        "python -m preprocess index {params.options} --output {output.index:q} "
+        "--counts {output.counts:q} --log {log:q}"
 
 
 rule split:
@@ -161,6 +163,7 @@ rule check:
     "Check what was built; 20 random rows are rendered again, alone."
     input:
         index=f"{WORK}/index.tsv",
+        counts=f"{WORK}/census.tsv",
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         excluded=f"{OUT}/{{dataset}}.excluded.tsv",
         npz=all_npz,
@@ -179,7 +182,7 @@ rule check:
         options=command("check"),
         code=code("check"),
     shell:
-        "python -m preprocess check {params.options} --index {input.index:q} --samples {input.samples:q} "
+        "python -m preprocess check {params.options} --index {input.index:q} --counts {input.counts:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --npz {input.npz:q} --output {output:q} --log {log:q}"
 
 
