@@ -82,6 +82,10 @@ DECISIONS: dict[str, Decision] = {
         "none": "each sample for itself",
         "group": "all samples of one group stay together",
     }, pattern=r"[a-z]+"),
+    "split.group_class": Decision("split", "which class a group is cut with, where its samples differ", {
+        "most-frequent": "its most frequent label, the lowest of equals",
+        "highest": "its highest label: a patient has the grade of the worse eye",
+    }),
     "split.keep": Decision("split", "source splits that are kept, and as what", {}, kind=dict),
     "split.file": Decision("split", "a user's own table of ids (columns key and split)", {}, pattern=r".+\.(csv|tsv)"),
     "order": Decision("split", "the order of the samples within a split", {

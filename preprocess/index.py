@@ -43,6 +43,8 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     listing: sources.Listing = sources.get(recipe.source).index(Raw(folder), **recipe.about.get("options", {}))
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
+    for warning in listing.warnings:
+        log.warning("%s: %s", folder, warning)
     _compare(recipe, folder, census, expected, listing.census)
     rule = labels.RULES[recipe.about["label"]["rule"]]
     how = recipe.about["label"] | {

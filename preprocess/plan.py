@@ -153,8 +153,9 @@ class Plan:
 
     def is_present(self, dataset: str) -> bool:
         """Whether the dataset's source has anything to render."""
-        source = self.recipe(dataset).source
-        return self.is_miniature or sources.is_present(source, self.raw / source)
+        about = self.recipe(dataset)
+        options = about.about.get("options", {})
+        return self.is_miniature or sources.is_present(about.source, self.raw / about.source, **options)
 
     def require(self, dataset: str) -> None:
         """Refuse a dataset asked for by name whose source is not there."""

@@ -47,7 +47,9 @@ def cuts(n: int, ratio: str) -> list[int]:
     return [*ends, n]
 
 
-def per_class(labels: dict[str, str], groups: dict[str, str], ratio: str, seed: int) -> dict[str, str]:
+def per_class(
+    labels: dict[str, str], groups: dict[str, str], ratio: str, seed: int, group_class: str = "most-frequent"
+) -> dict[str, str]:
     """Cut shuffled groups class by class and return the split of every key.
 
     A group belongs to the class of its most frequent label (the lowest of equals). Groups are sorted,
@@ -60,13 +62,17 @@ def per_class(labels: dict[str, str], groups: dict[str, str], ratio: str, seed: 
         groups: group of each key; a key that stands alone is its own group.
         ratio: ``train:val`` or ``train:val:test``.
         seed: any non-negative integer below 2**32.
+        group_class: ``most-frequent``, or ``highest``: a group belongs to the class of its highest label.
     """
     counts: dict[str, Counter[str]] = {}
     for key, group in groups.items():
         counts.setdefault(group, Counter())[labels[key]] += 1
     classes: dict[str, list[str]] = {}
     for group, counter in counts.items():
-        label = min(counter, key=lambda one: (-counter[one], label_rank(one)))
+        if group_class == "highest":
+            label = max(counter, key=label_rank)
+        else:
+            label = min(counter, key=lambda one: (-counter[one], label_rank(one)))
         classes.setdefault(label, []).append(group)
     split_of: dict[str, str] = {}
     for rank, label in enumerate(sorted(classes, key=label_rank)):
@@ -127,7 +133,8 @@ def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
         name = recipe.value("split.list")
         return kept | _by_list(rest, _project_list(name), name)
     labels = {sample.key: sample.label for sample in rest}
-    return kept | per_class(labels, _groups(recipe, rest), recipe.value("split.ratio"), seed)
+    group_class = recipe.value("split.group_class", "most-frequent")
+    return kept | per_class(labels, _groups(recipe, rest), recipe.value("split.ratio"), seed, group_class)
 
 
 def _groups(recipe: Recipe, samples: list[Sample]) -> dict[str, str]:

@@ -41,6 +41,11 @@ def to_uint8(values: Floats) -> NDArray[np.uint8]:
     return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
+def enlarge(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Bring a small drawing to the dimensions of a true file: cheaper than drawing it that large."""
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
 def encode(image: NDArray[np.uint8], format: str, **options: object) -> bytes:
     """Encode an array as an image file."""
     buffer = io.BytesIO()

@@ -10,6 +10,8 @@ A source is a module of this package named after the collection. It has
     shared source, which view);
 ``open(raw, sample) -> Any``
     what the recipe's first step takes: a file's bytes, an array, a volume or a mesh.
+``present(folder, **options) -> bool``
+    only where patterns of names cannot tell the parts of a shared source apart: instead of ``PRESENT``.
 
 Its docstring is its documentation: contents expected, variants accepted, variants refused, and
 what is irregular in the true files.
@@ -28,6 +30,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from preprocess.errors import PreprocessError
 from preprocess.raw import SEPARATOR, Raw, RawFile
@@ -41,12 +44,14 @@ class Listing:
     Attributes:
         samples: every sample, those that cannot be used included (``excluded`` says why).
         census: named counts to compare with the known ones.
-        notes: lines a reader should see, such as which of several layouts was met.
+        notes: lines for the log, such as which of several layouts was met.
+        warnings: lines a reader must see, such as a copy that differs from the published one.
     """
 
     samples: list[Sample]
     census: dict[str, int]
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def get(name: str) -> ModuleType:
@@ -54,9 +59,15 @@ def get(name: str) -> ModuleType:
     return importlib.import_module(f"preprocess.sources.{name}")
 
 
-def is_present(name: str, folder: Path) -> bool:
-    """Whether ``folder`` (the source's raw folder) holds anything to render; stops at the first hit."""
-    patterns = [pattern.lower() for pattern in get(name).PRESENT]
+def is_present(name: str, folder: Path, **options: Any) -> bool:
+    """Whether ``folder`` (the source's raw folder) holds anything to render; stops at the first hit.
+
+    ``options`` are the recipe's: they say which part of a shared source is asked for.
+    """
+    module = get(name)
+    if hasattr(module, "present"):
+        return bool(module.present(folder, **options))
+    patterns = [pattern.lower() for pattern in module.PRESENT]
     return any(
         fnmatch.fnmatchcase(entry.lower(), pattern)
         for _, _, entries in os.walk(folder, followlinks=True)

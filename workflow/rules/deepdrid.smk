@@ -1,0 +1,17 @@
+# DeepDRiD, fundus photographs: RetinaMNIST.
+
+
+module deepdrid:
+    snakefile:
+        "dataset.smk"
+    config:
+        {"plan": plan, "source": "deepdrid"}
+
+
+use rule * from deepdrid as deepdrid_*
+
+
+rule retinamnist:
+    "RetinaMNIST from DeepDRiD fundus photographs."
+    input:
+        plan.outputs("retinamnist"),

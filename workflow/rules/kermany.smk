@@ -1,0 +1,23 @@
+# Kermany, optical coherence tomography and chest X-ray: OCTMNIST and PneumoniaMNIST.
+
+
+module kermany:
+    snakefile:
+        "dataset.smk"
+    config:
+        {"plan": plan, "source": "kermany"}
+
+
+use rule * from kermany as kermany_*
+
+
+rule octmnist:
+    "OCTMNIST from Kermany's optical coherence tomography."
+    input:
+        plan.outputs("octmnist"),
+
+
+rule pneumoniamnist:
+    "PneumoniaMNIST from Kermany's chest X-rays of children."
+    input:
+        plan.outputs("pneumoniamnist"),
