@@ -122,4 +122,17 @@ DECISIONS: dict[str, Decision] = {
         "q75": "saved at quality 75 (colour 4:2:0) by Pillow's libjpeg-turbo and read again",
         "q75-ijg-9b": "saved at quality 75 (colour 4:2:0) by IJG libjpeg 9b and read again",
     }, by_size=True, fallback={"q75-ijg-9b": ("jpeglib", "q75")}),
+    # ---- volumes and meshes
+    "cube": Decision("render", "the edge of the cube that is cut, in mm", {}, kind=int),
+    "repair": Decision("render", "how an open mesh is closed", {
+        "pymeshfix": "MeshFix with its defaults: largest component, holes filled, self-intersections mended",
+    }),
+    "voxels": Decision("render", "which cells of the cube a closed mesh sets", {
+        "inside": "those whose centre is inside the mesh, at the true pitch of each size",
+        "surface": "cells of 1 mm that its surface touches or encloses, zoomed to each size and cut at one half",
+    }),
+    "zoom": Decision("render", "how a volume is resampled to the grid: the cubic B-spline of scipy", {
+        "scipy": "scipy.ndimage.zoom with its defaults; for some lengths the last line is zero",
+        "whole": "the same spline, the last line included",
+    }),
 }  # fmt: skip

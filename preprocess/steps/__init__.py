@@ -19,6 +19,13 @@ STEPS = {
     "crop": "images:crop",
     "resize": "images:resize",
     "jpeg": "images:jpeg",
+    "mesh": "meshes:mesh",
+    "repair": "meshes:repair",
+    "voxelise": "meshes:voxelise",
+    "cells": "meshes:cells",
+    "cut_mask": "grids:cut_mask",
+    "zoom_mask": "grids:zoom_mask",
+    "zoom": "grids:zoom",
 }
 
 
