@@ -229,7 +229,9 @@ def _split(corners: Floats, longest: float) -> Floats:
         done.append(corners[~long].reshape(-1, 3))
         a, b, c = corners[long].swapaxes(0, 1)
         ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
-        corners = np.stack([[a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca]]).transpose(0, 2, 1, 3).reshape(-1, 3, 3)
+        corners = (
+            np.stack([[a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca]]).transpose(0, 2, 1, 3).reshape(-1, 3, 3)
+        )
     return np.concatenate(done)
 
 
@@ -283,4 +285,3 @@ def inside_grid(mesh: Mesh, centre: Floats, cube: float, size: int) -> Cells:
     crossings = np.zeros((size, size, size + 1), np.int64)
     np.add.at(crossings, (x, y, above), 1)
     return np.asarray(np.cumsum(crossings, axis=2)[:, :, :size] % 2 == 1)
-
