@@ -24,7 +24,7 @@ CAPTION = 14
 def montage(recipe: Recipe, path: Path, out: Path) -> None:
     """Draw up to 12 samples of each class of an npz, a row a class, under the class's name.
 
-    Volumes show their middle plane. A multi-label sample stands under its first label, or under
+    Volumes show their middle plane, shapes their front. A multi-label sample stands under its first label, or under
     ``no finding``.
     """
     names: list[str] = recipe.about["label"]["classes"]
@@ -35,7 +35,7 @@ def montage(recipe: Recipe, path: Path, out: Path) -> None:
         for label, image in zip(labels, reader.rows(f"{split}_images"), strict=True):
             row = int(label[0]) if len(label) == 1 else int(np.argmax(label)) if label.any() else len(names)
             if len(tiles[row]) < PER_CLASS:
-                tiles[row].append(image[len(image) // 2] if recipe.dimensions == 3 else image)
+                tiles[row].append(_view(image) if recipe.dimensions == 3 else image)
     edge = next(iter(tiles.values()))[0].shape[0]
     zoom = max(1, -(-MIN_TILE // edge))
     tile = edge * zoom
@@ -50,3 +50,12 @@ def montage(recipe: Recipe, path: Path, out: Path) -> None:
             canvas.paste(picture, (GAP + column * (tile + GAP), top + CAPTION))
     with atomic(out) as part:
         canvas.save(part, "PNG", optimize=True)
+
+
+def _view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle plane of a volume; a shape of 0 and 255 only is seen from the front, nearer parts brighter."""
+    if ((volume > 0) & (volume < 255)).any():
+        plane: NDArray[np.uint8] = volume[len(volume) // 2]
+        return plane
+    depth = np.argmax(volume > 0, axis=0)
+    return np.where(volume.any(axis=0), 255 - depth * 190 // len(volume), 0).astype(np.uint8)

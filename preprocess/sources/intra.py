@@ -1,0 +1,74 @@
+"""IntrA: segments of brain vessels as surface meshes (Yang et al. 2020), the source of VesselMNIST3D.
+
+Expected contents: the ``generated`` part of the data folder that https://github.com/intra3d2019/IntrA
+names, as a tree or in archives, at any depth, with or without the folders above the classes::
+
+    IntrA/generated/vessel/obj/ArteryObjAN1-0.obj       1,694 healthy segments
+    IntrA/generated/aneurysm/obj/ArteryObjAN117-2.obj     215 segments with an aneurysm
+
+cut from 103 models of brain vessels. The class is the folder's: 159 names occur in both. The number
+after ``AN`` is the model, the group of this source; a patient has one model.
+
+Left aside: ``annotated`` (116 aneurysms with a drawn outline, in other coordinates), ``complete`` (the
+103 whole models), the point lists ``.ad`` beside the meshes and ``.geo`` files. A copy without the
+generated meshes is refused.
+
+Meshes are ASCII OBJ, in mm, of triangles, open where the segment was cut. Vessels come from MeshLab
+(``vn`` lines between the vertices, faces as ``a//a``), aneurysms are plain ``v`` and ``f`` lines.
+
+Keys are ``<class>/<name>``, the same in every copy.
+"""
+
+from __future__ import annotations
+
+import re
+
+from preprocess.errors import PreprocessError
+from preprocess.raw import Raw
+from preprocess.sources import Listing, count, natural, open_file
+from preprocess.table import Sample
+
+PRESENT = ("ArteryObjAN*-*.obj", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+CLASSES = ("vessel", "aneurysm")
+OTHER_PARTS = {"annotated", "complete"}
+NAME = re.compile(r"ArteryObj(AN\d+)-\d+\.obj")
+
+open = open_file
+
+
+def index(raw: Raw) -> Listing:
+    """List the generated meshes, vessels first, in natural order.
+
+    Raises:
+        PreprocessError: there is no generated mesh, one occurs twice, or a file in a class's folder has
+            another name than a segment's.
+    """
+    samples: dict[str, Sample] = {}
+    others = 0
+    for file in raw.files():
+        folders = [part.lower() for part in file.parts[:-1]]
+        label = next((part for part in reversed(folders) if part in CLASSES), None)
+        if not file.name.lower().endswith(".obj") or label is None or OTHER_PARTS & set(folders):
+            others += 1
+            continue
+        match = NAME.fullmatch(file.name)
+        if match is None:
+            raise PreprocessError(
+                f"{raw.root / file.path}: not a segment's name (ArteryObjAN<model>-<number>.obj); "
+                f"restore the published tree"
+            )
+        key = f"{label}/{file.name}"
+        if key in samples:
+            raise PreprocessError(
+                f"{raw.root}: {key} is there twice: {samples[key].path} and {file.path}; keep one copy"
+            )
+        samples[key] = Sample(key=key, path=file.path, original_label=label, group=match[1])
+    if not samples:
+        raise PreprocessError(
+            f"{raw.root}: holds no mesh of generated/vessel/obj or generated/aneurysm/obj; the annotated and complete "
+            f"parts and the .ad point lists cannot stand for them"
+        )
+    ordered = sorted(samples.values(), key=lambda one: (CLASSES.index(one.original_label), natural(one.key)))
+    census = {**count(ordered, "original_label"), "models": len({sample.group for sample in ordered})}
+    notes = [f"{others} files are not meshes of the generated part, left aside"] if others else []
+    return Listing(ordered, census, notes)
