@@ -1,0 +1,122 @@
+"""Pictures of the audit pages, embedded so that a page is one file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from preprocess import npz
+from preprocess.decisions import DECISIONS
+from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.recipe import Choice, Recipe
+from preprocess.render import Renderer
+from preprocess.split import SPLITS
+from preprocess.table import Sample
+
+#: pictures are shown at least this large, enlarged by whole factors: pixels stay visible
+SHOWN = 96
+#: values tried of a decision whose values are open (a window, a crop of some pixels)
+FURTHER = {
+    "window": ("-1024,400", "-160,240", "-150,250"),
+    "crop": ("centre-200",),
+}
+
+
+def embed(image: NDArray[np.uint8]) -> str:
+    """A data URI of one sample: a picture, or the middle plane of a volume."""
+    if image.ndim == 3 and image.shape[2] != 3:
+        image = image[len(image) // 2]
+    zoom = max(1, SHOWN // image.shape[0])
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    buffer = io.BytesIO()
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+    return _uri("image/png", buffer.getvalue())
+
+
+def embed_file(path: Path) -> str:
+    """A data URI of a PNG file."""
+    return _uri("image/png", path.read_bytes())
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def of_samples(path: Path, samples: list[dict[str, str]], keys: Iterable[str]) -> dict[str, str]:
+    """Data URIs of some samples of an npz by key, read in one pass."""
+    wanted = set(keys)
+    reader = npz.Reader(path)
+    found: dict[str, str] = {}
+    for split in SPLITS:
+        members = [sample for sample in samples if sample["split"] == split]
+        if wanted.isdisjoint(sample["key"] for sample in members):
+            continue
+        for sample, image in zip(members, reader.rows(f"{split}_images"), strict=True):
+            if sample["key"] in wanted:
+                found[sample["key"]] = embed(image)
+    return found
+
+
+def alternatives(recipe: Recipe, folder: Path, sample: Sample, size: int) -> list[dict[str, Any]]:
+    """One sample under every value of each pixel decision, all others as they are in force.
+
+    A value that cannot be tried (a missing package, a crop larger than the image) says so.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, choice in recipe.decisions.items():
+        decision = DECISIONS[key]
+        in_force = choice.at(size)
+        if decision.stage != "render" or not isinstance(in_force, str):
+            continue
+        values = list(dict.fromkeys([in_force, *decision.choices, *FURTHER.get(key, ())]))
+        shown = []
+        for value in values:
+            changed = {**recipe.decisions, key: Choice(value, "override", "tried by the audit")}
+            shown.append({"value": value, "in_force": value == in_force, **_try(recipe, changed, folder, sample, size)})
+        if len({one.get("picture") for one in shown}) > 1:
+            rows.append({"key": key, "meaning": decision.meaning, "values": shown})
+    return rows
+
+
+def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sample, size: int) -> dict[str, str]:
+    from dataclasses import replace
+
+    try:
+        image = Renderer(replace(recipe, decisions=decisions), folder, [size]).render(sample).arrays[size]
+    except (PreprocessError, ExcludeSample, ValueError) as error:
+        return {"problem": str(error)}
+    return {"picture": embed(image)}
+
+
+def class_balance(names: list[str], counts: dict[str, list[int]]) -> str:
+    """An SVG of the share of each class in each split; text and axes take the page's colour."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    matplotlib.rcParams["svg.hashsalt"] = "class balance"  # element ids, the same every time
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    figure, axes = plt.subplots(figsize=(8, 0.9 + 0.36 * len(names)))
+    height = 0.8 / len(counts)
+    for position, (split, values) in enumerate(counts.items()):
+        total = max(sum(values), 1)
+        places = [row + (position - 1) * height for row in range(len(names))]
+        axes.barh(places, [100 * value / total for value in values], height, label=split)
+    axes.set_yticks(range(len(names)), [name if len(name) < 40 else f"{name[:38]}…" for name in names])
+    axes.invert_yaxis()
+    axes.set_xlabel("% of the split")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace("#000000", "currentColor").replace("#262626", "currentColor")
