@@ -44,24 +44,14 @@ rule all:
     input:
         [plan.outputs(name) for name in plan.selected],
         plan.sum_lists,
+        plan.audit,
 
 
-rule checksums:
-    "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz of the results folder."
+rule audit:
+    "The audit pages of everything configured; fails on an error that nobody signed off."
     input:
-        [plan.work(name, "sums.tsv") for name in plan.selected],
-    output:
-        plan.sum_lists,
-    log:
-        str(plan.out / "logs/checksums.log"),
-    benchmark:
-        str(plan.out / "benchmarks/checksums.tsv")
-    conda:
-        "envs/preprocess.yaml"
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        folder=plan.out,
-    shell:
-        "python -m preprocess checksums {input:q} --folder {params.folder:q} --log {log:q}"
+        plan.audit,
+        [plan.audit_page(name) for name in plan.selected],
+
+
+include: "workflow/rules/collection.smk"

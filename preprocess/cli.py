@@ -133,6 +133,27 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--npz", type=Path, required=True)
     one.add_argument("--output", type=Path, required=True)
 
+    one = command("audit", _audit, "write the audit page of a dataset and its part of audit.json")
+    one.add_argument("--raw", type=Path, required=True)
+    one.add_argument("--exceptions", type=Path, help="the file of signed-off findings")
+    one.add_argument("--npz", type=Path, required=True)
+    one.add_argument("--size", type=int, required=True)
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--excluded", type=Path, required=True)
+    one.add_argument("--provenance", type=Path, required=True)
+    one.add_argument("--montage", type=Path, required=True)
+    one.add_argument("--output", type=Path, required=True)
+    one.add_argument("--summary", type=Path, required=True)
+
+    one = command("audit-index", _audit_index, "write the index of the audit and audit.json", dataset=False)
+    one.add_argument("summaries", type=Path, nargs="+")
+    one.add_argument("--output", type=Path, required=True)
+    one.add_argument("--json", type=Path, required=True)
+
+    one = command("gate", _gate, "fail when the audit holds an error that nobody signed off", dataset=False)
+    one.add_argument("audit", type=Path, help="audit.json")
+    one.add_argument("--output", type=Path, required=True)
+
     one = command(
         "sums", _sums, "write the checksums of a dataset and refresh the lists of the results folder", dataset=False
     )
@@ -261,6 +282,36 @@ def _montage(options: argparse.Namespace) -> None:
     from preprocess.montage import montage
 
     montage(_recipe(options), options.npz, options.output)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from preprocess.audit import exceptions, pages
+    from preprocess.files import read_json, write_json
+
+    provenance = read_json(options.provenance)
+    findings = exceptions.mark(options.dataset, provenance["findings"], exceptions.read(options.exceptions))
+    in_force = _recipe(options)
+    summary = pages.summarise(in_force, options.samples, options.excluded, provenance, findings)
+    picked = pages.Picked(options.raw, options.npz, options.size, options.samples, options.montage)
+    pages.write_page(in_force, picked, summary, options.output)
+    write_json(options.summary, summary)
+
+
+def _audit_index(options: argparse.Namespace) -> None:
+    from preprocess.audit import pages
+
+    pages.write_index(options.summaries, options.output, options.json)
+
+
+def _gate(options: argparse.Namespace) -> None:
+    from preprocess.audit import exceptions
+    from preprocess.files import read_json, write_text
+
+    errors = exceptions.errors(read_json(options.audit))
+    if errors:
+        told = "; ".join(errors)
+        raise PreprocessError(f"{told}. Mend the cause, or sign the finding off in a file named by 'exceptions'")
+    write_text(options.output, "no error that is not signed off\n")
 
 
 def _sums(options: argparse.Namespace) -> None:

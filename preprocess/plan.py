@@ -18,23 +18,50 @@ from typing import Any
 import yaml
 
 from preprocess import fingerprint, published, recipe, sources, steps
+from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
 
 MINIATURE = "miniature"
-#: the modules of each stage's command, besides the dataset's own source and steps
-STAGE_MODULES = {
-    "miniature": (),
-    "index": ("preprocess.index",),
-    "split": ("preprocess.split",),
-    "render": ("preprocess.render",),
-    "collect": ("preprocess.collect",),
-    "pack": ("preprocess.pack",),
-    "check": ("preprocess.checks",),
-    "verdict": ("preprocess.verdict",),
-    "provenance": ("preprocess.provenance",),
-    "sums": ("preprocess.checksums",),
-    "montage": ("preprocess.montage",),
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage's command.
+
+    Attributes:
+        modules: what its command imports, besides the dataset's own source and steps.
+        options: the options it takes from the plan, besides the dataset, the protocol and the overrides.
+        uses: whether it also runs the source (``source``) and the steps (``steps``).
+        decides: the stages whose decisions it depends on.
+    """
+
+    modules: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    decides: tuple[str, ...] = ()
+
+
+ALL = ("index", "split", "render")
+STAGES = {
+    "index": Stage(("preprocess.index",), ("raw", "census", "miniature"), ("source",), ("index",)),
+    "split": Stage(("preprocess.split",), ("seed", "order-table"), (), ("split",)),
+    "render": Stage(
+        ("preprocess.render",), ("raw", "census", "sizes", "shards"), ("source", "steps"), ("index", "render")
+    ),
+    "collect": Stage(("preprocess.collect",)),
+    "pack": Stage(("preprocess.pack",)),
+    "check": Stage(("preprocess.checks",), ("raw", "sizes", "seed"), ("source", "steps"), ALL),
+    "sums": Stage(("preprocess.checksums",)),
+    "verdict": Stage(("preprocess.verdict",), ("released", "miniature", "sizes"), (), ALL),
+    "provenance": Stage(("preprocess.provenance",), ("raw", "config"), (), ALL),
+    "montage": Stage(("preprocess.montage",)),
+    "audit": Stage(
+        ("preprocess.audit.pages", "preprocess.audit.exceptions"),
+        ("raw", "exceptions", "size"),
+        ("source", "steps"),
+        ALL,
+    ),
 }
 
 
@@ -197,6 +224,15 @@ class Plan:
         """The npz of every size, in the order of :meth:`sizes`."""
         return [str(self.out / self.recipe(dataset).file_name(size)) for size in self.sizes(dataset)]
 
+    def audit_size(self, dataset: str) -> int:
+        """The size the audit shows: the largest that keeps its page small."""
+        sizes = self.sizes(dataset)
+        return max((size for size in sizes if size <= 128), default=min(sizes))
+
+    def audit_npz(self, dataset: str) -> str:
+        """The npz the audit shows."""
+        return str(self.out / self.recipe(dataset).file_name(self.audit_size(dataset)))
+
     def raw_inputs(self, dataset: str) -> list[str]:
         """What the index depends on: the entries of the source's raw folder."""
         folder = self.raw / self.recipe(dataset).source
@@ -239,7 +275,16 @@ class Plan:
     def outputs(self, dataset: str) -> list[str]:
         """Every file a user gets of one dataset, but the lists of checksums."""
         tables = [str(self.out / f"{dataset}.{kind}") for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
-        return [*self.npz(dataset), *tables, str(self.out / "audit" / f"{dataset}.png")]
+        return [*self.npz(dataset), *tables, self.audit_page(dataset)]
+
+    def audit_page(self, dataset: str) -> str:
+        """The audit page of one dataset."""
+        return str(self.out / "audit" / f"{dataset}.html")
+
+    @property
+    def audit(self) -> list[str]:
+        """The audit's index and data, and the gate that fails when it holds an error."""
+        return [str(self.out / place) for place in ("audit/index.html", "audit/audit.json", "work/gate.txt")]
 
     @property
     def sum_lists(self) -> list[str]:
@@ -251,59 +296,56 @@ class Plan:
     def options(self, stage: str, dataset: str) -> str:
         """The command line options of one stage, quoted for a shell; only what changes its result."""
         words = [dataset, "--protocol", self.settings.protocol]
-        in_force = self.recipe(dataset)
-        relevant = {
-            key: value for key, value in self.settings.overrides.get(dataset, {}).items() if stage in _stages_after(key)
-        }
+        overrides = self.settings.overrides.get(dataset, {})
+        relevant = {key: value for key, value in overrides.items() if DECISIONS[key].stage in STAGES[stage].decides}
         if relevant:
             words += ["--overrides", json.dumps(relevant, sort_keys=True)]
-        if stage in ("index", "render", "check", "provenance"):
-            words += ["--raw", str(self.raw / in_force.source)]
-        if stage in ("index", "render"):
-            words += ["--census", self.settings.census]
-        if stage == "index" and self.is_miniature:
-            words += ["--miniature"]
-        if stage == "verdict":
-            words += ["--released", str(self.released), *(["--miniature"] if self.is_miniature else [])]
-        if stage in ("render", "check", "verdict"):
-            words += ["--sizes", *map(str, self.sizes(dataset))]
-        if stage == "render":
-            words += ["--shards", str(self.shards(dataset))]
-        if stage in ("split", "check"):
-            words += ["--seed", str(self.settings.seed)]
-        if stage == "split" and (table := self.order_table(dataset)):
-            words += ["--order-table", table]
-        if stage == "provenance":
-            words += ["--config", json.dumps(self.settings.__dict__, sort_keys=True, default=str)]
+        for name in STAGES[stage].options:
+            words += self._option(name, dataset)
         return shlex.join(words)
+
+    def _option(self, name: str, dataset: str) -> list[str]:
+        values: dict[str, Any] = {
+            "raw": self.raw / self.recipe(dataset).source,
+            "census": self.settings.census,
+            "released": self.released,
+            "seed": self.settings.seed,
+            "shards": self.shards(dataset),
+            "size": self.audit_size(dataset),
+        }
+        if name in values:
+            return [f"--{name}", str(values[name])]
+        if name == "miniature":
+            return ["--miniature"] if self.is_miniature else []
+        if name == "sizes":
+            return ["--sizes", *map(str, self.sizes(dataset))]
+        if name == "order-table":
+            return ["--order-table", table] if (table := self.order_table(dataset)) else []
+        if name == "exceptions":
+            return ["--exceptions", self.settings.exceptions] if self.settings.exceptions else []
+        assert name == "config", name
+        return ["--config", json.dumps(self.settings.__dict__, sort_keys=True, default=str)]
 
     def fingerprint(self, stage: str, dataset: str) -> str:
         """Digest of the recipe and code a stage's result depends on, for the manager to compare."""
         in_force = self.recipe(dataset)
-        modules = [*STAGE_MODULES[stage]]
-        if stage in ("index", "render", "check"):
+        modules = [*STAGES[stage].modules]
+        if "source" in STAGES[stage].uses:
             modules.append(f"preprocess.sources.{in_force.source}")
-        if stage in ("render", "check"):
+        if "steps" in STAGES[stage].uses:
             modules += [steps.module_of(name) for name in in_force.steps]
         parts = [fingerprint.of(*sorted(set(modules)))]
-        if stage in ("index", "split", "render"):
+        if stage in ALL:
             parts.append(in_force.fingerprint(stage))  # type: ignore[arg-type]
         return "-".join(parts)
+
+    def code_of(self, module: str) -> str:
+        """Digest of the code one module reaches."""
+        return fingerprint.of(module)
 
     def miniature_fingerprint(self, source: str) -> str:
         """Digest of the generator of a source's stand-in."""
         return fingerprint.of(f"preprocess.miniature.{source}")
-
-
-def _stages_after(key: str) -> tuple[str, ...]:
-    """The stages whose command needs to know an override."""
-    from preprocess.decisions import DECISIONS
-
-    return {
-        "index": ("index", "render", "check", "verdict", "provenance"),
-        "split": ("split", "verdict", "provenance"),
-        "render": ("render", "check", "verdict", "provenance"),
-    }[DECISIONS[key].stage]
 
 
 @cache

@@ -54,3 +54,13 @@ def mark(dataset: str, findings: Iterable[dict[str, Any]], known: list[SignedOff
         told = f"{entry.reason} ({entry.signed})" if entry and finding["level"] != "information" else ""
         marked.append({**finding, "excepted": told} if told else dict(finding))
     return marked
+
+
+def errors(audit: dict[str, Any]) -> list[str]:
+    """One line for each error of an ``audit.json`` that nobody signed off."""
+    return [
+        f"{name}: {finding['check']}: {finding['text']}"
+        for name, dataset in audit["datasets"].items()
+        for finding in dataset["findings"]
+        if finding["level"] == "error" and not finding.get("excepted")
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import numpy as np
 
 from preprocess import __version__, recipe, sources
 from preprocess.audit import pictures
-from preprocess.decisions import DECISIONS, EVIDENCE
-from preprocess.files import read_json, write_text
+from preprocess.decisions import DECISIONS, EVIDENCE, PROTOCOLS
+from preprocess.files import read_json, write_json, write_text
 from preprocess.reasons import REASONS
 from preprocess.recipe import Recipe
 from preprocess.split import SPLITS
@@ -35,7 +36,11 @@ assert set(EVIDENCE) <= set(GRADES)
 
 
 def summarise(
-    in_force: Recipe, samples_table: Path, excluded_table: Path, provenance: dict[str, Any], findings: list[dict[str, Any]]
+    in_force: Recipe,
+    samples_table: Path,
+    excluded_table: Path,
+    provenance: dict[str, Any],
+    findings: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """All the audit says of one dataset, as plain values: its part of ``audit.json``."""
     rows = list(read_rows(samples_table))
@@ -55,7 +60,9 @@ def summarise(
         "classes": names,
         "counts": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
         "published": in_force.about["published"],
-        "class_counts": {split: _class_counts(names, [row for row in rows if row["split"] == split]) for split in SPLITS},
+        "class_counts": {
+            split: _class_counts(names, [row for row in rows if row["split"] == split]) for split in SPLITS
+        },
         "decisions": _decisions(in_force),
         "raw_forms": _forms(rows),
         "excluded": {
@@ -65,7 +72,7 @@ def summarise(
         "findings": findings,
         "errors": _open(findings, "error"),
         "warnings": _open(findings, "warning"),
-        "verdict": provenance.get("verdict", []),
+        "verdict": provenance["verdict"],
         "versions": provenance["versions"],
         "commit": provenance["commit"],
         "config": provenance["config"],
@@ -91,11 +98,15 @@ def _decisions(in_force: Recipe) -> list[dict[str, Any]]:
         {
             "key": key,
             "meaning": DECISIONS[key].meaning,
-            "protocols": {name: written[key].get("both") or written[key][name] for name in ("paper", "released")} if key in written else {},
+            "protocols": _protocols(written.get(key, {})),
             "in_force": {"value": choice.value, "evidence": choice.evidence, "why": choice.why, "note": choice.note},
         }
         for key, choice in in_force.decisions.items()
     ]
+
+
+def _protocols(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry.get("both") or entry.get(name) for name in PROTOCOLS}
 
 
 def _forms(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
@@ -114,37 +125,51 @@ def _forms(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
     ]
 
 
-def write_page(
-    in_force: Recipe, folder: Path, npz_path: Path, size: int, samples_table: Path, montage: Path, summary: dict[str, Any], out: Path
-) -> None:
+@dataclass(frozen=True)
+class Picked:
+    """Where the pictures of a page come from: raw folder, an npz and its size, samples table, montage."""
+
+    raw: Path
+    npz: Path
+    size: int
+    samples: Path
+    montage: Path
+
+
+def write_page(in_force: Recipe, picked: Picked, summary: dict[str, Any], out: Path) -> None:
     """Write the page of one dataset, pictures embedded."""
-    rows = list(read_rows(samples_table))
+    rows = list(read_rows(picked.samples))
     wanted = {key for finding in summary["findings"] for example in finding["examples"] for key in example}
-    shown = next((one for one in read_samples(samples_table) if one.split == "test"), None) or _first(samples_table)
+    shown = _example(picked.samples)
     text = _environment().get_template("dataset.html.j2").render(
         page=summary,
         grades=GRADES,
-        montage=pictures.embed_file(montage),
-        pictures=pictures.of_samples(npz_path, rows, wanted),
+        montage=pictures.embed_file(picked.montage),
+        pictures=pictures.of_samples(picked.npz, rows, wanted),
         where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
         balance=pictures.class_balance(summary["classes"], summary["class_counts"]),
-        alternatives=pictures.alternatives(in_force, folder, shown, size),
+        alternatives=pictures.alternatives(in_force, picked.raw, shown, picked.size),
         sample=shown,
-        size=size,
+        size=picked.size,
         documentation=inspect.cleandoc(sources.get(in_force.source).__doc__ or ""),
         version=__version__,
     )  # fmt: skip
     write_text(out, text)
 
 
-def _first(samples_table: Path) -> Sample:
-    return next(read_samples(samples_table))
+def _example(samples_table: Path) -> Sample:
+    """The first sample of the test set, or of all where the test set is empty."""
+    first = None
+    for sample in read_samples(samples_table):
+        first = first or sample
+        if sample.split == "test":
+            return sample
+    assert first is not None
+    return first
 
 
 def write_index(summaries: list[Path], page: Path, data: Path) -> None:
     """Write ``index.html`` and ``audit.json`` from the summaries of all datasets."""
-    from preprocess.files import write_json
-
     datasets = [read_json(path) for path in summaries]
     write_json(data, {"version": __version__, "datasets": {one["dataset"]: one for one in datasets}})
     write_text(page, _environment().get_template("index.html.j2").render(datasets=datasets, version=__version__))

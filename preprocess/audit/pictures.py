@@ -23,10 +23,7 @@ from preprocess.table import Sample
 #: pictures are shown at least this large, enlarged by whole factors: pixels stay visible
 SHOWN = 96
 #: values tried of a decision whose values are open (a window, a crop of some pixels)
-FURTHER = {
-    "window": ("-1024,400", "-160,240", "-150,250"),
-    "crop": ("centre-200",),
-}
+FURTHER = {"window": ("-1024,400", "-160,240", "-150,250"), "crop": ("centre-200",)}
 
 
 def embed(image: NDArray[np.uint8]) -> str:
@@ -36,7 +33,9 @@ def embed(image: NDArray[np.uint8]) -> str:
     zoom = max(1, SHOWN // image.shape[0])
     picture = Image.fromarray(np.ascontiguousarray(image))
     buffer = io.BytesIO()
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(
+        buffer, "PNG", optimize=True
+    )
     return _uri("image/png", buffer.getvalue())
 
 

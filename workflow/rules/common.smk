@@ -37,8 +37,8 @@ def all_npz(wildcards):
     return plan.npz(wildcards.dataset)
 
 
-def first_npz(wildcards):
-    return plan.npz(wildcards.dataset)[0]
+def audit_npz(wildcards):
+    return plan.audit_npz(wildcards.dataset)
 
 
 def size_of_file(wildcards):
@@ -47,3 +47,7 @@ def size_of_file(wildcards):
 
 def published_npz(wildcards):
     return plan.released_files(wildcards.dataset, plan.sizes(wildcards.dataset))
+
+
+def exceptions_file(wildcards):
+    return plan.settings.exceptions or []

@@ -264,7 +264,7 @@ rule provenance:
 rule montage:
     "Draw samples of each class."
     input:
-        first_npz,
+        audit_npz,
     output:
         ensure(f"{OUT}/audit/{{dataset}}.png", non_empty=True),
     log:
@@ -281,3 +281,33 @@ rule montage:
         code=code("montage"),
     shell:
         "python -m preprocess montage {params.options} --npz {input:q} --output {output:q} --log {log:q}"
+
+
+rule audit:
+    "The page of a dataset: decisions, findings, pictures."
+    input:
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        excluded=f"{OUT}/{{dataset}}.excluded.tsv",
+        provenance=f"{OUT}/{{dataset}}.provenance.json",
+        montage=f"{OUT}/audit/{{dataset}}.png",
+        npz=audit_npz,
+        exceptions=exceptions_file,
+    output:
+        page=ensure(f"{OUT}/audit/{{dataset}}.html", non_empty=True),
+        summary=f"{WORK}/audit.json",
+    log:
+        f"{LOGS}/audit.log",
+    benchmark:
+        f"{BENCHMARKS}/audit.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        options=command("audit"),
+        code=code("audit"),
+    shell:
+        "python -m preprocess audit {params.options} --samples {input.samples:q} --excluded {input.excluded:q} "
+        "--provenance {input.provenance:q} --montage {input.montage:q} --npz {input.npz:q} "
+        "--output {output.page:q} --summary {output.summary:q} --log {log:q}"

@@ -1,0 +1,67 @@
+# What is made of all datasets together.
+
+OUT = str(plan.out)
+
+
+rule checksums:
+    "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz of the results folder."
+    input:
+        [plan.work(name, "sums.tsv") for name in plan.selected],
+    output:
+        plan.sum_lists,
+    log:
+        f"{OUT}/logs/checksums.log",
+    benchmark:
+        f"{OUT}/benchmarks/checksums.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        folder=OUT,
+    shell:
+        "python -m preprocess checksums {input:q} --folder {params.folder:q} --log {log:q}"
+
+
+rule audit_index:
+    "The audit of all datasets at a glance, and the same findings as data."
+    input:
+        [plan.work(name, "audit.json") for name in plan.selected],
+    output:
+        page=f"{OUT}/audit/index.html",
+        data=f"{OUT}/audit/audit.json",
+    log:
+        f"{OUT}/logs/audit_index.log",
+    benchmark:
+        f"{OUT}/benchmarks/audit_index.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=plan.code_of("preprocess.audit.pages"),
+    shell:
+        "python -m preprocess audit-index {input:q} --output {output.page:q} --json {output.data:q} --log {log:q}"
+
+
+rule gate:
+    "Fail when the audit holds an error that nobody signed off; the pages stay."
+    input:
+        f"{OUT}/audit/audit.json",
+    output:
+        f"{OUT}/work/gate.txt",
+    log:
+        f"{OUT}/logs/gate.log",
+    benchmark:
+        f"{OUT}/benchmarks/gate.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=plan.code_of("preprocess.audit.exceptions"),
+    shell:
+        "python -m preprocess gate {input:q} --output {output:q} --log {log:q}"
