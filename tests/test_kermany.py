@@ -7,11 +7,15 @@ import io
 import re
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from preprocess import recipe, sources, split
@@ -79,6 +83,22 @@ def test_archive_wrapped_archive_and_trees_give_the_same_samples(part, stand_in,
         assert listing.census == packed.census
         assert {sample.key: kermany.open(Raw(tmp_path / name), sample) for sample in listing.samples} == expected
         assert not listing.warnings
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    folders=st.lists(st.text("abZ 2_-", min_size=1, max_size=6).filter(lambda name: name.strip()), max_size=3),
+    depth=st.integers(0, 3),
+    order=st.permutations([*OCT3, *CHEST3]),
+)
+def test_keys_do_not_depend_on_folders_archives_or_order(folders, depth, order):
+    depth = min(depth, len(folders))
+    with tempfile.TemporaryDirectory() as base:
+        outer = Path(base).joinpath(*folders[:depth])
+        zipped(outer / "any.zip", order, "".join(f"{folder}/" for folder in folders[depth:]))
+        for part, names in (("oct", OCT3), ("chest", CHEST3)):
+            assert keys(Path(base), part) == sorted("/".join(name.split("/")[2:]) for name in names)
+            assert sources.is_present("kermany", Path(base), part=part)
 
 
 def test_samples_lie_in_the_order_of_their_archive(stand_in):

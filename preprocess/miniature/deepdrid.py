@@ -105,12 +105,20 @@ def _vessels(side: int) -> NDArray[np.float64]:
 def _draw(image: str, level: int) -> NDArray[np.uint8]:
     """A fundus: an orange disc on black with optic disc, vessels and, by level, red and yellow spots."""
     generator = rng("deepdrid", image)
-    width, height = int(generator.integers(216, 250)), int(generator.integers(196, 214))
+    width, height = int(generator.integers(236, 262)), int(generator.integers(226, 240))
     row, column = grid(height, width)
     column = column * width / height * (-1 if "_r" in image else 1)
+    round_field = (np.hypot(row, column) < 0.97) & (np.abs(row) < 0.92)
+    light = 0.85 - 0.25 * (row**2 + column**2) + 0.12 * generator.uniform(-1, 1) * row
+    light *= generator.uniform(0.75, 1.1)
+    # no two eyes look the same way
+    angle, up, aside = generator.uniform((-0.3, -0.18, -0.15), (0.3, 0.18, 0.3))
+    row, column = (
+        row * np.cos(angle) - column * np.sin(angle) + up,
+        column * np.cos(angle) + row * np.sin(angle) + aside,
+    )
     side = 240
-    at = ((row + 1) / 2 * (side - 1)).astype(int), ((np.clip(column, -1, 1) + 1) / 2 * (side - 1)).astype(int)
-    light = 0.85 - 0.25 * (row**2 + column**2)
+    at = tuple(((np.clip(axis, -1, 1) + 1) / 2 * (side - 1)).astype(int) for axis in (row, column))
     red, green, blue = light * 0.82, light * 0.42, light * 0.16
     disc = np.exp(-((((column - 0.45) / 0.14) ** 2 + (row / 0.16) ** 2) ** 2))
     macula = np.exp(-(((column + 0.12) / 0.16) ** 2) - ((row / 0.16) ** 2))
@@ -119,7 +127,6 @@ def _draw(image: str, level: int) -> NDArray[np.uint8]:
     red = red + 0.25 * disc - 0.16 * macula - 0.2 * vessels - 0.3 * spots[0] + 0.15 * spots[1]
     green = green + 0.4 * disc - 0.14 * macula - 0.22 * vessels - 0.3 * spots[0] + 0.4 * spots[1]
     blue = blue + 0.3 * disc - 0.05 * vessels + 0.1 * spots[1]
-    round_field = (np.hypot(row, column) < 0.97) & (np.abs(row) < 0.92)
     grain = 1 + 0.03 * smooth_noise(generator, (side, side), 2)[at]
     picture = np.stack([red, green, blue], axis=2) * (round_field * grain)[..., None]
     drawn = to_uint8(picture)

@@ -119,16 +119,20 @@ def _chest(split: str, label: str, number: int) -> NDArray[np.uint8]:
     generator = rng("kermany", "chest", split, label, number)
     width, height = int(generator.integers(270, 400)), int(generator.integers(190, 260))
     row, column = grid(height, width)
-    column = column * width / height + generator.uniform(-0.08, 0.08)
-    row = row + generator.uniform(-0.08, 0.08)
+    # no two children are alike, nor do they lie alike
+    tilt, size = generator.uniform(-0.12, 0.12), generator.uniform(0.82, 1.12)
+    column = column * width / height
+    row, column = (row - tilt * column) / size, (column + tilt * row) / size + generator.uniform(-0.15, 0.15)
+    row = row + generator.uniform(-0.15, 0.15)
+    wide, tall, beat, rib = generator.uniform((0.23, 0.6, 0.24, 3.1), (0.31, 0.78, 0.36, 4.2))
     out = np.abs(column)
     trunk = expit((0.95 + 0.5 * np.exp(-(((row + 0.75) / 0.35) ** 2)) - out) / 0.03)  # arms at the shoulders
     lungs = np.zeros((height, width))
     for side in (-1, 1):
-        shape = ((column - side * 0.43) / (0.27 + 0.08 * row)) ** 2 + ((row + 0.02) / 0.7) ** 4
+        shape = ((column - side * 0.43) / (wide + 0.08 * row)) ** 2 + ((row + 0.02) / tall) ** 4
         lungs = np.maximum(lungs, expit((1 - shape) / 0.12))
-    ribs = np.clip(np.cos(2 * np.pi * (3.6 * row - 2.2 * (out - 0.25) ** 2 + 0.9 * out)), 0.2, 1) - 0.2
-    heart = expit((1 - ((column - 0.16) / 0.3) ** 2 - ((row - 0.32) / 0.36) ** 2) / 0.15)
+    ribs = np.clip(np.cos(2 * np.pi * (rib * row - 2.2 * (out - 0.25) ** 2 + 0.9 * out)), 0.2, 1) - 0.2
+    heart = expit((1 - ((column - 0.16) / beat) ** 2 - ((row - 0.32) / 0.36) ** 2) / 0.15)
     air = lungs * (1 - 0.85 * heart)
     picture = trunk * (0.66 - 0.12 * row * row - 0.1 * out - air * (0.44 - _opacity(generator, label, row, column)))
     picture += trunk * (0.09 * ribs * (out > 0.06) + 0.12 * np.exp(-((column / 0.08) ** 2)) + 0.1 * heart)

@@ -1,0 +1,196 @@
+"""The steps for pictures: what each kind of file becomes, and where crop, gray and resize put their values."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from preprocess.errors import UnreadableError
+from preprocess.steps import images
+
+RNG = np.random.default_rng(5)
+COLOUR = RNG.integers(0, 256, (7, 9, 3), dtype=np.uint8)
+GRAY = RNG.integers(0, 256, (7, 9), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def luma(pixels):
+    """ITU-R 601-2 in whole thousandths, rounded; independent of Pillow's fixed-point arithmetic."""
+    exact = pixels.astype(np.int64) @ np.array([299, 587, 114])
+    return (exact + 500) // 1000
+
+
+# ---- what a file becomes
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
+def test_gray_and_rgb_stay_what_they_are(format):
+    assert np.array_equal(images.decode(encoded(Image.fromarray(GRAY), format), "pillow"), GRAY)
+    assert np.array_equal(images.decode(encoded(Image.fromarray(COLOUR), format), "pillow"), COLOUR)
+
+
+def test_alpha_is_dropped_not_blended():
+    alpha = np.arange(63, dtype=np.uint8).reshape(7, 9) * 4
+    rgba = Image.fromarray(np.dstack([COLOUR, alpha]))
+    assert np.array_equal(images.decode(encoded(rgba, "PNG"), "pillow"), COLOUR)
+    gray_alpha = Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(alpha)])
+    assert np.array_equal(images.decode(encoded(gray_alpha, "PNG"), "pillow"), GRAY)
+
+
+def test_a_palette_becomes_its_colours_and_a_gray_palette_gray():
+    palette = RNG.integers(0, 256, (256, 3), dtype=np.uint8)
+    image = Image.fromarray(GRAY, "L").convert("P")
+    image.putpalette(palette.tobytes())
+    assert np.array_equal(images.decode(encoded(image, "PNG"), "pillow"), palette[GRAY])
+    image.putpalette(np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
+    decoded = images.decode(encoded(image, "PNG"), "pillow")
+    assert all(np.array_equal(images.gray(decoded, kind), GRAY) for kind in ("luma", "libpng", "first"))
+
+
+def test_bilevel_becomes_black_and_white():
+    assert np.array_equal(
+        images.decode(encoded(Image.fromarray(GRAY > 100), "PNG"), "pillow"), (GRAY > 100).astype(np.uint8) * 255
+    )
+
+
+def test_cmyk_becomes_rgb():
+    cmyk = np.zeros((8, 8, 4), np.uint8)
+    cmyk[..., 0] = 255  # cyan: no red
+    decoded = images.decode(encoded(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=100), "pillow")
+    assert decoded.shape == (8, 8, 3)
+    assert np.abs(decoded.astype(int) - (0, 255, 255)).max() <= 2
+
+
+def test_exif_orientation_is_told_not_applied():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    plain = encoded(Image.fromarray(GRAY), "JPEG")
+    turned = encoded(Image.fromarray(GRAY), "JPEG", exif=exif)
+    assert plain != turned
+    assert np.array_equal(images.decode(turned, "pillow"), images.decode(plain, "pillow"))
+    assert images.describe(plain) == "JPEG L 9x7"
+    assert images.describe(turned) == "JPEG L 9x7 EXIF orientation 6"
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_more_than_8_bits_are_refused(format):
+    deep = Image.fromarray(GRAY.astype(np.uint16) * 257)
+    with pytest.raises(UnreadableError, match="has pixels of mode I;16; only 8-bit images"):
+        images.decode(encoded(deep, format), "pillow")
+
+
+@pytest.mark.parametrize("cut", [0, 3, 60, -40])
+def test_a_damaged_file_is_unreadable(cut):
+    data = encoded(Image.fromarray(RNG.integers(0, 256, (64, 64), dtype=np.uint8)), "JPEG")
+    with pytest.raises(UnreadableError, match="cannot be decoded"):
+        images.decode(data[:cut], "pillow")
+
+
+# ---- gray
+
+
+def test_gray_formulas():
+    every = RNG.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    assert np.abs(images.gray(every, "luma").astype(int) - luma(every)).max() <= 1
+    assert (images.gray(every, "luma") == luma(every)).mean() > 0.99
+    assert np.array_equal(images.gray(every, "first"), every[..., 0])
+    # by hand: 9798 * 11 + 19235 * 22 + 3735 * 42 = 687818 = 20.99 * 2**15, which is not rounded
+    assert images.gray(np.array([[[11, 22, 42]]], np.uint8), "libpng")[0, 0] == 20
+    # 256 levels of equal channels stay; the formula alone would lose one where it truncates
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    assert all(np.array_equal(images.gray(ramp, kind), ramp[..., 0]) for kind in ("luma", "libpng", "first"))
+
+
+def test_gray_and_rgb_leave_what_fits_alone():
+    assert images.gray(GRAY, "luma") is GRAY
+    assert images.rgb(COLOUR) is COLOUR
+    assert all(np.array_equal(images.rgb(GRAY)[..., channel], GRAY) for channel in range(3))
+
+
+# ---- crop
+
+
+@pytest.mark.parametrize(
+    ("extent", "side", "half_even", "floor", "ceil"),
+    # the margins of the sets where it matters: 360x363 -> 200 (82), 366x369 -> 200 (84)
+    [(363, 200, 82, 81, 82), (369, 200, 84, 84, 85), (9, 6, 2, 1, 2), (7, 6, 0, 0, 1), (8, 6, 1, 1, 1)],
+)
+def test_where_a_crop_starts(extent, side, half_even, floor, ceil):
+    column = np.arange(extent, dtype=np.int64)
+    picture = np.tile((column % 251).astype(np.uint8), (side, 1))
+    for rounding, start in (("half-even", half_even), ("floor", floor), ("ceil", ceil)):
+        wide = images.crop(picture, "centre-square", rounding)
+        assert wide.shape == (side, side)
+        assert wide[0].tolist() == (column[start : start + side] % 251).tolist()
+        tall = images.crop(np.ascontiguousarray(picture.T), f"centre-{side}", rounding)
+        assert np.array_equal(tall, wide.T)
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40))
+def test_a_crop_is_a_centred_square_of_the_short_side(height, width):
+    picture = np.arange(height * width).reshape(height, width)
+    side = min(height, width)
+    for rounding in ("half-even", "floor", "ceil"):
+        square = images.crop(picture, "centre-square", rounding)
+        top, left = divmod(int(square[0, 0]), width)
+        assert np.array_equal(square, picture[top : top + side, left : left + side])
+        assert square.shape == (side, side)
+        assert abs(height - side - 2 * top) <= 1
+        assert abs(width - side - 2 * left) <= 1
+    assert images.crop(picture, "none", "half-even") is picture
+
+
+def test_a_crop_larger_than_the_image_is_unreadable():
+    with pytest.raises(UnreadableError, match="is 9x7 pixels, smaller than the crop of 8"):
+        images.crop(GRAY, "centre-8", "half-even")
+
+
+# ---- resize and jpeg
+
+
+def triangle(line, size):
+    """One line resized by the antialiased triangle filter, in doubles: what ``bilinear`` means."""
+    scale = len(line) / size
+    support = max(scale, 1.0)
+    result = []
+    for position in range(size):
+        centre = (position + 0.5) * scale
+        weights = np.clip(1 - np.abs((np.arange(len(line)) + 0.5 - centre) / support), 0, None)
+        result.append((weights * line).sum() / weights.sum())
+    return np.array(result)
+
+
+@pytest.mark.parametrize("size", [5, 28, 96])
+def test_bilinear_is_the_antialiased_triangle(size):
+    picture = RNG.integers(0, 256, (57, 57), dtype=np.uint8)
+    expected = np.apply_along_axis(triangle, 0, np.apply_along_axis(triangle, 1, picture, size), size)
+    assert np.abs(images.resize(picture, size, "bilinear") - expected).max() <= 1.01  # 8 bits between the passes
+
+
+def test_resize_keeps_channels_apart_and_squashes():
+    wide = RNG.integers(0, 256, (20, 50, 3), dtype=np.uint8)
+    small = images.resize(wide, 12, "bicubic")
+    assert small.shape == (12, 12, 3)
+    for channel in range(3):
+        assert np.array_equal(small[..., channel], images.resize(wide[..., channel], 12, "bicubic"))
+    assert np.array_equal(images.resize(wide[:, :20], 20, "bilinear"), wide[:, :20])
+
+
+def test_jpeg_is_one_save_at_that_quality():
+    picture = RNG.integers(0, 256, (28, 28), dtype=np.uint8)
+    saved = encoded(Image.fromarray(picture), "JPEG", quality=75)
+    assert np.array_equal(images.jpeg(picture, "q75"), np.asarray(Image.open(io.BytesIO(saved))))
+    assert images.jpeg(picture, "none") is picture
+    colour = images.jpeg(np.dstack([picture] * 3), "q75")
+    assert colour.shape == (28, 28, 3)
