@@ -79,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--output", type=Path, required=True)
     one.add_argument("--unmatched", type=Path, required=True, help="rows of the order table without a sample")
 
+    one = command("prepare", _prepare, "run the first steps for all datasets that share them")
+    one.add_argument("--raw", type=Path, required=True)
+    one.add_argument("--index", type=Path, required=True)
+    one.add_argument("--shard", type=int, required=True)
+    one.add_argument("--shards", type=int, required=True)
+    one.add_argument("--output", type=Path, required=True, help="the shard's folder")
+
     one = command("render", _render, "render one shard at all sizes")
     one.add_argument("--raw", type=Path, required=True)
     one.add_argument("--census", choices=("strict", "warn"), default="strict")
@@ -86,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--shard", type=int, required=True)
     one.add_argument("--shards", type=int, required=True)
     one.add_argument("--sizes", type=int, nargs="+", required=True)
+    one.add_argument("--prepared", type=Path, nargs="?", help="the folder the prepare job of the same shard wrote")
     one.add_argument("--output", type=Path, required=True, help="the shard's folder")
 
     one = command("collect", _collect, "write the samples table and the table of what was left out", dataset=False)
@@ -213,12 +221,27 @@ def _split(options: argparse.Namespace) -> None:
         )
 
 
+def _prepare(options: argparse.Namespace) -> None:
+    from preprocess.prepare import prepare_shard
+
+    prepare_shard(_recipe(options), options.raw, options.index, options.shard, options.shards, options.output)
+
+
 def _render(options: argparse.Namespace) -> None:
+    from preprocess.prepared import Prepared
     from preprocess.render import render_shard
 
     in_force, strict = _recipe(options), options.census == "strict"
     render_shard(
-        in_force, options.raw, options.split, options.shard, options.shards, options.sizes, options.output, strict
+        in_force,
+        options.raw,
+        options.split,
+        options.shard,
+        options.shards,
+        options.sizes,
+        options.output,
+        strict,
+        Prepared(options.prepared) if options.prepared else None,
     )
 
 

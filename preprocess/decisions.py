@@ -74,6 +74,8 @@ DECISIONS: dict[str, Decision] = {
     }),
     "split.list": Decision("split", "the published list in force, by its name in preprocess/tables/splits", {
         "chestmnist": "patients of the CheXNet lists, 70/10/20",
+        "organ_paper": "LiTS scans: training 0 to 114, training 115 to 130, and the 70 test scans",
+        "organ_released": "the same without test scan 59",
     }, pattern=r"[a-z0-9_]+"),
     "split.ratio": Decision(
         "split", "train:val, or train:val:test, of what the source does not keep apart", {}, pattern=r"\d+:\d+(:\d+)?"
@@ -93,6 +95,27 @@ DECISIONS: dict[str, Decision] = {
         "seeded": "shuffled by the seed over the sorted keys",
         "source": "as the source lists them",
         "label-descending": "higher labels first, seeded within a label",
+    }),
+    # ---- pixels, CT
+    "orientation": Decision("render", "the frame a scan's boxes are applied to", {
+        "lps": "the boxes' own: x to Left, y to Posterior, z to Superior",
+        "lps-y-reversed": "the array with y reversed, the numbers as they are: the crop shows the patient elsewhere",
+        "raw": "the array as stored, whatever its orientation",
+    }),
+    "grid": Decision("render", "the grid a box is resampled to before the output size", {
+        "original": "none: the scan's own voxels",
+        "2mm": "scipy.ndimage.zoom, order 3, int16, by 0.703125/2, 0.703125/2 and 5/2 whatever the spacing",
+    }),
+    "window": Decision(
+        "render", "the HU that become 0 and 255, clipped outside", {}, pattern=r"-?\d+(\.\d+)?,-?\d+(\.\d+)?"
+    ),
+    "window_rounding": Decision("render", "how the gray of a window becomes whole", {
+        "truncate": "cut to the integer below",
+        "round": "to the nearest, halves to even",
+    }),
+    "slice_axes": Decision("render", "what the rows of a plane of a scan are", {
+        "display": "as on a screen: y in an axial plane, z downwards in a coronal and a sagittal one",
+        "array": "the first of the two axes in the order x, y, z",
     }),
     # ---- pixels, 2D
     "decoder": Decision("render", "the library that decodes JPEG files", {

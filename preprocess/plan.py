@@ -6,6 +6,7 @@ manager: it turns a mapping of settings into paths, options and fingerprints.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import tempfile
@@ -32,7 +33,8 @@ class Stage:
     Attributes:
         modules: what its command imports, besides the dataset's own source and steps.
         options: the options it takes from the plan, besides the dataset, the protocol and the overrides.
-        uses: whether it also runs the source (``source``) and the steps (``steps``).
+        uses: whether it also runs the source (``source``), all steps (``steps``) or those that are
+            prepared (``prepare``).
         decides: the stages whose decisions it depends on.
     """
 
@@ -46,6 +48,7 @@ ALL = ("index", "split", "render")
 STAGES = {
     "index": Stage(("preprocess.index",), ("raw", "census", "miniature"), ("source",), ("index",)),
     "split": Stage(("preprocess.split",), ("seed", "order-table"), (), ("split",)),
+    "prepare": Stage(("preprocess.prepare",), ("raw", "shards"), ("source", "prepare"), ("index", "render")),
     "render": Stage(
         ("preprocess.render",), ("raw", "census", "sizes", "shards"), ("source", "steps"), ("index", "render")
     ),
@@ -268,6 +271,28 @@ class Plan:
         names = [self.recipe(dataset).file_name(size) for size in sizes]
         return [str(self.released / name) for name in names if (self.released / name).is_file()]
 
+    def prepared_by(self, dataset: str) -> str | None:
+        """The dataset whose prepare jobs serve this one too: the first of its source that decides alike."""
+        in_force = self.recipe(dataset)
+        if not in_force.prepare:
+            return None
+        return next(
+            name for name in self.of_source(in_force.source) if self._preparation(name) == self._preparation(dataset)
+        )
+
+    def _preparation(self, dataset: str) -> str:
+        in_force = self.recipe(dataset)
+        return json.dumps([in_force.prepare, in_force.preparation(), self.shards(dataset)], sort_keys=True)
+
+    def prepares(self, source: str) -> bool:
+        """Whether some dataset of the source has steps that are prepared."""
+        return any(recipe.read(name).get("prepare") for name in self.of_source(source))
+
+    def prepared_folder(self, dataset: str, shard: str) -> str | None:
+        """The folder of prepared arrays that a render job starts from."""
+        maker = self.prepared_by(dataset)
+        return maker and self.work(maker, "prepared", shard)
+
     def shard_folders(self, dataset: str) -> list[str]:
         """The folders the render jobs write, in order."""
         return [self.work(dataset, "shards", str(shard)) for shard in range(self.shards(dataset))]
@@ -298,6 +323,8 @@ class Plan:
         words = [dataset, "--protocol", self.settings.protocol]
         overrides = self.settings.overrides.get(dataset, {})
         relevant = {key: value for key, value in overrides.items() if DECISIONS[key].stage in STAGES[stage].decides}
+        if stage == "prepare":  # what else a dataset decides is nothing to those that share its prepared units
+            relevant = {key: value for key, value in relevant.items() if key in self.recipe(dataset).preparation()}
         if relevant:
             words += ["--overrides", json.dumps(relevant, sort_keys=True)]
         for name in STAGES[stage].options:
@@ -333,10 +360,14 @@ class Plan:
         if "source" in STAGES[stage].uses:
             modules.append(f"preprocess.sources.{in_force.source}")
         if "steps" in STAGES[stage].uses:
-            modules += [steps.module_of(name) for name in in_force.steps]
+            modules += [steps.module_of(name) for name in (*in_force.prepare, *in_force.steps)]
+        if "prepare" in STAGES[stage].uses:
+            modules += [steps.module_of(name) for name in in_force.prepare]
         parts = [fingerprint.of(*sorted(set(modules)))]
         if stage in ALL:
             parts.append(in_force.fingerprint(stage))  # type: ignore[arg-type]
+        if stage == "prepare":
+            parts.append(hashlib.sha256(self._preparation(dataset).encode()).hexdigest()[:16])
         return "-".join(parts)
 
     def code_of(self, module: str) -> str:

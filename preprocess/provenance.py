@@ -36,7 +36,7 @@ def describe(
         "recipe": {
             "source": recipe.source,
             "licence": recipe.about["licence"],
-            "steps": list(recipe.steps),
+            "steps": [*recipe.prepare, *recipe.steps],
             "decisions": {
                 key: {"value": choice.value, "evidence": choice.evidence, "why": choice.why}
                 | ({"note": choice.note} if choice.note else {})

@@ -116,6 +116,19 @@ class Raw:
         except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
             raise PreprocessError(f"{self.root / (archive or path)}: {_damaged(error)}") from error
 
+    def stream(self, path: str) -> IO[bytes]:
+        """Open one file for reading forwards; a member of a zip is unpacked as it is read.
+
+        Raises:
+            PreprocessError: the file is not there or its archive is damaged.
+        """
+        try:
+            return self._stream(path)
+        except (FileNotFoundError, KeyError):
+            raise PreprocessError(f"{self.root / path}: no such file") from None
+        except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+            raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+
     def local(self, path: str) -> Path | None:
         """The file's place on disk, or None where it lies in an archive."""
         return None if SEPARATOR in path else self.root / path

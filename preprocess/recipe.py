@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from preprocess import published
+from preprocess import published, steps
 from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Stage
 from preprocess.errors import PreprocessError
 
@@ -52,7 +52,9 @@ class Recipe:
         protocol: ``paper`` or ``released``.
         about: everything in the file that is not a decision (labels, counts, licence ...).
         decisions: the decisions in force by key.
-        steps: the names of the steps that lead from what the source opens to the final array.
+        prepare: the names of the first steps, whose result the datasets of a source share.
+        steps: the names of the steps that lead from there, or from what the source opens, to the
+            final array.
         overridden: the keys a user changed.
     """
 
@@ -61,6 +63,7 @@ class Recipe:
     protocol: Protocol
     about: dict[str, Any]
     decisions: dict[str, Choice]
+    prepare: tuple[str, ...]
     steps: tuple[str, ...]
     overridden: frozenset[str]
 
@@ -86,6 +89,11 @@ class Recipe:
         """The values in force of the decisions that belong to one stage."""
         return {key: choice.value for key, choice in self.decisions.items() if DECISIONS[key].stage == stage}
 
+    def preparation(self) -> dict[str, Any]:
+        """The values in force of the decisions that the prepared steps depend on."""
+        asked = {parameter for name in self.prepare for parameter in steps.parameters(name)}
+        return {key: self.decisions[key].value for key in sorted(asked & self.decisions.keys())}
+
     def fingerprint(self, stage: Stage) -> str:
         """Hexadecimal digest of all in the recipe that one stage's result depends on."""
         content: dict[str, Any] = {"decisions": self.stage_decisions(stage)}
@@ -95,7 +103,7 @@ class Recipe:
             table = resources.files("preprocess") / "tables" / "splits" / f"{name}.csv"
             content["list"] = hashlib.sha256(table.read_bytes()).hexdigest()
         elif stage == "render":
-            content["steps"] = [self.steps, self.about["dimensions"], self.about["channels"]]
+            content["steps"] = [self.prepare, self.steps, self.about["dimensions"], self.about["channels"]]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -138,14 +146,15 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
         if problem := DECISIONS[key].problem(value):
             raise PreprocessError(f"overrides: {name}: {key}: {problem}")
         decisions[key] = _choice(key, {"value": value, "evidence": "override", "why": "config.yaml"})
-    steps = content["steps"]
+    chain = content["steps"]
     return Recipe(
         name=name,
         source=content["source"],
         protocol="paper" if protocol == "paper" else "released",
-        about={key: value for key, value in content.items() if key not in ("decisions", "steps")},
+        about={key: value for key, value in content.items() if key not in ("decisions", "prepare", "steps")},
         decisions=decisions,
-        steps=tuple(steps[protocol] if isinstance(steps, dict) else steps),
+        prepare=tuple(content.get("prepare", ())),
+        steps=tuple(chain[protocol] if isinstance(chain, dict) else chain),
         overridden=frozenset(overrides or {}),
     )
 

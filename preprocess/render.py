@@ -19,6 +19,7 @@ from preprocess import sources, steps
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.files import atomic_folder
 from preprocess.npz import npy_header
+from preprocess.prepared import Prepared
 from preprocess.raw import Raw, stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
@@ -49,7 +50,7 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """One step with everything that is known before a sample is: what to ask the row for comes last."""
 
     name: str
@@ -64,14 +65,18 @@ class Renderer:
 
     What one unit's opening and the steps on it gave is kept until the next unit, by the whole chain
     that led there. So four sizes decode once, and the slices of one volume share it.
+
+    Where the prepared results of a recipe's first steps are given, the others start from them.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, sizes: list[int]) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, sizes: list[int], prepared: Prepared | None = None) -> None:
         self.recipe = recipe
         self.sizes = sizes
         self.raw = Raw(folder)
-        self._open = sources.get(recipe.source).open
-        self._programs = {size: [self._call(name, size) for name in recipe.steps] for size in sizes}
+        self._prepared = prepared
+        self._open = prepared.open if prepared else sources.get(recipe.source).open
+        chain = recipe.steps if prepared else (*recipe.prepare, *recipe.steps)
+        self._programs = {size: [bind(recipe, name, size) for name in chain] for size in sizes}
         self._opening: str | None = None
         self._memo: dict[tuple[Any, ...], Any] = {}
         self._form = self._digest = ""
@@ -91,9 +96,8 @@ class Renderer:
     def _render(self, sample: Sample) -> Rendered:
         if sample.opening != self._opening or not self._memo:
             self._memo.clear()
-            opened = self._open(self.raw, sample)
-            self._memo[()] = opened
-            self._opening, self._form, self._digest = sample.opening, form(opened), digest(opened)
+            self._memo[()] = self._open(self.raw, sample)
+            self._opening, self._form, self._digest = sample.opening, "", ""
         arrays: dict[int, NDArray[np.uint8]] = {}
         upsampled: list[int] = []
         for size, program in self._programs.items():
@@ -101,43 +105,25 @@ class Renderer:
             if region is not None and min(region) < size:
                 upsampled.append(size)
             self._check(arrays[size], size)
+        if not self._digest:  # after the steps: what is read piecemeal knows only now what was read
+            self._form, self._digest = (
+                self._prepared.described(sample) if self._prepared else (form(self._memo[()]), digest(self._memo[()]))
+            )
         return Rendered(arrays, tuple(upsampled), self._form, self._digest)
 
-    def _run(self, program: list[_Call], sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
+    def _run(self, program: list[Call], sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
         path: tuple[Any, ...] = ()
         region: tuple[int, ...] | None = None
         value = self._memo[()]
         for call in program:
             if call.sized and region is None and isinstance(value, np.ndarray):
                 region = value.shape[: self.recipe.dimensions]
-            asked = tuple((name, self._column(sample, name)) for name in call.columns)
+            asked = tuple((name, column(self.recipe, sample, name)) for name in call.columns)
             path = (*path, call.name, call.fixed, asked)
             if path not in self._memo:
                 self._memo[path] = call.function(value, **dict(call.fixed), **dict(asked))
             value = self._memo[path]
         return value, region
-
-    def _column(self, sample: Sample, name: str) -> str:
-        try:
-            return sample.attributes[name]
-        except KeyError:
-            raise PreprocessError(
-                f"recipes/{self.recipe.name}.yaml: a step asks for {name!r}, which is neither a decision nor a column"
-            ) from None
-
-    def _call(self, name: str, size: int) -> _Call:
-        function = steps.get(name)
-        fixed: list[tuple[str, Any]] = []
-        columns: list[str] = []
-        wanted = list(inspect.signature(function).parameters)[1:]
-        for parameter in wanted:
-            if parameter == "size":
-                fixed.append(("size", size))
-            elif parameter in self.recipe.decisions:
-                fixed.append((parameter, _hashable(self.recipe.decisions[parameter].at(size))))
-            else:
-                columns.append(parameter)
-        return _Call(name, function, tuple(fixed), "size" in wanted, tuple(columns))
 
     def _check(self, array: NDArray[np.uint8], size: int) -> None:
         if array.dtype != np.uint8 or array.shape != self.recipe.shape(size):
@@ -145,6 +131,37 @@ class Renderer:
                 f"recipes/{self.recipe.name}.yaml: the steps give {array.dtype} {array.shape} at {size}, "
                 f"not uint8 {self.recipe.shape(size)}"
             )
+
+
+def bind(recipe: Recipe, name: str, size: int | None = None) -> Call:
+    """Bind a step to the decisions in force at one size; without a size it may ask for none."""
+    function = steps.get(name)
+    fixed: list[tuple[str, Any]] = []
+    columns: list[str] = []
+    wanted = list(inspect.signature(function).parameters)[1:]
+    for parameter in wanted:
+        if parameter == "size" and size is not None:
+            fixed.append(("size", size))
+        elif parameter in recipe.decisions:
+            choice = recipe.decisions[parameter]
+            fixed.append((parameter, _hashable(choice.value if size is None else choice.at(size))))
+        else:
+            columns.append(parameter)
+    return Call(name, function, tuple(fixed), "size" in wanted, tuple(columns))
+
+
+def column(recipe: Recipe, sample: Sample, name: str) -> str:
+    """The cell of a sample's row that a step asks for.
+
+    Raises:
+        PreprocessError: there is no such column.
+    """
+    try:
+        return sample.attributes[name]
+    except KeyError:
+        raise PreprocessError(
+            f"recipes/{recipe.name}.yaml: a step asks for {name!r}, which is neither a decision nor a column"
+        ) from None
 
 
 def _hashable(value: Any) -> Any:
@@ -174,7 +191,7 @@ def form(opened: Any) -> str:
 
 
 def block(samples: list[Sample], shard: int, shards: int) -> tuple[int, int]:
-    """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit.
+    """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit or file.
 
     A cut moves to where a tar archive begins or ends if that is less than half a shard away: an archive
     read by two shards is read twice.
@@ -192,28 +209,43 @@ def block(samples: list[Sample], shard: int, shards: int) -> tuple[int, int]:
         if 0 < k < shards:
             near = sorted(range(-reach, reach + 1), key=abs)
             position += next((step for step in near if is_edge(position + step)), 0)
-        while 0 < position < len(samples) and samples[position].opening == samples[position - 1].opening:
+        while 0 < position < len(samples) and _belong_together(samples[position - 1], samples[position]):
             position += 1
         return position
 
     return start(shard), start(shard + 1)
 
 
+def _belong_together(one: Sample, other: Sample) -> bool:
+    return one.opening == other.opening or bool(one.path and one.path == other.path)
+
+
 def render_shard(
-    recipe: Recipe, folder: Path, split_table: Path, shard: int, shards: int, sizes: list[int], out: Path, strict: bool
+    recipe: Recipe,
+    folder: Path,
+    split_table: Path,
+    shard: int,
+    shards: int,
+    sizes: list[int],
+    out: Path,
+    strict: bool,
+    prepared: Prepared | None = None,
 ) -> None:
     """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``samples.tsv``.
 
     The folder appears when all of it is complete. Excluded samples keep a row of zeros in the arrays,
-    so that rows and table agree.
+    so that rows and table agree. With prepared results the shard holds the samples of their units.
 
     Raises:
         PreprocessError: a file cannot be read under ``strict``, or an archive is damaged.
     """
     samples = [sample for sample in read_samples(split_table) if sample.split]
-    first, end = block(samples, shard, shards)
-    samples = samples[first:end]
-    renderer = Renderer(recipe, folder, sizes)
+    if prepared:
+        samples = [sample for sample in samples if sample in prepared]
+    else:
+        first, end = block(samples, shard, shards)
+        samples = samples[first:end]
+    renderer = Renderer(recipe, folder, sizes, prepared)
     results: list[tuple[str, ...]] = []
     blank = {size: bytes(math.prod(recipe.shape(size))) for size in sizes}
     with atomic_folder(out) as part, contextlib.ExitStack() as stack:
@@ -239,7 +271,7 @@ def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | Exc
     try:
         return renderer.render(sample)
     except ExcludeSample as exclusion:
-        assert not is_early(exclusion.reason), exclusion.reason
+        is_early(exclusion.reason)  # KeyError: not a reason of the closed list
         return exclusion
     except UnreadableError as error:
         if strict:

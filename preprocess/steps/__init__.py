@@ -8,8 +8,11 @@ function and one line below.
 
 from __future__ import annotations
 
+import ast
 import importlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 STEPS = {
@@ -26,6 +29,11 @@ STEPS = {
     "cut_mask": "grids:cut_mask",
     "zoom_mask": "grids:zoom_mask",
     "zoom": "grids:zoom",
+    "cut": "boxes:cut",
+    "grid": "boxes:grid",
+    "window": "boxes:window",
+    "plane": "boxes:plane",
+    "refuse_blank": "boxes:refuse_blank",
 }
 
 
@@ -34,6 +42,15 @@ def get(name: str) -> Callable[..., Any]:
     module, _, function = STEPS[name].partition(":")
     step: Callable[..., Any] = getattr(importlib.import_module(f"preprocess.steps.{module}"), function)
     return step
+
+
+@cache
+def parameters(name: str) -> tuple[str, ...]:
+    """What a step asks for besides its first argument, read from its source: importing may take a second."""
+    module, _, function = STEPS[name].partition(":")
+    tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return tuple(argument.arg for argument in found.args.args[1:])
 
 
 def module_of(name: str) -> str:

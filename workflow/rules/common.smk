@@ -29,6 +29,10 @@ def order_table(wildcards):
     return plan.order_table(wildcards.dataset) or []
 
 
+def prepared_folder(wildcards):
+    return plan.prepared_folder(wildcards.dataset, wildcards.shard) or []
+
+
 def shard_folders(wildcards):
     return plan.shard_folders(wildcards.dataset)
 

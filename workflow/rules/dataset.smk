@@ -87,10 +87,36 @@ rule split:
         "--output {output.split:q} --unmatched {output.unmatched:q} --log {log:q}"
 
 
+if plan.prepares(SOURCE):
+
+    rule prepare:
+        "Read one block of scans once for all datasets of this source that share the first steps."
+        input:
+            f"{WORK}/index.tsv",
+        output:
+            temp(directory(f"{WORK}/prepared/{{shard}}")),
+        log:
+            f"{LOGS}/prepare_{{shard}}.log",
+        benchmark:
+            f"{BENCHMARKS}/prepare_{{shard}}.tsv"
+        conda:
+            "../../envs/preprocess.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=120,
+        params:
+            options=command("prepare"),
+            code=code("prepare"),
+        shell:
+            "python -m preprocess prepare {params.options} --index {input:q} "
+            "--shard {wildcards.shard} --output {output:q} --log {log:q}"
+
+
 rule render:
     "Render one block of samples at all sizes, each opened once."
     input:
         split=f"{WORK}/split.tsv",
+        prepared=prepared_folder,
     output:
         temp(directory(f"{WORK}/shards/{{shard}}")),
     log:
@@ -106,7 +132,7 @@ rule render:
         options=command("render"),
         code=code("render"),
     shell:
-        "python -m preprocess render {params.options} --split {input.split:q} "
+        "python -m preprocess render {params.options} --split {input.split:q} --prepared {input.prepared:q} "
         "--shard {wildcards.shard} --output {output:q} --log {log:q}"
 
 

@@ -1,0 +1,61 @@
+"""The prepare stage: the first steps of datasets that share a source and these decisions, done once.
+
+A scan that serves several datasets is read by one job; what it writes is small and temporary.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from preprocess import sources
+from preprocess.errors import ExcludeSample, UnreadableError
+from preprocess.files import atomic_folder
+from preprocess.prepared import COLUMNS, TABLE
+from preprocess.raw import Raw
+from preprocess.recipe import Recipe
+from preprocess.render import Call, bind, block, column, digest, form
+from preprocess.table import Sample, read_samples, write_rows
+
+
+def units(index_table: Path) -> list[Sample]:
+    """The first sample of every unit of an index, in its order."""
+    found: dict[str, Sample] = {}
+    for sample in read_samples(index_table):
+        found.setdefault(sample.opening, sample)
+    return list(found.values())
+
+
+def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, shards: int, out: Path) -> None:
+    """Run the prepared steps on one block of units and write an array a unit, and a table.
+
+    A unit that cannot be read is noted, not fatal: whether it matters is for the datasets to say.
+    """
+    chosen = units(index_table)
+    first, end = block(chosen, shard, shards)
+    raw, program = Raw(folder), [bind(recipe, name) for name in recipe.prepare]
+    open_unit = sources.get(recipe.source).open
+    rows: list[tuple[str, ...]] = []
+    with atomic_folder(out) as part:
+        for number, sample in enumerate(chosen[first:end]):
+            row = (sample.excluded, sample.detail, "", "")
+            if not sample.excluded:
+                try:
+                    opened = open_unit(raw, sample)
+                    np.save(part / f"{number}.npy", _run(recipe, program, opened, sample))
+                    row = ("", "", form(opened), digest(opened))
+                except UnreadableError as error:
+                    row = ("unreadable", str(error), "", "")
+                except ExcludeSample as exclusion:
+                    row = (exclusion.reason, exclusion.detail, "", "")
+            rows.append((sample.opening, *row))
+        write_rows(part / TABLE, COLUMNS, rows)
+
+
+def _run(recipe: Recipe, program: list[Call], value: object, sample: Sample) -> np.ndarray:
+    for step in program:
+        asked = {name: column(recipe, sample, name) for name in step.columns}
+        value = step.function(value, **dict(step.fixed), **asked)
+    assert isinstance(value, np.ndarray)
+    return value

@@ -1,0 +1,319 @@
+"""LiTS CT volumes and the organ boxes of Xu et al. 2019, the source of the four Organ datasets.
+
+Expected contents, each found by its name wherever it lies:
+
+- ``volume-0.nii`` .. ``volume-130.nii`` and ``test-volume-0.nii`` .. ``test-volume-69.nii``, also as
+  .nii.gz, as one zip a file (``volume-0.nii.zip``) or inside ``Training_Batch1.zip`` and the like;
+- ``segmentation-0.nii`` .. ``segmentation-130.nii`` likewise: 0 background, 1 liver, 2 tumour. Those of
+  28 to 47 are needed, the others are a check of orientation;
+- ``annotations_of_training_set.zip`` and ``annotations_of_testing_set.zip`` (IEEE DataPort
+  10.21227/df8g-pq27, or superxuang/caffe_3d_faster_rcnn), packed or not: ``segmentation-0.txt`` and
+  ``test-segmentation-0.txt`` ..., lines ``name code x0 x1 y0 y1 z0 z1`` with CRLF.
+
+Refused: two copies of one file; the MSD copy of the volumes (``liver_0.nii.gz``), whose numbering is
+not known to be the same; lines of boxes that are not as published. The older training boxes have one
+wrong number, the pancreas of segmentation-0 ends at 70 instead of 60: corrected with a note.
+
+The boxes of all 201 scans are indices into one grid, x to Left, y to Posterior, z to Superior,
+whatever the order of the stored array. Ends are exclusive. What is irregular in the volumes:
+
+- The stored orientation varies; the header tells it, except
+- volumes 28 to 47, whose header says nothing (identity affine): the x/y flip is chosen by which the
+  liver's mask fits the liver's box best;
+- test-volume-59 is a coronal stack, its second and third axes swapped. A volume is taken as swapped
+  where only so all its boxes fit into it;
+- voxels outside the field of view are -2048 or -3024: windows clip them;
+- header and mask may disagree: shapes are compared, affines are not.
+
+Keys are ``train-112-8`` for box 8 of volume 112, and ``train-112-8-sagittal-028`` for a plane of it,
+28 being its index in the box zoomed to the "2 mm" grid. The group is the scan.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.raw import Raw, RawFile
+from preprocess.sources import Listing
+from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from preprocess import nifti
+
+log = logging.getLogger(__name__)
+
+#: any zip but the annotations', whose names begin with "annotations"
+PRESENT = ("volume-*.nii*", "test-volume-*.nii*", "[!a]*.zip", "a[!n]*.zip")
+VOLUME = re.compile(r"(test-)?volume-(\d+)\.nii(\.gz)?", re.IGNORECASE)
+MASK = re.compile(r"segmentation-(\d+)\.nii(\.gz)?", re.IGNORECASE)
+BOXES = re.compile(r"(test-)?segmentation-(\d+)\.txt", re.IGNORECASE)
+MSD = re.compile(r"liver_\d+\.nii(\.gz)?", re.IGNORECASE)
+LINE = re.compile(r"([a-z-]+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)")
+SCANS = {"train": 131, "test": 70}
+ORGANS = {
+    "liver": 1, "kidney-r": 2, "kidney-l": 3, "femur-r": 4, "femur-l": 5, "bladder": 6,
+    "heart": 7, "lung-r": 8, "lung-l": 9, "spleen": 10, "pancreas": 11,
+}  # fmt: skip
+#: the older training boxes' wrong line, and what it is in the corrected file
+WRONG_LINE = (("train", 0), "pancreas 11 199 355 184 290 47 70", "pancreas 11 199 355 184 290 47 60")
+#: axis, zoom factor of the "2 mm" grid, and step between the planes taken
+VIEWS = {"sagittal": (0, 0.703125 / 2, 2), "coronal": (1, 0.703125 / 2, 2), "axial": (2, 5.0 / 2, 4)}
+#: of the liver's mask and box, below which the orientation is doubted
+GOOD_FIT = 0.9
+#: what shows that a scan without a mask lies right: organ, HU, and what is expected of them
+CONTENTS: dict[str, tuple[str, Callable[[NDArray[np.int16]], bool]]] = {
+    "femur-r": ("bone", lambda hu: bool((hu > 200).mean() > 0.01)),
+    "femur-l": ("bone", lambda hu: bool((hu > 200).mean() > 0.01)),
+    "lung-r": ("air", lambda hu: bool(hu.mean() < -300)),
+    "lung-l": ("air", lambda hu: bool(hu.mean() < -300)),
+}
+#: what ``axes`` says where only the liver's mask can tell
+UNKNOWN = "mask"
+
+Scan = tuple[str, int]
+Box = tuple[int, ...]
+
+
+def planes(first: int, end: int, view: str) -> list[int]:
+    """Indices of the planes taken of a box, in its extent zoomed to the "2 mm" grid.
+
+    The extent is ``L = ceil((end - first) * f - 0.5)``, nearest with ties down, with the same f for
+    every scan; every second plane (axial: fourth) from 0.2 L to 0.8 L, both included. It gives all
+    nine published split sizes of version 2.0 exactly.
+    """
+    _, factor, step = VIEWS[view]
+    extent = math.ceil((end - first) * factor - 0.5)
+    return [k for k in range(0, extent, step) if extent <= 5 * k <= 4 * extent]
+
+
+def _planes_of(box: Box, view: str) -> list[int]:
+    axis = VIEWS[view][0]
+    return planes(box[2 * axis], box[2 * axis + 1], view)
+
+
+def index(raw: Raw, view: str) -> Listing:
+    """List the boxes, or their planes of one view: scans and organ codes in order.
+
+    Args:
+        raw: the source's raw folder.
+        view: ``axial``, ``coronal`` or ``sagittal`` planes, or ``volume`` for the boxes themselves.
+
+    Raises:
+        PreprocessError: no boxes, lines that are not as published, or two copies of a file.
+    """
+    files = raw.files()
+    volumes, masks = _by_scan(raw, files, VOLUME), _by_scan(raw, files, MASK)
+    if not volumes and any(MSD.fullmatch(file.name) for file in files):
+        raise PreprocessError(
+            f"{raw.root}: holds the MSD copy of LiTS (liver_0.nii.gz ...), whose numbering is not known to be that of "
+            f"the organ boxes; get the volumes as volume-0.nii ... test-volume-69.nii"
+        )
+    notes: list[str] = []
+    boxes = _read_boxes(raw, _by_scan(raw, files, BOXES), notes)
+    samples: list[Sample] = []
+    for scan in sorted(boxes, key=lambda scan: (scan[0] != "train", scan[1])):
+        samples.extend(_samples_of_scan(raw, scan, boxes[scan], volumes.get(scan, ""), masks.get(scan, ""), view))
+    counts = {f"{part} volumes": sum(scan[0] == part for scan in volumes) for part in SCANS}
+    counts |= {f"{part} boxes": sum(len(boxes[scan]) for scan in boxes if scan[0] == part) for part in SCANS}
+    if view in VIEWS:
+        counts |= {f"{part} {view} planes": sum(one.source_split == part for one in samples) for part in SCANS}
+    notes.append(f"{len(masks)} of {SCANS['train']} liver masks are there to check orientations by")
+    return Listing(samples, counts, notes)
+
+
+def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> dict[Scan, str]:
+    """The path of each scan's file of one kind."""
+    found: dict[Scan, str] = {}
+    for file in files:
+        if (match := pattern.fullmatch(file.name)) is None:
+            continue
+        part = "test" if match[0].lower().startswith("test-") else "train"
+        number = int(re.findall(r"-(\d+)\.", match[0])[0])
+        if number >= SCANS[part]:
+            raise PreprocessError(
+                f"{raw.root / file.path}: LiTS has {SCANS[part]} {part} scans, from 0; remove the file"
+            )
+        if (part, number) in found:
+            raise PreprocessError(
+                f"{raw.root}: {file.name} is there twice: {found[part, number]} and {file.path}; keep one copy"
+            )
+        found[part, number] = file.path
+    return found
+
+
+def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan, dict[str, Box]]:
+    if not paths:
+        raise PreprocessError(
+            f"{raw.root}: holds no organ boxes; put annotations_of_training_set.zip and "
+            f"annotations_of_testing_set.zip there"
+        )
+    boxes: dict[Scan, dict[str, Box]] = {}
+    for scan, path in paths.items():
+        of_scan = boxes.setdefault(scan, {})
+        for number, line in enumerate(raw.read(path).decode("ascii", "replace").splitlines(), 1):
+            where = f"{raw.root / path}: line {number}"
+            if (scan, line) == WRONG_LINE[:2]:
+                line = WRONG_LINE[2]
+                notes.append(f"{path}: the older boxes; the pancreas ends at 60, not 70: corrected")
+            match = LINE.fullmatch(line)
+            if match is None or ORGANS.get(match[1]) != int(match[2]):
+                raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line!r}; get the file again")
+            box = tuple(int(word) for word in match.groups()[2:])
+            if match[1] in of_scan or not all(first < end for first, end in zip(box[::2], box[1::2], strict=True)):
+                raise PreprocessError(f"{where}: a second or an empty box: {line!r}; get the file again")
+            of_scan[match[1]] = box
+    return boxes
+
+
+def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, mask: str, view: str) -> list[Sample]:
+    part, number = scan
+    group, excluded, detail = f"{part}-{number}", "", ""
+    known = next((organ for organ in (["liver"] if mask else CONTENTS) if organ in boxes), "")
+    attributes = {"mask": mask, "landmark": f"{known} {_text(boxes[known])}" if known else ""}
+    extents: tuple[int, ...] | None = None
+    if not volume:
+        excluded, detail = "missing", f"{'test-' if part == 'test' else ''}volume-{number}.nii"
+    else:
+        try:
+            axes, extents, spacing = _placed(raw, volume, boxes, masked=part == "train")
+            attributes |= {"axes": axes, "spacing": " ".join(f"{edge:g}" for edge in spacing)}
+            if axes == UNKNOWN and not (mask and known):
+                excluded, detail = "missing", f"segmentation-{number}.nii, the only sign of the volume's orientation"
+        except UnreadableError:
+            pass  # rendering meets it again, and knows whether it is to stop the run
+    samples: list[Sample] = []
+    for organ, box in sorted(boxes.items(), key=lambda entry: ORGANS[entry[0]]):
+        unit = f"{group}-{ORGANS[organ]}"
+        reason, why = excluded, detail
+        if extents and not _fits([box], extents):
+            reason, why = "outside-volume", f"{organ} {_text(box)} in {'x'.join(map(str, extents))} voxels"
+        slices = _planes_of(box, view) if view in VIEWS else [None]
+        for k in slices:
+            samples.append(
+                Sample(
+                    key=unit if k is None else f"{unit}-{view}-{k:03d}",
+                    path=volume,
+                    unit=unit,
+                    group=group,
+                    source_split=part,
+                    original_label=organ,
+                    excluded=reason,
+                    detail=why,
+                    attributes={"box": _text(box)}
+                    | ({} if k is None else {"view": view, "slice_index": str(k)})
+                    | attributes,
+                )
+            )
+    return samples
+
+
+def _text(box: Box) -> str:
+    return " ".join(map(str, box))
+
+
+def _fits(boxes: list[Box], extents: tuple[int, ...]) -> bool:
+    return all(end <= extent for box in boxes for end, extent in zip(box[1::2], extents, strict=True))
+
+
+def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[str, tuple[int, ...], tuple[float, ...]]:
+    """The stored axes of a volume, its extents in the boxes' grid, and its spacing as stored."""
+    from preprocess import nifti
+
+    header = nifti.read_header(raw, path)
+    axes = header.axes
+    swapped = axes[0] + axes[2] + axes[1]
+    if not header.oriented and masked:
+        return UNKNOWN, header.shape, header.spacing
+    as_said, as_swapped = (nifti.extents(header.shape, one, "LPS") for one in (axes, swapped))
+    if not _fits([*boxes.values()], as_said) and _fits([*boxes.values()], as_swapped):
+        return swapped, as_swapped, header.spacing
+    return axes, as_said, header.spacing
+
+
+def open(raw: Raw, sample: Sample) -> nifti.Volume:
+    """The sample's volume, to cut its box from; one scan's file stays open for the boxes that follow.
+
+    Raises:
+        UnreadableError: the volume, or the mask that tells its orientation, cannot be read.
+    """
+    from preprocess import nifti
+
+    columns = sample.attributes
+    axes = columns.get("axes", "")
+    if not axes:
+        nifti.read_header(raw, sample.path)  # the index could not read it: says why
+    image, axes = _opened(raw, sample.path, axes, columns["mask"], columns["landmark"])
+    return nifti.Volume(image, axes)
+
+
+@lru_cache(maxsize=1)
+def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> tuple[Any, str]:
+    """The image, and the direction of its stored axes after a look at what lies in a box."""
+    from preprocess import nifti
+
+    image = nifti.load(raw, path)
+    organ, *words = landmark.split() or [""]
+    box = tuple(map(int, words))
+    if organ in CONTENTS:
+        what, holds = CONTENTS[organ]
+        if _fits([box], nifti.extents(image.shape, axes, "LPS")) and not holds(
+            nifti.Volume(image, axes).box(tuple(zip(box[::2], box[1::2], strict=True)), "LPS")
+        ):
+            log.warning(
+                "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
+            )
+    if not mask or organ != "liver":
+        return image, axes
+    candidates = ["LPS", "LAS", "RPS", "RAS"] if axes == UNKNOWN else [axes]
+    fits = _fits_of_liver(raw, image.shape, mask, box, candidates)
+    if not fits:
+        if axes == UNKNOWN:
+            raise UnreadableError(f"has no orientation in its header, and {mask} does not fit it")
+        return image, axes
+    best = max(candidates, key=fits.__getitem__)
+    if fits[best] < GOOD_FIT:
+        log.warning(
+            "%s: the liver's mask and box overlap by %.2f only (%s): its crops may show the wrong place",
+            raw.root / path,
+            fits[best],
+            ", ".join(f"{one} {fit:.2f}" for one, fit in fits.items()),
+        )
+    return image, best
+
+
+def _fits_of_liver(raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: list[str]) -> dict[str, float]:
+    """Intersection over union of the liver's box and the box of its mask, by stored axes; empty without a mask."""
+    from preprocess import nifti
+
+    try:
+        mask = nifti.load(raw, path)
+        found = nifti.bounding_box(mask)
+    except UnreadableError as error:
+        log.warning("%s: %s: the orientation of its volume is not checked", raw.root / path, error)
+        return {}
+    if mask.shape != shape or found is None:
+        log.warning("%s: does not fit its volume: the orientation is not checked", raw.root / path)
+        return {}
+    fits: dict[str, float] = {}
+    for axes in candidates:
+        turned: list[tuple[int, int]] = [(0, 0)] * 3
+        for (first, end), extent, (target, direction) in zip(
+            found, shape, nifti.orientation(axes).astype(int), strict=True
+        ):
+            turned[target] = (first, end) if direction == 1 else (extent - end, extent - first)
+        fits[axes] = _overlap(turned, list(zip(liver[::2], liver[1::2], strict=True)))
+    return fits
+
+
+def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
+    common = math.prod(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in zip(one, other, strict=True))
+    return common / (sum(math.prod(end - first for first, end in box) for box in (one, other)) - common)
