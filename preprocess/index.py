@@ -45,7 +45,6 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
         log.info("%s: %s", recipe.source, note)
     for warning in listing.warnings:
         log.warning("%s: %s", folder, warning)
-    _compare(recipe, folder, census, expected, listing.census)
     rule = labels.RULES[recipe.about["label"]["rule"]]
     how = recipe.about["label"] | {
         key.removeprefix("label."): value
@@ -62,7 +61,10 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
                 sample.label = rule(sample, how)
             except ExcludeSample as exclusion:
                 sample.excluded, sample.detail = exclusion.reason, exclusion.detail
-    _check_usable(recipe, folder, census, listing.samples)
+    # the missing first: a name helps more than a count
+    _check_missing(folder, census, listing.samples)
+    _compare(recipe, folder, census, expected, listing.census)
+    _check_usable(recipe, folder, listing.samples)
     names = dict.fromkeys([*expected, *listing.census])
     return Indexed(listing.samples, [(name, expected.get(name, 0), listing.census.get(name, 0)) for name in names])
 
@@ -85,7 +87,7 @@ def _counts(counts: dict[str, int], names: list[str]) -> str:
     return ", ".join(f"{name} {counts.get(name, 0):,}" for name in names)
 
 
-def _check_usable(recipe: Recipe, folder: Path, census: Census, samples: list[Sample]) -> None:
+def _check_missing(folder: Path, census: Census, samples: list[Sample]) -> None:
     missing = [sample for sample in samples if sample.excluded == "missing"]
     if missing and census == "strict":
         raise PreprocessError(
@@ -94,6 +96,9 @@ def _check_usable(recipe: Recipe, folder: Path, census: Census, samples: list[Sa
         )
     if missing:
         log.warning("%s: %s of %s files are missing", folder, f"{len(missing):,}", f"{len(samples):,}")
+
+
+def _check_usable(recipe: Recipe, folder: Path, samples: list[Sample]) -> None:
     if all(sample.excluded for sample in samples):
         why = f"; {samples[0].key}: {samples[0].excluded}, {samples[0].detail}" if samples else ""
         raise PreprocessError(f"{folder}: no sample of {recipe.name} can be rendered from what is there{why}")

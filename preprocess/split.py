@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -161,11 +161,23 @@ def _ordered(recipe: Recipe, samples: list[Sample], seed: int, rank: int) -> Ite
 
 
 def _by_list(samples: list[Sample], listed: dict[str, str], name: str) -> dict[str, str]:
-    split_of = {
-        sample.key: split
-        for sample in samples
-        if (split := listed.get(sample.key) or listed.get(sample.group) or listed.get(order.stem(sample.key)))
-    }
+    """Find each sample by its key, its group, or its stem where that fits no other sample."""
+    known = {sample.key for sample in samples} | {sample.group for sample in samples}
+    stems: dict[str, set[str]] = defaultdict(set)
+    for one, split in listed.items():
+        if one not in known:
+            stems[order.stem(one)].add(split)
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    split_of: dict[str, str] = {}
+    for sample in samples:
+        if split := listed.get(sample.key) or listed.get(sample.group):
+            split_of[sample.key] = split
+        elif (stem := order.stem(sample.key)) in stems:
+            by_stem[stem].append(sample.key)
+    for stem, keys in by_stem.items():
+        if len(keys) > 1 or len(stems[stem]) > 1:
+            raise PreprocessError(f"{name}: {stem!r} may be any of {', '.join(keys)}; name them by their keys")
+        split_of[keys[0]] = next(iter(stems[stem]))
     if not split_of:
         raise PreprocessError(f"{name}: names no key and no group of this dataset")
     return split_of
@@ -192,6 +204,8 @@ def _parse_list(text: str, name: str) -> dict[str, str]:
         raise PreprocessError(f"{name}: needs a column split and one of key, group, {', '.join(order.ID_COLUMNS)}")
     listed: dict[str, str] = {}
     for row in reader:
+        if not row[column]:
+            raise PreprocessError(f"{name}: line {reader.line_num} of its rows has no {column}")
         if row["split"] not in SPLITS:
             raise PreprocessError(f"{name}: split {row['split']!r} of {row[column]} is not one of {', '.join(SPLITS)}")
         if listed.setdefault(row[column], row["split"]) != row["split"]:

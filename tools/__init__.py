@@ -1,0 +1,1 @@
+"""Scripts that derive the tables of facts from their public sources."""
