@@ -164,9 +164,9 @@ def _by_list(samples: list[Sample], listed: dict[str, str], name: str) -> dict[s
     """Find each sample by its key, its group, or its stem where that fits no other sample."""
     known = {sample.key for sample in samples} | {sample.group for sample in samples}
     stems: dict[str, set[str]] = defaultdict(set)
-    for one, split in listed.items():
+    for one, of_one in listed.items():
         if one not in known:
-            stems[order.stem(one)].add(split)
+            stems[order.stem(one)].add(of_one)
     by_stem: dict[str, list[str]] = defaultdict(list)
     split_of: dict[str, str] = {}
     for sample in samples:
