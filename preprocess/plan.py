@@ -185,7 +185,14 @@ class Plan:
         """Whether the dataset's source has anything to render."""
         about = self.recipe(dataset)
         options = about.about.get("options", {})
-        return self.is_miniature or sources.is_present(about.source, self.raw / about.source, **options)
+        return self.is_miniature or sources.is_present(about.source, self.folder(dataset), **options)
+
+    def folder(self, dataset: str) -> Path:
+        """The raw folder that serves the dataset's source."""
+        about = self.recipe(dataset)
+        if self.is_miniature:
+            return self.raw / about.source
+        return sources.locate(about.source, self.raw, **about.about.get("options", {}))
 
     def require(self, dataset: str) -> None:
         """Refuse a dataset asked for by name whose source is not there."""
@@ -238,10 +245,10 @@ class Plan:
 
     def raw_inputs(self, dataset: str) -> list[str]:
         """What the index depends on: the entries of the source's raw folder."""
-        folder = self.raw / self.recipe(dataset).source
+        folder = self.folder(dataset)
         if self.is_miniature:
             return [str(folder)]
-        return sorted(str(entry) for entry in folder.iterdir() if not entry.name.startswith("."))
+        return [str(entry) for entry in sources.entries(self.recipe(dataset).source, folder)]
 
     def order_table(self, dataset: str) -> str | None:
         """The order table in force; the published orders say nothing of a miniature."""
@@ -333,7 +340,7 @@ class Plan:
 
     def _option(self, name: str, dataset: str) -> list[str]:
         values: dict[str, Any] = {
-            "raw": self.raw / self.recipe(dataset).source,
+            "raw": self.folder(dataset),
             "census": self.settings.census,
             "released": self.released,
             "seed": self.settings.seed,

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from preprocess import __version__
+from preprocess import __version__, sources
 from preprocess.fingerprint import DISTRIBUTIONS
 from preprocess.npz import is_classic_zlib
 from preprocess.recipe import Recipe
@@ -45,9 +45,7 @@ def describe(
         },
         "raw": {
             "archives": {
-                entry.name: entry.stat().st_size
-                for entry in sorted(folder.iterdir())
-                if entry.is_file() and not entry.name.startswith(".")
+                entry.name: entry.stat().st_size for entry in sources.entries(recipe.source, folder) if entry.is_file()
             },
             "samples_sha256": samples_digest(samples_table),
         },

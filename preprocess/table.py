@@ -27,7 +27,7 @@ class Sample:
         detail: what a reader needs to know about the exclusion.
         split: train, val or test; empty before the split stage and for early exclusions.
         index: place in its split, from 0; -1 where it has none.
-        released_index: its row in the published file's split, or empty.
+        released_index: its row in the published file's split, or empty; a source that is a published file knows it.
         attributes: the source's own further columns (age, sex, spacing, box ...).
     """
 
@@ -52,9 +52,9 @@ class Sample:
 
 
 INDEX_COLUMNS = (
-    "key", "path", "unit", "label", "group", "source_split", "original_label", "excluded", "detail",
+    "key", "path", "unit", "label", "group", "source_split", "original_label", "excluded", "detail", "released_index",
 )  # fmt: skip
-SPLIT_COLUMNS = ("split", "index", "released_index", *INDEX_COLUMNS)
+SPLIT_COLUMNS = ("split", "index", *INDEX_COLUMNS)
 
 
 def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -12,6 +12,8 @@ A source is a module of this package named after the collection. It has
     what the recipe's first step takes: a file's bytes, an array, a volume or a mesh.
 ``present(folder, **options) -> bool``
     only where patterns of names cannot tell the parts of a shared source apart: instead of ``PRESENT``.
+``FALLBACK``
+    only where another file of the user's raw directory serves if the source's own folder has nothing.
 
 Its docstring is its documentation: contents expected, variants accepted, variants refused, and
 what is irregular in the true files.
@@ -74,6 +76,22 @@ def is_present(name: str, folder: Path, **options: Any) -> bool:
         for entry in entries
         for pattern in patterns
     )
+
+
+def locate(name: str, raw: Path, **options: Any) -> Path:
+    """The folder of the user's raw directory that serves a source: its own, or that of its fallback."""
+    fallback: str | None = getattr(get(name), "FALLBACK", None)
+    if fallback and (raw / fallback).is_file() and not is_present(name, raw / name, **options):
+        return (raw / fallback).parent
+    return raw / name
+
+
+def entries(name: str, folder: Path) -> list[Path]:
+    """What belongs to a source of the folder that serves it: everything there, or the fallback alone."""
+    fallback = Path(getattr(get(name), "FALLBACK", ""))
+    if fallback.name and folder.name == fallback.parent.name:
+        return [folder / fallback.name]
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
