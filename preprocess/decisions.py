@@ -66,6 +66,22 @@ DECISIONS: dict[str, Decision] = {
         "lists": "the published lists of images and labels, kept in the project",
         "data_entry": "the source's own table of findings",
     }),
+    # ---- what of the source is read
+    "neighbours": Decision("index", "whether what surrounds a nucleus stays in its crop", {
+        "kept": "the crop as imaged, with parts of other nuclei",
+        "masked": "only the voxels of the segmented nucleus, all others 0",
+    }),
+    "numbering": Decision("index", "what numbers stand for where a source's classes have no names", {
+        "refuse": "nothing is guessed: a source with numbers only is not read",
+        "info": "1 to 8 are the classes of medmnist's INFO in its order",
+        "nephnet": "1 to 9 are S1, S2S3, TAL, DCT, CD, CD45, Nestin, CD31_glom, CD31_inter",
+    }),
+    "intensity": Decision("index", "how the source's intensities become 8 bits", {
+        "uint8": "values are 0 to 255 already; others are refused",
+        "signed": "bytes written as signed numbers: 256 is added to the negative ones",
+        "offset-128": "bytes to which 128 was added, modulo 256: it is taken off again",
+        "sample-range": "minimum to maximum of each sample are spread over 0 to 255",
+    }),
     # ---- split
     "split.rule": Decision("split", "how samples come to train, val and test", {
         "per-class": "groups shuffled within their class and cut by the ratio in double precision",
@@ -118,6 +134,11 @@ DECISIONS: dict[str, Decision] = {
         "array": "the first of the two axes in the order x, y, z",
     }),
     # ---- pixels, 2D
+    "project": Decision("render", "how a stack of slices becomes one picture", {
+        "max": "the maximum over the slices",
+        "mean": "the mean over the slices, rounded",
+        "middle": "the middle slice",
+    }),
     "decoder": Decision("render", "the library that decodes JPEG files", {
         "pillow": "Pillow's libjpeg-turbo",
         "ijg-9b": "IJG libjpeg 9b, from the optional package jpeglib",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,12 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     Raises:
         PreprocessError: the census differs or a file is missing under ``strict``; no sample is there.
     """
-    listing: sources.Listing = sources.get(recipe.source).index(Raw(folder), **recipe.about.get("options", {}))
+    source = sources.get(recipe.source)
+    # as for steps: a parameter named after a decision receives it
+    decided = {
+        name: recipe.value(name) for name in inspect.signature(source.index).parameters if name in recipe.decisions
+    }
+    listing: sources.Listing = source.index(Raw(folder), **recipe.about.get("options", {}), **decided)
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
     for warning in listing.warnings:

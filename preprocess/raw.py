@@ -12,16 +12,21 @@ followed inside archives.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import io
 import os
+import shutil
+import struct
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from preprocess.errors import PreprocessError
 
@@ -31,6 +36,8 @@ MAX_FREE_SIZE = 256 * 2**20
 #: deflate itself cannot exceed about 1032:1; medical images stay far below
 MAX_RATIO = 200
 MAX_NESTING = 3
+#: what damaged or cut archives raise
+_BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +112,12 @@ class Raw:
             PreprocessError: the file is not there or its archive is damaged.
         """
         archive, _, member = path.rpartition(SEPARATOR)
-        try:
+        with self._told(path):
             if not archive:
                 return (self.root / path).read_bytes()
             if is_zip(archive):
                 return self._zip(archive).read(member)
             return self._tar(archive).read(member)
-        except (FileNotFoundError, KeyError):
-            raise PreprocessError(f"{self.root / path}: no such file") from None
-        except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-            raise PreprocessError(f"{self.root / (archive or path)}: {_damaged(error)}") from error
 
     def stream(self, path: str) -> IO[bytes]:
         """Open one file for reading forwards; a member of a zip is unpacked as it is read.
@@ -122,12 +125,43 @@ class Raw:
         Raises:
             PreprocessError: the file is not there or its archive is damaged.
         """
-        try:
+        with self._told(path):
             return self._stream(path)
+
+    def seekable(self, path: str) -> IO[bytes]:
+        """Open one file for reading at any place.
+
+        It costs nothing on disk and where zips store it unpacked; else it is copied to a temporary file first.
+
+        Raises:
+            PreprocessError: the file is not there, its archive is damaged, or the copy has no room.
+        """
+        archive, _, member = path.rpartition(SEPARATOR)
+        with self._told(path):
+            if not archive:
+                return open(self.root / path, "rb")
+            if is_zip(archive) and self._zip(archive).getinfo(member).compress_type == zipfile.ZIP_STORED:
+                return io.BufferedReader(_Window(*self._stored(archive, member)))
+            copy = tempfile.TemporaryFile()
+            with self._stream(path) as packed:
+                shutil.copyfileobj(packed, copy, 1 << 20)
+            copy.seek(0)
+            return copy
+
+    @contextlib.contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """Say in one line what went wrong while reading ``path``."""
+        try:
+            yield
         except (FileNotFoundError, KeyError):
             raise PreprocessError(f"{self.root / path}: no such file") from None
-        except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-            raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+        except _BROKEN as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise PreprocessError(
+                    f"{tempfile.gettempdir()}: no room for a copy of {path}; set TMPDIR to a larger disk"
+                ) from error
+            place = path.rpartition(SEPARATOR)[0] or path
+            raise PreprocessError(f"{self.root / place}: {_damaged(error)}") from error
 
     def local(self, path: str) -> Path | None:
         """The file's place on disk, or None where it lies in an archive."""
@@ -180,7 +214,7 @@ class Raw:
         try:
             while (info := reader.next()) is not None:
                 yield info.name, info.size
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        except _BROKEN as error:
             raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         finally:
             reader.close()
@@ -196,15 +230,56 @@ class Raw:
     def _zip(self, path: str) -> zipfile.ZipFile:
         if path not in self._zips:
             try:
-                self._zips[path] = zipfile.ZipFile(self._stream(path))
-            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                # a zip in a zip is read at random places: through the outer one each step back would start anew
+                self._zips[path] = zipfile.ZipFile(self.seekable(path))
+            except _BROKEN as error:
                 raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         return self._zips[path]
+
+    def _stored(self, archive: str, member: str) -> tuple[IO[bytes], int, int]:
+        """The file a member stored without packing lies in, its first byte there, and its length."""
+        outer = self._zip(archive)
+        info = outer.getinfo(member)
+        assert outer.fp is not None
+        outer.fp.seek(info.header_offset)
+        header = outer.fp.read(30)
+        if len(header) < 30 or header[:4] != b"PK\3\4":
+            raise zipfile.BadZipFile(f"{member} has no header")
+        name, extra = struct.unpack("<HH", header[26:30])
+        return outer.fp, info.header_offset + 30 + name + extra, info.file_size
 
     def _tar(self, path: str) -> _TarReader:
         if path not in self._tars:
             self._tars[path] = _TarReader(self._stream(path))
         return self._tars[path]
+
+
+class _Window(io.RawIOBase):
+    """A stretch of a seekable file as a file of its own. The outer file stays open when it is closed."""
+
+    def __init__(self, outer: IO[bytes], start: int, length: int) -> None:
+        self._outer, self._start, self._length, self._position = outer, start, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = max(origin + offset, 0)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        self._outer.seek(self._start + self._position)  # others read the outer file too
+        data = self._outer.read(max(min(len(buffer), self._length - self._position), 0))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
 
 class _TarReader:

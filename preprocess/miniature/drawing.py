@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def encode(image: NDArray[np.uint8], format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def write_zip(path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
+def write_zip(path: Path | IO[bytes], members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
     """Write a zip whose bytes depend on names and contents only."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in members.items():

@@ -7,7 +7,7 @@ A source is a module of this package named after the collection. It has
 ``index(raw, **options) -> Listing``
     one :class:`~preprocess.table.Sample` a row, in reading order, with the source's own names, and
     the census: named counts of what was found. ``options`` come from the recipe (which part of a
-    shared source, which view);
+    shared source, which view); a parameter named after a decision receives it;
 ``open(raw, sample) -> Any``
     what the recipe's first step takes: a file's bytes, an array, a volume or a mesh.
 ``present(folder, **options) -> bool``
@@ -26,8 +26,9 @@ import importlib
 import io
 import os
 import re
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -110,8 +111,18 @@ def count(samples: Iterable[Sample], *columns: str) -> dict[str, int]:
 def by_name(raw: Raw, files: Iterable[RawFile], pattern: re.Pattern[str]) -> tuple[dict[str, RawFile], int]:
     """The files whose own name matches ``pattern`` whole, by their first group in lower case, in reading order.
 
-    For sources whose names are unique wherever they lie. Copies of equal size (an unpacked archive left
-    beside its archive, a mirror's second folder) count once: the least packed, else the first.
+    For sources whose names are unique wherever they lie; see :func:`unique` for copies.
+    """
+    return unique(raw, files, lambda file: match[1].lower() if (match := pattern.fullmatch(file.name)) else None)
+
+
+def unique(
+    raw: Raw, files: Iterable[RawFile], name_of: Callable[[RawFile], str | None]
+) -> tuple[dict[str, RawFile], int]:
+    """The files ``name_of`` gives a name (None for any other file), by that name, in reading order.
+
+    Copies of equal size (an unpacked archive left beside its archive, a mirror's second folder) count
+    once: the least packed, else the first.
 
     Returns:
         the files, and how many copies were left aside.
@@ -123,9 +134,8 @@ def by_name(raw: Raw, files: Iterable[RawFile], pattern: re.Pattern[str]) -> tup
     place: dict[str, int] = {}
     copies = 0
     for position, file in enumerate(files):
-        if (match := pattern.fullmatch(file.name)) is None:
+        if (name := name_of(file)) is None:
             continue
-        name = match[1].lower()
         if (other := found.get(name)) is not None:
             if other.size != file.size:
                 raise PreprocessError(
@@ -145,15 +155,23 @@ def table_lines(name: str) -> Iterator[str]:
             yield line
 
 
-def first_width(raw: Raw, files: Iterable[RawFile]) -> int:
-    """Width in pixels of the first of some pictures, which tells a resampled copy; 0 without one."""
+def extent(data: bytes) -> tuple[int, int] | None:
+    """Width and height a picture file's header states; None where it cannot be read."""
     from PIL import Image
 
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # faulty headers are said where pixels are read
+            return Image.open(io.BytesIO(data)).size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def first_width(raw: Raw, files: Iterable[RawFile]) -> int:
+    """Width in pixels of the first of some pictures, which tells a resampled copy; 0 without one."""
     for file in files:
-        try:
-            return Image.open(io.BytesIO(raw.read(file.path))).width
-        except OSError:
-            return 0
+        found = extent(raw.read(file.path))
+        return found[0] if found else 0
     return 0
 
 

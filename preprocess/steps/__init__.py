@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 STEPS = {
+    "intensity": "stacks:intensity",
+    "project": "stacks:project",
     "decode": "images:decode",
     "gray": "images:gray",
     "rgb": "images:rgb",
