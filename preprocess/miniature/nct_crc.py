@@ -65,7 +65,7 @@ def _draw(generator: np.random.Generator, label: str) -> NDArray[np.uint8]:
         eosin = 0.04 + 0.02 * rough
     elif label == "DEB":
         eosin = 0.55 + 0.25 * rough
-        nuclei = 0.35 * (fine > 1.3)
+        nuclei = np.where(fine > 1.3, 0.35, 0.0)
     elif label == "LYM":  # small dark nuclei, side by side
         eosin = 0.35 + 0.1 * rough
         nuclei = _spots(generator, shape, 330, 3.6)
