@@ -38,6 +38,9 @@ for source in plan.sources:
     include: f"workflow/rules/{source}.smk"
 
 
+include: "workflow/rules/match.smk"
+
+
 rule all:
     "Everything configured: npz, tables, provenance, pictures and checksums."
     default_target: True

@@ -128,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--npz", type=Path, nargs="+", required=True)
     one.add_argument("--output", type=Path, required=True)
 
+    one = command("match", _match, "find the raw sample of every published row, and rank the decisions")
+    one.add_argument("--raw", type=Path, required=True, help="the source's raw folder")
+    one.add_argument("--index", type=Path, required=True)
+    one.add_argument("--published", type=Path, nargs="+", required=True, help="published npz of the dataset")
+    one.add_argument("--workers", type=int, default=1, help="processes that render")
+    one.add_argument("--seed", type=int, default=42)
+    one.add_argument("--output", type=Path, required=True, help="the folder to write")
+
     one = command("provenance", _provenance, "write what a build was made from")
     one.add_argument("--raw", type=Path, required=True)
     one.add_argument("--config", type=_mapping, default={})
@@ -286,6 +294,17 @@ def _verdict(options: argparse.Namespace) -> None:
         if in_force.protocol == "released" and not options.miniature:
             print(f"{one.file}: {one.text}", flush=True)  # what the run is for, so on the terminal too
     write_json(options.output, verdict.as_json(verdicts))
+
+
+def _match(options: argparse.Namespace) -> None:
+    from preprocess.match.run import match
+
+    lines = match(
+        _recipe(options), options.raw, options.index, options.published, options.output, options.workers, options.seed
+    )
+    for line in lines:
+        log.info("%s", line)
+        print(line, flush=True)
 
 
 def _provenance(options: argparse.Namespace) -> None:

@@ -57,6 +57,7 @@ STAGES = {
     "check": Stage(("preprocess.checks",), ("raw", "sizes", "seed"), ("source", "steps"), ALL),
     "sums": Stage(("preprocess.checksums",)),
     "verdict": Stage(("preprocess.verdict",), ("released", "miniature", "sizes"), (), ALL),
+    "match": Stage(("preprocess.match.run",), ("raw", "seed"), ("source", "steps"), ("index", "render")),
     "provenance": Stage(("preprocess.provenance",), ("raw", "config"), (), ALL),
     "montage": Stage(("preprocess.montage",)),
     "audit": Stage(
@@ -266,6 +267,29 @@ class Plan:
         """Where published files lie; no stand-in is compared with them."""
         return self.raw / "released"
 
+    def matchable(self) -> list[str]:
+        """The selected datasets that have a published file to match with."""
+        return [name for name in self.selected if self.all_released_files(name)]
+
+    def all_released_files(self, dataset: str) -> list[str]:
+        """Every published file of a dataset that is there, of any published size."""
+        edition = published.current(dataset)
+        return self.released_files(dataset, edition.md5 if edition else ())
+
+    def match_outputs(self) -> list[str]:
+        """The page of every match.
+
+        Raises:
+            PreprocessError: there is nothing to match with.
+        """
+        if not self.matchable():
+            where = "a stand-in has no published files" if self.is_miniature else f"{self.released} holds no published npz"
+            raise PreprocessError(
+                f"match: {where} of {', '.join(self.selected) or 'any dataset'}; "
+                "put <dataset>.npz as published there, and set raw to the folder around it"
+            )
+        return [str(self.out / "match" / name / "index.html") for name in self.matchable()]
+
     @property
     def published_facts(self) -> str:
         """The table of published checksums and counts, a file like any other input."""
@@ -373,6 +397,8 @@ class Plan:
         parts = [fingerprint.of(*sorted(set(modules)))]
         if stage in ALL:
             parts.append(in_force.fingerprint(stage))  # type: ignore[arg-type]
+        if stage == "match":
+            parts.append(in_force.fingerprint("render"))
         if stage == "prepare":
             parts.append(hashlib.sha256(self._preparation(dataset).encode()).hexdigest()[:16])
         return "-".join(parts)

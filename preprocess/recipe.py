@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -84,6 +84,11 @@ class Recipe:
     def value(self, key: str, default: Any = None) -> Any:
         """The value in force of a decision that does not differ by size."""
         return self.decisions[key].value if key in self.decisions else default
+
+    def changed(self, values: dict[str, Any]) -> Recipe:
+        """The same recipe with some decisions decided otherwise, for every size."""
+        tried = {key: Choice(value, "unknown", "tried") for key, value in values.items()}
+        return replace(self, decisions=self.decisions | tried)
 
     def stage_decisions(self, stage: Stage) -> dict[str, Any]:
         """The values in force of the decisions that belong to one stage."""

@@ -8,7 +8,7 @@ import inspect
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,26 +60,42 @@ class Call:
     columns: tuple[str, ...]
 
 
+@dataclass
+class _Unit:
+    """What is open now, and every result on it by the chain of steps that led there."""
+
+    opening: str | None = None
+    form: str = ""
+    digest: str = ""
+    memo: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+
 class Renderer:
     """Renders the samples of one dataset at some sizes.
 
     What one unit's opening and the steps on it gave is kept until the next unit, by the whole chain
     that led there. So four sizes decode once, and the slices of one volume share it.
 
-    Where the prepared results of a recipe's first steps are given, the others start from them.
+    Where the prepared results of a recipe's first steps are given, the others start from them. ``sharing`` is a
+    renderer of another recipe for the same source: what it opened and worked out is used here too.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, sizes: list[int], prepared: Prepared | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        sizes: list[int],
+        prepared: Prepared | None = None,
+        sharing: Renderer | None = None,
+    ) -> None:
         self.recipe = recipe
         self.sizes = sizes
-        self.raw = Raw(folder)
+        self.raw: Raw = sharing.raw if sharing else Raw(folder)
         self._prepared = prepared
         self._open = prepared.open if prepared else sources.get(recipe.source).open
         chain = recipe.steps if prepared else (*recipe.prepare, *recipe.steps)
         self._programs = {size: [bind(recipe, name, size) for name in chain] for size in sizes}
-        self._opening: str | None = None
-        self._memo: dict[tuple[Any, ...], Any] = {}
-        self._form = self._digest = ""
+        self._unit: _Unit = sharing._unit if sharing else _Unit()
 
     def render(self, sample: Sample) -> Rendered:
         """Render one sample.
@@ -94,10 +110,11 @@ class Renderer:
             raise UnreadableError(f"{self.raw.root / sample.path}: {error}") from error
 
     def _render(self, sample: Sample) -> Rendered:
-        if sample.opening != self._opening or not self._memo:
-            self._memo.clear()
-            self._memo[()] = self._open(self.raw, sample)
-            self._opening, self._form, self._digest = sample.opening, "", ""
+        unit = self._unit
+        if sample.opening != unit.opening or not unit.memo:
+            unit.memo.clear()
+            unit.memo[()] = self._open(self.raw, sample)
+            unit.opening, unit.form, unit.digest = sample.opening, "", ""
         arrays: dict[int, NDArray[np.uint8]] = {}
         upsampled: list[int] = []
         for size, program in self._programs.items():
@@ -105,24 +122,25 @@ class Renderer:
             if region is not None and min(region) < size:
                 upsampled.append(size)
             self._check(arrays[size], size)
-        if not self._digest:  # after the steps: what is read piecemeal knows only now what was read
-            self._form, self._digest = (
-                self._prepared.described(sample) if self._prepared else (form(self._memo[()]), digest(self._memo[()]))
+        if not unit.digest:  # after the steps: what is read piecemeal knows only now what was read
+            unit.form, unit.digest = (
+                self._prepared.described(sample) if self._prepared else (form(unit.memo[()]), digest(unit.memo[()]))
             )
-        return Rendered(arrays, tuple(upsampled), self._form, self._digest)
+        return Rendered(arrays, tuple(upsampled), unit.form, unit.digest)
 
     def _run(self, program: list[Call], sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
         path: tuple[Any, ...] = ()
         region: tuple[int, ...] | None = None
-        value = self._memo[()]
+        memo = self._unit.memo
+        value = memo[()]
         for call in program:
             if call.sized and region is None and isinstance(value, np.ndarray):
                 region = value.shape[: self.recipe.dimensions]
             asked = tuple((name, column(self.recipe, sample, name)) for name in call.columns)
             path = (*path, call.name, call.fixed, asked)
-            if path not in self._memo:
-                self._memo[path] = call.function(value, **dict(call.fixed), **dict(asked))
-            value = self._memo[path]
+            if path not in memo:
+                memo[path] = call.function(value, **dict(call.fixed), **dict(asked))
+            value = memo[path]
         return value, region
 
     def _check(self, array: NDArray[np.uint8], size: int) -> None:

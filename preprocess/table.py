@@ -57,10 +57,12 @@ INDEX_COLUMNS = (
 SPLIT_COLUMNS = ("split", "index", *INDEX_COLUMNS)
 
 
-def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a tab-separated table with a header line, atomically."""
+def write_rows(
+    path: str | Path, columns: Iterable[str], rows: Iterable[Iterable[object]], delimiter: str = "\t"
+) -> None:
+    """Write a table with a header line, separated by tabs or ``delimiter``, atomically."""
     with atomic(path) as part, open(part, "w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        writer = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
 

@@ -1,0 +1,192 @@
+"""What two sets of images are compared by: a digest of each, and its pixels, reduced where they are many.
+
+Pixels lie in a file of fixed-width rows and are read in blocks, so that memory does not grow with
+the number of images or their size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess import npz
+from preprocess.errors import ExcludeSample, UnreadableError
+from preprocess.recipe import Recipe
+from preprocess.render import Renderer, block
+from preprocess.split import SPLITS
+from preprocess.table import Sample
+
+Pixels = NDArray[np.uint8]
+#: images are reduced by the whole factor that brings them nearest to this edge
+EDGE = 28
+DIGEST = 16
+
+
+class Rows:
+    """Equally long rows of uint8 in a file."""
+
+    def __init__(self, path: Path, count: int, width: int) -> None:
+        self.path, self.count, self.width = path, count, width
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.truncate(self._descriptor, count * width)
+
+    def write(self, index: int, row: Pixels) -> None:
+        """Write one row, any shape of ``width`` values."""
+        os.pwrite(self._descriptor, row.tobytes(), index * self.width)
+
+    def block(self, start: int, end: int) -> Pixels:
+        """Consecutive rows, (end - start, width)."""
+        data = os.pread(self._descriptor, (end - start) * self.width, start * self.width)
+        return np.frombuffer(data, np.uint8).reshape(-1, self.width)
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Pixels:
+        """Any rows, (len(indices), width)."""
+        found = np.empty((len(indices), self.width), np.uint8)
+        for position, index in enumerate(indices):
+            os.preadv(self._descriptor, [found[position].data], int(index) * self.width)
+        return found
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        os.close(self._descriptor)
+
+
+def digest(image: Pixels) -> bytes:
+    """16 bytes that stand for an image."""
+    return hashlib.blake2b(image.tobytes(), digest_size=DIGEST).digest()
+
+
+def factor(size: int) -> int:
+    """By how much an edge of ``size`` is reduced for comparing."""
+    return max(1, size // EDGE)
+
+
+def reduce(image: Pixels, dimensions: int, factor: int) -> Pixels:
+    """Mean over blocks of ``factor`` pixels along each of the first ``dimensions`` axes, a remainder cut off."""
+    if factor == 1:
+        return image
+    edge = image.shape[0] // factor
+    shape = [length for _ in range(dimensions) for length in (edge, factor)]
+    cut = image[tuple(slice(edge * factor) for _ in range(dimensions))]
+    blocks = cut.reshape(*shape, *image.shape[dimensions:])
+    return np.asarray(blocks.mean(axis=tuple(range(1, 2 * dimensions, 2)))).round().astype(np.uint8)
+
+
+def width(recipe: Recipe, size: int) -> int:
+    """How many values a reduced image of ``size`` has."""
+    channels = recipe.shape(size)[recipe.dimensions :]
+    return int(np.prod([size // factor(size)] * recipe.dimensions)) * int(np.prod(channels, dtype=int))
+
+
+@dataclass(frozen=True)
+class Published:
+    """The rows of a published file, all splits after each other.
+
+    Attributes:
+        places: split and index of each row.
+        labels: label of each row, digits joined by spaces.
+        digests: digest of each row's full image.
+        rows: reduced images.
+    """
+
+    places: list[tuple[str, int]]
+    labels: list[str]
+    digests: list[bytes]
+    rows: Rows
+
+
+def read_published(path: Path, recipe: Recipe, size: int, store: Path) -> Published:
+    """Read a published npz once, row by row."""
+    reader = npz.Reader(path)
+    places: list[tuple[str, int]] = []
+    labels: list[str] = []
+    for split in SPLITS:
+        digits = reader.array(f"{split}_labels").tolist()
+        places += [(split, index) for index in range(len(digits))]
+        labels += [" ".join(map(str, row)) for row in digits]
+    rows = Rows(store, len(places), width(recipe, size))
+    digests: list[bytes] = []
+    for split in SPLITS:
+        for image in reader.rows(f"{split}_images"):
+            rows.write(len(digests), reduce(image, recipe.dimensions, factor(size)))
+            digests.append(digest(image))
+    return Published(places, labels, digests, rows)
+
+
+def published_digests(path: Path) -> list[bytes]:
+    """The digests of a published npz's images, all splits after each other."""
+    reader = npz.Reader(path)
+    return [digest(image) for split in SPLITS for image in reader.rows(f"{split}_images")]
+
+
+def published_images(path: Path, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Pixels]:
+    """Some images of a published npz by split and index, found in one pass."""
+    reader = npz.Reader(path)
+    found: dict[tuple[str, int], Pixels] = {}
+    for split in SPLITS:
+        last = max((index for name, index in wanted if name == split), default=-1)
+        for index, image in enumerate(reader.rows(f"{split}_images")):
+            if index > last:
+                break
+            if (split, index) in wanted:
+                found[split, index] = image
+    return found
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Rendered samples.
+
+    Attributes:
+        digests: digest of each sample's full image; empty where it could not be rendered.
+        rows: reduced images, zeros where there is none.
+    """
+
+    digests: list[bytes]
+    rows: Rows
+
+
+def render(recipe: Recipe, folder: Path, samples: list[Sample], size: int, store: Path, workers: int) -> Candidates:
+    """Render every sample at one size, in as many processes as ``workers`` says.
+
+    Blocks are contiguous and never cut a unit, so that archives are read forwards and volumes once.
+    """
+    rows = Rows(store, len(samples), width(recipe, size))
+    bounds = [block(samples, shard, workers) for shard in range(workers)] if workers > 1 else [(0, len(samples))]
+    parts = [samples[first:end] for first, end in bounds]
+    starts = [first for first, _ in bounds]
+    if workers == 1:
+        return Candidates(_render_block(recipe, folder, parts[0], 0, len(samples), size, store), rows)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        done = pool.map(
+            _render_block, repeat(recipe), repeat(folder), parts, starts, repeat(len(samples)), repeat(size),
+            repeat(store),
+        )  # fmt: skip
+        return Candidates([one for part in done for one in part], rows)
+
+
+def _render_block(
+    recipe: Recipe, folder: Path, samples: list[Sample], start: int, count: int, size: int, store: Path
+) -> list[bytes]:
+    rows = Rows(store, count, width(recipe, size))
+    renderer = Renderer(recipe, folder, [size])
+    digests: list[bytes] = []
+    for index, sample in enumerate(samples, start):
+        try:
+            image = renderer.render(sample).arrays[size]
+        except (ExcludeSample, UnreadableError):
+            digests.append(b"")
+            continue
+        rows.write(index, reduce(image, recipe.dimensions, factor(size)))
+        digests.append(digest(image))
+    rows.close()
+    return digests
