@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from preprocess.table import Sample
 Pixels = NDArray[np.uint8]
 #: samples with their published images
 Rows = list[tuple[Sample, Pixels]]
+#: rows that two decisions are changed at once on
+PAIRED = 20
 #: what the row of a whole protocol's recipe is called in place of a decision
 WHOLE_RECIPE = "protocol"
 
@@ -162,7 +165,7 @@ class Ranking:
         self._alternatives = alternatives(recipe)
 
     def run(self, rows: Rows, more: Callable[[], Rows]) -> None:
-        """Start from the best of the whole recipes, then change one decision at a time while that does better.
+        """Start from the best of the whole recipes, then change one decision, or two, while that does better.
 
         Args:
             rows: samples with their published images, in reading order.
@@ -185,9 +188,29 @@ class Ranking:
             tried = self._neighbours(rows)
             scored = [(one.score, one) for one in tried if one.score and not one.best]
             score, better = min(scored, key=lambda pair: pair[0].rank, default=(None, None))
-            if score is None or better is None or score.rank >= self.score.rank:
+            if score is not None and better is not None and score.rank < self.score.rank:
+                self.best = self.best.changed({better.decision: better.value})
+            elif self.score.exact == self.score.rows or not self._change_two(tried, rows):
                 return tried
-            self.best, self.score = self.best.changed({better.decision: better.value}), score
+
+    def _change_two(self, tried: list[Tried], rows: Rows) -> bool:
+        """Change two decisions at once, where one hides the other: JPEG noise hides which kernel it was."""
+        open_ones = [one for one in tried if one.score and not one.best]
+        pairs = [
+            self.best.changed({one.decision: one.value, other.decision: other.value})
+            for one, other in itertools.combinations(open_ones, 2)
+            if one.decision != other.decision
+        ]
+        few = rows[:: -(-len(rows) // PAIRED)]
+        here, *scores = evaluate([self.best, *pairs], self.folder, self.size, few)
+        best = min(range(len(pairs)), key=lambda number: (scores[number].rank, number), default=None)
+        if best is None or scores[best].rank >= here.rank:
+            return False
+        (score,) = evaluate([pairs[best]], self.folder, self.size, rows)
+        if score.rank >= self.score.rank:
+            return False
+        self.best = pairs[best]
+        return True
 
     def _neighbours(self, rows: Rows) -> list[Tried]:
         """Every single change of the best recipe, and the best recipe itself once a decision."""

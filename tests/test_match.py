@@ -1,0 +1,447 @@
+"""Matching published rows with raw images: on made images whose truth is known, and on the real ones."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preprocess import order, published, recipe
+from preprocess.errors import PreprocessError
+from preprocess.match import features, nearest, pairs
+from preprocess.match.features import Candidates, Published, Rows
+from preprocess.match.run import match, verify
+from preprocess.plan import Plan
+from preprocess.raw import Raw
+from preprocess.table import Sample, read_rows, read_samples
+from tests.builds import CommandError, run
+
+SPLITS = ("train", "val", "test")
+ROOT = Path(__file__).parents[1]
+
+
+def store(path: Path, images: np.ndarray) -> Rows:
+    rows = Rows(path, len(images), int(np.prod(images.shape[1:])))
+    for index, image in enumerate(images):
+        rows.write(index, image)
+    return rows
+
+
+# ---- the nearest
+
+
+@pytest.mark.parametrize("count", [1, 5, 31, 33, 700])
+@pytest.mark.parametrize("width", [12, 900])
+def test_nearest_is_what_a_full_search_finds(count, width, tmp_path):
+    random = np.random.default_rng(count * width)
+    some = random.integers(0, 256, (count, width), np.uint8)
+    queries = np.clip(some[random.integers(0, count, 40)] + random.normal(0, 20, (40, width)), 0, 255).astype(np.uint8)
+    among = sorted(random.choice(count, max(1, count - 1), replace=False).tolist())
+    found = nearest.nearest(store(tmp_path / "q", queries), list(range(40)), store(tmp_path / "c", some), among)
+    full = ((queries[:, None].astype(int) - some[among].astype(int)) ** 2).sum(axis=2)
+    assert np.array_equal(found.squares[:, 0], full.min(axis=1))
+    listed = np.take_along_axis(((queries[:, None].astype(int) - some.astype(int)) ** 2).sum(axis=2), found.indices, 1)
+    assert np.array_equal(listed, found.squares)
+    assert (np.diff(found.squares, axis=1) >= 0).all()
+    for row, indices in enumerate(found.indices):
+        rest = [full[row, place] for place, index in enumerate(among) if index not in indices]
+        assert min(rest, default=np.inf) >= found.bound[row] * 0.999 - 1
+
+
+def test_reducing_is_a_mean_over_blocks():
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    assert features.reduce(image, 2, 4).tolist() == [[14, 18], [46, 50]]  # 13.5, 17.5, 45.5, 49.5, halves to even
+    colour = np.zeros((9, 9, 3), np.uint8)
+    colour[..., 1] = 7
+    assert features.reduce(colour, 2, 3).shape == (3, 3, 3)
+    assert (features.reduce(colour, 2, 3)[..., 1] == 7).all()
+    assert features.reduce(np.full((65, 65, 65), 9, np.uint8), 3, 2).shape == (32, 32, 32)
+    assert features.width(recipe.load("breastmnist", "released"), 224) == 28 * 28
+
+
+# ---- pairs
+
+
+class Sets:
+    """Published rows and raw samples of made images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.random = np.random.default_rng(3)
+        self.samples: list[Sample] = []
+        self.raw: list[np.ndarray] = []
+        self.rows: list[tuple[str, str, np.ndarray]] = []
+
+    def image(self) -> np.ndarray:
+        return self.random.integers(0, 256, (8, 8), np.uint8)
+
+    def sample(self, key: str, label: str, image: np.ndarray, source_split: str = "") -> np.ndarray:
+        self.samples.append(Sample(key=key, label=label, source_split=source_split))
+        self.raw.append(image)
+        return image
+
+    def row(self, split: str, label: str, image: np.ndarray) -> None:
+        self.rows.append((split, label, image))
+
+    def find(self, keep: dict[str, str] | None = None) -> list[pairs.Pair]:
+        rows = sorted(self.rows, key=lambda row: SPLITS.index(row[0]))
+        counts = dict.fromkeys(SPLITS, 0)
+        places = []
+        for split, _, _ in rows:
+            places.append((split, counts[split]))
+            counts[split] += 1
+        images = np.stack([image for _, _, image in rows])
+        digests = [features.digest(image) for image in images]
+        theirs = Published(places, [row[1] for row in rows], digests, store(self.folder / "p", images))
+        ours = Candidates([features.digest(one) for one in self.raw], store(self.folder / "r", np.stack(self.raw)))
+        return pairs.find(theirs, ours, self.samples, keep or {})
+
+
+@pytest.fixture
+def sets(tmp_path):
+    return Sets(tmp_path)
+
+
+def found(sets: Sets, pair: pairs.Pair) -> str:
+    return sets.samples[pair.sample].key if pair.sample >= 0 else ""
+
+
+def test_equal_pixels_are_told_apart_by_label(sets):
+    twin = sets.sample("benign (433)", "1", sets.image())
+    sets.sample("malignant (145)", "0", twin)
+    sets.row("train", "0", twin)
+    sets.row("test", "1", twin)
+    first, second = sets.find()
+    assert (found(sets, first), found(sets, second)) == ("malignant (145)", "benign (433)")
+    assert first.how == second.how == "exact"
+    assert not first.others and not first.note
+
+
+def test_equal_pixels_are_told_apart_by_the_split_the_source_keeps(sets):
+    twin = sets.sample("train/a", "0", sets.image(), "train")
+    sets.sample("test/a", "0", twin, "test")
+    sets.row("test", "0", twin)
+    sets.row("val", "0", twin)
+    val, test = sets.find({"test": "test"})
+    assert (found(sets, val), found(sets, test)) == ("train/a", "test/a")
+
+
+def test_what_cannot_be_told_apart_is_named(sets):
+    twin = sets.sample("a", "0", sets.image())
+    sets.sample("b", "0", twin)
+    sets.row("train", "0", twin)
+    (pair,) = sets.find()
+    assert (found(sets, pair), pair.others) == ("a", ("b",))
+
+
+def test_one_raw_is_one_row(sets):
+    twin = sets.sample("a", "0", sets.image())
+    sets.row("train", "0", twin)
+    sets.row("test", "1", twin)
+    first, second = sets.find()
+    assert found(sets, first) == "a"
+    assert found(sets, second) == ""
+    assert "a, which is train 0" in second.note
+
+
+def test_a_changed_label_is_named(sets):
+    sets.row("val", "1", sets.sample("a", "0", sets.image()))
+    (pair,) = sets.find()
+    assert found(sets, pair) == "a"
+    assert pair.note == "label differs: published 1, raw 0"
+
+
+def test_the_nearest_needs_a_margin(sets):
+    for name in "abcdef":
+        sets.sample(name, "0", sets.image())
+    near = sets.raw[2].copy()
+    near[0] ^= 7
+    between = ((sets.raw[0].astype(int) + sets.raw[1]) // 2).astype(np.uint8)
+    sets.row("train", "0", near)
+    sets.row("train", "0", between)
+    first, second = sets.find()
+    assert (found(sets, first), first.how) == ("c", "nearest")
+    assert 0 < first.margin < 0.2
+    assert found(sets, second) == ""
+    assert second.closest in ("a", "b")
+    assert "hardly farther" in second.note
+
+
+def test_the_closer_of_two_rows_gets_the_sample(sets):
+    for name in "abcdef":
+        sets.sample(name, "0", sets.image())
+    for bits in (15, 1):
+        image = sets.raw[3].copy()
+        image[0] ^= bits
+        sets.row("train", "0", image)
+    far, close = sets.find()
+    assert (found(sets, far), found(sets, close)) == ("", "d")
+    assert far.note == "the nearest is d, which is train 1"
+
+
+def test_a_wrong_pixel_and_swapped_rows_are_seen(sets):
+    images = [sets.sample(name, "0", sets.image()) for name in "abcdef"]
+    spoilt = images[1].copy()
+    spoilt[3, 3] ^= 1
+    for image in (images[0], spoilt, images[3], images[2]):
+        sets.row("train", "0", image)
+    assert [(found(sets, pair), pair.how) for pair in sets.find()] == [
+        ("a", "exact"), ("b", "nearest"), ("d", "exact"), ("c", "exact"),
+    ]  # fmt: skip
+
+
+# ---- whole matches, on the stand-in: its own build stands for the published file
+
+
+class Matched:
+    """What a match wrote."""
+
+    def __init__(self, folder: Path, lines: list[str]) -> None:
+        self.lines = lines
+        self.order = list(csv.DictReader((folder / "order.csv").open(encoding="utf-8")))
+        self.unmatched = list(csv.DictReader((folder / "unmatched.csv").open(encoding="utf-8")))
+        self.decisions = list(read_rows(folder / "decisions.tsv"))
+        self.page = (folder / "index.html").read_text(encoding="utf-8")
+
+    def values(self, decision: str, size: int = 28) -> dict[str, dict[str, str]]:
+        return {
+            row["value"]: row for row in self.decisions if row["decision"] == decision and row["size"] == str(size)
+        }  # fmt: skip
+
+    def best(self, size: int = 28) -> dict[str, str]:
+        return {
+            row["decision"]: row["value"]
+            for row in self.decisions
+            if row["best"] and row["decision"] != "all" and row["size"] == str(size)
+        }
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    """Let a built npz be the published one of its dataset and size."""
+
+    def as_published(dataset: str, files: dict[int, Path]) -> None:
+        md5 = {size: hashlib.md5(path.read_bytes()).hexdigest() for size, path in files.items()}
+        edition = published.Edition(dataset, "3.0.0", "", md5, {})
+        known = {md5[size]: published.File(edition, size) for size in md5}
+        monkeypatch.setattr(published, "identify", known.get)
+
+    return as_published
+
+
+def indexed(raw: Path, folder: Path, *words: object) -> Path:
+    table = folder / "index.tsv"
+    run("index", "breastmnist", "--raw", raw, *words, "--output", table, "--counts", folder / "census.tsv")
+    return table
+
+
+def truth(build) -> dict[tuple[str, str], str]:
+    return {(row["split"], row["index"]): row["key"] for row in build.samples}
+
+
+def test_a_build_is_matched_with_its_own_raw(stand_in, builder, publish, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released", sizes=(28, 64))
+    publish("breastmnist", {28: done.npz(28), 64: done.npz(64)})
+    about = recipe.load("breastmnist", "released")
+    files = [done.npz(64), done.npz(28)]
+    lines = match(about, raw, done.folder / "index.tsv", files, tmp_path / "match", 1, 42)
+    result = Matched(tmp_path / "match", lines)
+    assert not result.unmatched
+    given = {(row["split"], row["index"]): row for row in result.order}
+    expected = truth(done)
+    assert given.keys() == expected.keys()
+    for place, row in given.items():
+        assert expected[place] in (row["image_id"], *row["others"].split(" | "))
+        assert row["how"] == "exact"
+    assert result.best(28)["gray"] == "libpng"
+    assert result.best(64)["gray"] == "luma"
+    assert result.best(64)["kernel"] == "bilinear"
+    assert [row["rows"] for row in result.decisions if row["decision"] == "all"] == [str(len(expected))] * 2
+    assert [row["exact"] for row in result.decisions if row["decision"] == "all"] == [str(len(expected))] * 2
+    assert any("the decisions in force are the best" in line for line in lines)
+    samples = list(read_samples(done.folder / "index.tsv"))
+    assert order.apply(order.read(tmp_path / "match" / "order.csv"), samples, {}) == []
+    assert {(sample.split, sample.released_index): sample.key for sample in samples if sample.split} == {
+        place: row["image_id"] for place, row in given.items()
+    }
+
+
+def test_a_wrong_start_is_put_right(stand_in, builder, publish, tmp_path):
+    """Decisions that give no row at all are replaced by those that made the file, one after the other."""
+    raw = stand_in("busi")
+    made = {"gray": "first", "crop": "centre-square", "crop_rounding": "ceil", "kernel": "hamming", "jpeg": "q75"}
+    done = builder("breastmnist", raw, protocol="released", overrides=made)
+    publish("breastmnist", {28: done.npz(28)})
+    about = recipe.load("breastmnist", "paper")
+    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    result = Matched(tmp_path / "match", lines)
+    assert not result.unmatched
+    assert all(truth(done)[row["split"], row["index"]] == row["image_id"] for row in result.order)
+    assert made.items() <= result.best().items()
+    whole = next(row for row in result.decisions if row["decision"] == "all")
+    assert (whole["exact"], whole["rows"]) == (str(len(done.samples)), str(len(done.samples)))
+    assert result.values("protocol")["paper"]["in_force"] == "yes"
+    assert "not those in force" in lines[-1]
+    assert "kernel: hamming" in lines[-1]
+
+
+def test_several_processes_render_the_same(stand_in, tmp_path):
+    raw, about = stand_in("busi"), recipe.load("breastmnist", "released")
+    samples = list(read_samples(indexed(raw, tmp_path, "--miniature")))
+    one, three = (features.render(about, raw, samples, 56, tmp_path / str(count), count) for count in (1, 3))
+    assert len(set(one.digests)) > len(samples) - 3
+    assert one.digests == three.digests
+    assert np.array_equal(one.rows.block(0, len(samples)), three.rows.block(0, len(samples)))
+
+
+def test_every_alternative_has_its_figures(stand_in, builder, publish, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released")
+    publish("breastmnist", {28: done.npz(28)})
+    about = recipe.load("breastmnist", "released")
+    match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    kernels = Matched(tmp_path / "match", []).values("kernel")
+    assert set(kernels) == {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}
+    files = Raw(raw)
+    images = {row["key"]: Image.open(io.BytesIO(files.read(row["path"]))).convert("RGB") for row in done.samples}
+    for name, row in kernels.items():
+        wanted = exact = 0
+        for sample in done.samples:
+            ours = np.asarray(_by_hand(images[sample["key"]], Image.Resampling[name.upper()])).astype(int)
+            theirs = done.arrays(28)[f"{sample['split']}_images"][int(sample["index"])]
+            exact += not np.abs(ours - theirs).any()
+            wanted += np.abs(ours - theirs).mean()
+        assert int(row["exact"]) == exact
+        assert float(row["mean_abs_difference"]) == pytest.approx(wanted / len(done.samples), abs=1e-4)
+    assert next(iter(kernels)) == "bilinear"
+
+
+def _by_hand(image: Image.Image, kernel: Image.Resampling) -> Image.Image:
+    """The released recipe at 28 as the facts say it, by another way than the steps."""
+    r, g, b = (np.asarray(image)[..., channel].astype(int) for channel in range(3))
+    gray = np.where((r == g) & (g == b), r, (9798 * r + 19235 * g + 3735 * b) // 32768).astype(np.uint8)
+    side = min(gray.shape)
+    top, left = (int(round((length - side) / 2.0)) for length in gray.shape)
+    return Image.fromarray(gray[top : top + side, left : left + side]).resize((28, 28), kernel)
+
+
+def test_partial_raw_leaves_rows_over(stand_in, builder, publish, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released")
+    publish("breastmnist", {28: done.npz(28)})
+    lines = (done.folder / "index.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "index.tsv").write_text("".join(lines[:1] + lines[1::3]), encoding="utf-8")
+    about = recipe.load("breastmnist", "released")
+    match(about, raw, tmp_path / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    result = Matched(tmp_path / "match", [])
+    assert len(result.order) == len(lines[1::3])
+    assert len(result.unmatched) == len(done.samples) - len(lines[1::3])
+    assert all(row["reason"] for row in result.unmatched)
+
+
+def test_a_file_that_was_not_published_is_refused(stand_in, builder, publish, tmp_path):
+    done = builder("breastmnist", stand_in("busi"), protocol="released")
+    with pytest.raises(PreprocessError, match=r"none of the published files \(MD5 [0-9a-f]{32}\); download it again"):
+        verify(recipe.load("breastmnist", "released"), [done.npz(28)])
+    with pytest.raises(CommandError):
+        run("match", "breastmnist", "--raw", stand_in("busi"), "--index", done.folder / "index.tsv", "--published",
+            done.npz(28), "--output", tmp_path / "match")  # fmt: skip
+    assert not (tmp_path / "match").exists()
+
+
+class Links(HTMLParser):
+    """Everything a page would load, and its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.images = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for name, value in attributes if name in ("src", "href")]
+        self.images += tag == "img"
+
+
+def test_the_page_stands_alone_and_escapes_names(stand_in, builder, publish, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released")
+    publish("breastmnist", {28: done.npz(28)})
+    table = tmp_path / "index.tsv"
+    table.write_text((done.folder / "index.tsv").read_text().replace("benign/benign (1).png\t", "<b>1</b>\t", 1))
+    match(recipe.load("breastmnist", "released"), raw, table, [done.npz(28)], tmp_path / "match", 1, 42)
+    page = (tmp_path / "match" / "index.html").read_text(encoding="utf-8")
+    links = Links()
+    links.feed(page)
+    assert links.images >= 30
+    assert all(link.startswith("data:image/png;base64,") for link in links.loaded)
+    assert "http" not in page.replace("data:image", "")
+    assert "<b>1</b>" not in page
+    assert "prefers-color-scheme: dark" in page
+    assert page.count("bilinear") >= 1
+
+
+def test_nothing_to_match_is_said(tmp_path):
+    schema = ROOT / "workflow" / "schemas" / "config.schema.json"
+    with pytest.raises(PreprocessError, match="a stand-in has no published files"):
+        Plan({"results": str(tmp_path)}, schema).match_outputs()
+    (tmp_path / "raw" / "busi").mkdir(parents=True)
+    (tmp_path / "raw" / "busi" / "benign (1).png").write_bytes(b"")
+    config = {"results": str(tmp_path), "raw": str(tmp_path / "raw"), "datasets": ["breastmnist"]}
+    with pytest.raises(PreprocessError, match="holds no published npz of breastmnist"):
+        Plan(config, schema).match_outputs()
+    (tmp_path / "raw" / "released").mkdir()
+    (tmp_path / "raw" / "released" / "breastmnist_128.npz").write_bytes(b"")
+    assert [Path(path).parts[-3:] for path in Plan(config, schema).match_outputs()] == [
+        ("match", "breastmnist", "index.html")
+    ]
+
+
+# ---- the real ones
+
+
+@pytest.fixture(scope="module")
+def real_busi(real, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("match")
+    table = indexed(real / "busi", folder, "--census", "warn")
+    run("match", "breastmnist", "--protocol", "released", "--raw", real / "busi", "--index", table, "--published",
+        real / "released" / "breastmnist.npz", "--output", folder / "match")  # fmt: skip
+    return Matched(folder / "match", [])
+
+
+@pytest.mark.real
+def test_all_93_real_busi_images_are_found(real_busi, real):
+    rows = csv.DictReader((real / "released_order" / "breastmnist.csv").open(encoding="utf-8"))
+    known = {row["image"]: (row["split"], row["index"], row["label"]) for row in rows}
+    assert len(real_busi.order) == 93
+    for row in real_busi.order:
+        assert known[row["image_id"]] == (row["split"], row["index"], row["label"])
+        assert (row["how"], row["others"], row["note"]) == ("exact", "", "")
+    assert len(real_busi.unmatched) == 780 - 93
+
+
+@pytest.mark.real
+def test_real_busi_ranks_the_released_decisions_first(real_busi):
+    assert real_busi.best() == {
+        "decoder": "pillow", "gray": "libpng", "crop": "centre-square", "crop_rounding": "half-even",
+        "kernel": "bilinear", "jpeg": "none",
+    }  # fmt: skip
+    exact = {
+        decision: {value: int(row["exact"]) for value, row in real_busi.values(decision).items()}
+        for decision in ("crop", "crop_rounding", "kernel", "gray", "jpeg")
+    }
+    assert exact["kernel"] == {"bilinear": 93, "bicubic": 0, "hamming": 0, "box": 0, "lanczos": 0, "nearest": 0}
+    assert exact["crop"] == {"centre-square": 93, "none": 0}
+    assert exact["crop_rounding"]["half-even"] == 93
+    assert 0 < exact["crop_rounding"]["floor"] < 93
+    assert 0 < exact["crop_rounding"]["ceil"] < 93
+    assert exact["gray"]["libpng"] == 93 > max(exact["gray"]["luma"], exact["gray"]["first"]) >= 93 - 16
+    assert all(count == (93 if value == "none" else 0) for value, count in exact["jpeg"].items())
+    (whole,) = (row for row in real_busi.decisions if row["decision"] == "all")
+    assert (whole["exact"], whole["rows"], whole["mean_abs_difference"]) == ("93", "93", "0.0000")
