@@ -283,7 +283,9 @@ class Plan:
             PreprocessError: there is nothing to match with.
         """
         if not self.matchable():
-            where = "a stand-in has no published files" if self.is_miniature else f"{self.released} holds no published npz"
+            where = (
+                "a stand-in has no published files" if self.is_miniature else f"{self.released} holds no published npz"
+            )
             raise PreprocessError(
                 f"match: {where} of {', '.join(self.selected) or 'any dataset'}; "
                 "put <dataset>.npz as published there, and set raw to the folder around it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,15 +254,12 @@ def test_published_files_written_again_are_identical(stem, real, tmp_path):
     reader = npz.Reader(released)
     samples, sums = tmp_path / "samples.tsv", tmp_path / "sums.tsv"
     write_rows(samples, ("split", "index", "key", "released_index"), [])
-    about = recipe.load(dataset, "released") if dataset in recipe.names() else _stand_in_recipe(dataset)
-    for system, expected in ((reader.create_system, "identical"), (1, "arrays identical")):
+    about = replace(recipe.load("breastmnist", "released"), name=dataset)  # of the recipe only the name matters here
+    systems = {reader.create_system: "identical"} | ({1: "arrays identical"} if size == 28 else {})
+    for system, expected in systems.items():
         arrays = [npz.Array(name, reader.shape(name), reader.rows(name)) for name in reader.names]
         npz.write(tmp_path / released.name, arrays, system)
         checksums.write_sums([tmp_path / released.name], sums)
         values = checksums.read_sums(sums)
         found = verdict.judge(about, size, tmp_path / released.name, samples, values, tmp_path / "no", False)
         assert found.verdict == expected
-
-
-def _stand_in_recipe(dataset: str) -> recipe.Recipe:
-    return recipe.Recipe(dataset, "", "released", {}, {}, (), frozenset())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import itertools
 import json
 from collections.abc import Callable, Mapping
@@ -88,7 +87,7 @@ def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
 
     These are the choices of the vocabulary and the values that either protocol's recipe gives.
     """
-    taken = {name for step in recipe.steps for name in inspect.signature(steps.get(step)).parameters}
+    taken = {name for step in (*recipe.prepare, *recipe.steps) for name in steps.parameters(step)}
     found: dict[str, list[Any]] = {}
     for key in recipe.decisions:
         if DECISIONS[key].stage != "render" or key not in taken:
@@ -271,4 +270,4 @@ def as_text(value: Any) -> str:
 
 def same_pixels(one: Recipe, other: Recipe, size: int) -> bool:
     """Whether two recipes of a dataset take the same steps with the same decisions at one size."""
-    return one.steps == other.steps and not differing(one, other, size)
+    return (one.prepare, one.steps) == (other.prepare, other.steps) and not differing(one, other, size)
