@@ -84,7 +84,7 @@ def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, 
     built = _Built(recipe, folder, files, tables, seed)
     findings = [*_census(built), *_ledger(built), *_format(built)]
     if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
-        findings += [*_rebuild(built), *_groups(built), *_duplicates(built), *_upsampled(built)]
+        findings += [*_blank(built), *_rebuild(built), *_groups(built), *_duplicates(built), *_upsampled(built)]
     return [*findings, *_decisions(recipe)]
 
 
@@ -118,7 +118,7 @@ def _ledger(built: _Built) -> Iterator[Finding]:
 
 
 def _format(built: _Built) -> Iterator[Finding]:
-    """Six uint8 arrays of the promised shapes; labels as in the table; no constant image."""
+    """Six uint8 arrays of the promised shapes; labels as in the table."""
     wanted = sorted(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
     problems = False
     for size, path in built.files.items():
@@ -139,6 +139,10 @@ def _format(built: _Built) -> Iterator[Finding]:
     if problems:
         return
     yield Finding("format", "information", f"{len(built.files)} files hold six uint8 arrays of the promised shapes")
+
+
+def _blank(built: _Built) -> Iterator[Finding]:
+    """No image has one value only."""
     for size, path in built.files.items():
         flat = [
             sample.key

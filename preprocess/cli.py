@@ -149,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--npz", type=Path, required=True)
     one.add_argument("--output", type=Path, required=True)
 
+    one = command("leak-free", _leak_free, "write leak-free alternatives to the split, as lists of ids")
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--seed", type=int, default=42)
+    one.add_argument("--output", type=Path, required=True, help="a folder")
+
     one = command("audit", _audit, "write the audit page of a dataset and its part of audit.json")
     one.add_argument("--raw", type=Path, required=True)
     one.add_argument("--exceptions", type=Path, help="the file of signed-off findings")
@@ -324,6 +329,12 @@ def _montage(options: argparse.Namespace) -> None:
     from preprocess.montage import montage
 
     montage(_recipe(options), options.npz, options.output)
+
+
+def _leak_free(options: argparse.Namespace) -> None:
+    from preprocess import leakfree
+
+    leakfree.write(_recipe(options), options.samples, options.seed, options.output)
 
 
 def _audit(options: argparse.Namespace) -> None:

@@ -60,6 +60,7 @@ STAGES = {
     "match": Stage(("preprocess.match.run",), ("raw", "seed"), ("source", "steps"), ("index", "render")),
     "provenance": Stage(("preprocess.provenance",), ("raw", "config"), (), ALL),
     "montage": Stage(("preprocess.montage",)),
+    "leak-free": Stage(("preprocess.leakfree",), ("seed",), (), ("split",)),
     "audit": Stage(
         ("preprocess.audit.pages", "preprocess.audit.exceptions"),
         ("raw", "exceptions", "size"),
@@ -326,6 +327,13 @@ class Plan:
         maker = self.prepared_by(dataset)
         return maker and self.work(maker, "prepared", shard)
 
+    def split_file(self, dataset: str) -> str | None:
+        """The user's own table of splits, where the configuration names one."""
+        path: str | None = self.recipe(dataset).value("split.file")
+        if path is not None and not Path(path).is_file():
+            raise PreprocessError(f"overrides: {dataset}: split.file: {path} is not a file")
+        return path
+
     def shard_folders(self, dataset: str) -> list[str]:
         """The folders the render jobs write, in order."""
         return [self.work(dataset, "shards", str(shard)) for shard in range(self.shards(dataset))]
@@ -333,7 +341,7 @@ class Plan:
     def outputs(self, dataset: str) -> list[str]:
         """Every file a user gets of one dataset, but the lists of checksums."""
         tables = [str(self.out / f"{dataset}.{kind}") for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
-        return [*self.npz(dataset), *tables, self.audit_page(dataset)]
+        return [*self.npz(dataset), *tables, str(self.out / "splits" / dataset), self.audit_page(dataset)]
 
     def audit_page(self, dataset: str) -> str:
         """The audit page of one dataset."""

@@ -33,6 +33,10 @@ def prepared_folder(wildcards):
     return plan.prepared_folder(wildcards.dataset, wildcards.shard) or []
 
 
+def split_file(wildcards):
+    return plan.split_file(wildcards.dataset) or []
+
+
 def shard_folders(wildcards):
     return plan.shard_folders(wildcards.dataset)
 

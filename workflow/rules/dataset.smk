@@ -67,6 +67,7 @@ rule split:
     input:
         index=f"{WORK}/index.tsv",
         order=order_table,
+        file=split_file,
     output:
         split=ensure(f"{WORK}/split.tsv", non_empty=True),
         unmatched=f"{OUT}/{{dataset}}.unmatched.tsv",
@@ -337,3 +338,25 @@ rule audit:
         "python -m preprocess audit {params.options} --samples {input.samples:q} --excluded {input.excluded:q} "
         "--provenance {input.provenance:q} --montage {input.montage:q} --npz {input.npz:q} "
         "--output {output.page:q} --summary {output.summary:q} --log {log:q}"
+
+
+rule leak_free:
+    "Leak-free alternatives to the split, as lists of ids for split.file."
+    input:
+        f"{OUT}/{{dataset}}.samples.tsv",
+    output:
+        directory(f"{OUT}/splits/{{dataset}}"),
+    log:
+        f"{LOGS}/leak_free.log",
+    benchmark:
+        f"{BENCHMARKS}/leak_free.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        options=command("leak-free"),
+        code=code("leak-free"),
+    shell:
+        "python -m preprocess leak-free {params.options} --samples {input:q} --output {output:q} --log {log:q}"

@@ -1,0 +1,54 @@
+"""Leak-free alternatives to a split, as lists of ids: what a user can pass back as ``split.file``.
+
+``move-to-train``
+    every sample of a group that straddles splits goes to train and nothing is deleted (Abhishek et al.,
+    Sci Data 12:196, 2025: DermaMNIST-C).
+``grouped``
+    all groups are split anew by the recipe's rule and ratio with groups kept whole.
+
+Where the source publishes no group there is nothing to regroup, and no list is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from preprocess.recipe import Choice, Recipe
+from preprocess.split import SPLITS, assign
+from preprocess.table import Sample, read_samples, write_rows
+
+COLUMNS = ("key", "split")
+
+
+def move_to_train(samples: list[Sample]) -> dict[str, str]:
+    """The split of every key when whole groups that straddle splits move to train."""
+    splits: dict[str, set[str]] = {}
+    for sample in samples:
+        splits.setdefault(sample.group or sample.key, set()).add(sample.split)
+    return {sample.key: "train" if len(splits[sample.group or sample.key]) > 1 else sample.split for sample in samples}
+
+
+def grouped(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
+    """The split of every key when the recipe's rule is applied to whole groups."""
+    why = "leak-free alternative"
+    decisions = {**recipe.decisions, "split.group_by": Choice("group", "override", why)}
+    changed = replace(recipe, decisions=decisions, overridden=recipe.overridden | {"split.group_by"})
+    copies = [replace(sample, split="", index=-1, released_index="") for sample in samples]
+    return {sample.key: sample.split for sample in assign(changed, copies, seed).samples}
+
+
+def write(recipe: Recipe, samples_table: Path, seed: int, out: Path) -> None:
+    """Write ``move-to-train.tsv`` and ``grouped.tsv`` into ``out``; an empty folder where no group is known."""
+    from preprocess.files import atomic_folder
+
+    samples = list(read_samples(samples_table))
+    with atomic_folder(out) as part:
+        if recipe.about["group"] == "none":
+            return
+        lists = {"move-to-train": move_to_train(samples)}
+        if recipe.value("split.rule") == "per-class":
+            lists["grouped"] = grouped(recipe, samples, seed)
+        for name, split_of in lists.items():
+            ordered = sorted(split_of.items(), key=lambda item: (SPLITS.index(item[1]), item[0]))
+            write_rows(part / f"{name}.tsv", COLUMNS, ordered)
