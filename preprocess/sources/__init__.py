@@ -21,6 +21,7 @@ what is irregular in the true files.
 
 from __future__ import annotations
 
+import csv
 import fnmatch
 import importlib
 import io
@@ -146,6 +147,47 @@ def unique(
                 continue
         found[name], place[name] = file, position
     return {name: found[name] for name in sorted(found, key=place.__getitem__)}, copies
+
+
+def own_table(raw: Raw, file: RawFile, columns: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a table that the holder of private data wrote: trimmed text by column name in lower case.
+
+    Commas, semicolons or tabs; further columns are kept. An empty line is no row.
+
+    Raises:
+        PreprocessError: it is not a text table, lacks a column, or a row of it has no value there.
+    """
+    where = raw.root / file.path
+    try:
+        text = raw.read(file.path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PreprocessError(f"{where}: not a text table in UTF-8 ({error.reason}); save it as CSV") from error
+    head = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    names = [name.strip().lower() for name in next(reader, [])]
+    if lacking := [column for column in columns if column not in names]:
+        raise PreprocessError(f"{where}: has no column {lacking[0]!r}; its columns are {', '.join(names)}")
+    rows = []
+    for line in reader:
+        row = dict(zip(names, (cell.strip() for cell in line)))
+        if not any(row.values()):
+            continue
+        if empty := [column for column in columns if not row.get(column)]:
+            raise PreprocessError(f"{where}: line {reader.line_num} has no {empty[0]}")
+        rows.append(row)
+    return rows
+
+
+def one_of(row: dict[str, str], column: str, known: Iterable[str], where: object) -> str:
+    """A row's value, in lower case, that must be one of some; an absent column is empty text.
+
+    Raises:
+        PreprocessError: it is another.
+    """
+    value = row.get(column, "").lower()
+    if value not in known:
+        raise PreprocessError(f"{where}: {column} {value!r} is not one of {', '.join(one for one in known if one)}")
+    return value
 
 
 def table_lines(name: str) -> Iterator[str]:

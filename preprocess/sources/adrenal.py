@@ -1,0 +1,173 @@
+"""Adrenal glands segmented in CT, the source of AdrenalMNIST3D: 1,584 glands of 792 patients.
+
+The scans (Zhongshan Hospital) were never published, so there are two ways to this dataset.
+
+**The published file.** ``adrenalmnist3d_64.npz`` (https://zenodo.org/records/10519652), here or in
+``<raw>/released/``: each row is a gland's cube of 64 cells of 1 mm. It gives labels, splits and order;
+patients are not in it. The published 28 is its zoom in 1,583 of 1,584 rows.
+
+**Masks of one's own.** One NIfTI mask a gland, at any depth, packed or not, and one table (CSV)::
+
+    adrenal/adrenal.csv            id,patient,side,label,split
+    adrenal/masks/P001_L.nii.gz
+
+``id`` is the mask's name without ``.nii`` or ``.nii.gz``, ``side`` is left or right, ``label`` 0
+(normal) or 1 (hyperplasia or mass), ``split`` (train, val, test) may be empty or left out. In a mask
+everything above 0 is the gland; its spacing is the header's, and it is turned so that its axes run to
+Left, Posterior and Superior.
+
+Both at once are refused. Keys are ``<split>/<row>`` of the published file, else the ids.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.raw import Raw, RawFile
+from preprocess.sources import Listing, by_name, count, natural, one_of, own_table
+from preprocess.table import Sample
+
+PUBLISHED = "adrenalmnist3d_64.npz"
+PRESENT = (PUBLISHED, "*.nii", "*.nii.gz", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+FALLBACK = f"released/{PUBLISHED}"
+COLUMNS = ("id", "patient", "side", "label")
+MASK = re.compile(r"(.+?)\.nii(?:\.gz)?", re.IGNORECASE)
+SPLITS = ("train", "val", "test")
+EDGE = 64
+
+
+def index(raw: Raw) -> Listing:
+    """List the rows of the published file in its order, or the masks of the table in natural order.
+
+    Raises:
+        PreprocessError: neither is there or both are, the file is not the published one in form, or the
+            table does not fit its columns.
+    """
+    files = raw.files()
+    published = [file for file in files if file.name == PUBLISHED]
+    masks, _ = by_name(raw, files, MASK)
+    if published and not masks:
+        return _published(raw, published)
+    tables = [file for file in files if file.name.lower().endswith((".csv", ".tsv"))]
+    if published or not masks or len(tables) != 1:
+        raise PreprocessError(
+            f"{raw.root}: needs {PUBLISHED}, or NIfTI masks with one table (CSV) of {', '.join(COLUMNS)}; holds "
+            f"{len(published)} of the file, {len(masks)} masks and {len(tables)} tables"
+        )
+    return _own(raw, masks, tables[0])
+
+
+def _published(raw: Raw, files: list[RawFile]) -> Listing:
+    from preprocess import npz
+
+    path = raw.local(files[0].path)
+    if path is None or len(files) > 1:
+        raise PreprocessError(f"{raw.root}: {PUBLISHED} must be there once and not inside an archive")
+    reader = npz.Reader(path)
+    samples = []
+    for split in SPLITS:
+        labels = reader.array(f"{split}_labels")
+        shape = reader.shape(f"{split}_images")
+        if shape != (len(labels), EDGE, EDGE, EDGE) or labels.shape != (len(labels), 1):
+            raise PreprocessError(f"{path}: {split}_images is {shape}, not cubes of {EDGE}; download it again")
+        samples += [
+            Sample(
+                key=f"{split}/{row}",
+                path=files[0].path,
+                source_split=split,
+                original_label=str(label),
+                released_index=str(row),
+                attributes={"row": str(row)},
+            )
+            for row, label in enumerate(labels[:, 0].tolist())
+        ]
+    return Listing(samples, _census(samples), [f"{PUBLISHED} stands for the scans, which are not public"])
+
+
+def _own(raw: Raw, masks: dict[str, RawFile], table: RawFile) -> Listing:
+    samples = []
+    for row in own_table(raw, table, COLUMNS):
+        file = masks.get(_stem(row["id"]))
+        where = f"{raw.root / table.path}: {row['id']}"
+        samples.append(
+            Sample(
+                key=row["id"],
+                path=file.path if file else "",
+                group=row["patient"],
+                source_split=one_of(row, "split", ("", *SPLITS), where),
+                original_label=one_of(row, "label", ("0", "1"), where),
+                excluded="" if file else "missing",
+                detail="" if file else f"{table.name} names it, there is no mask of that name",
+                attributes={"side": one_of(row, "side", ("left", "right"), where)},
+            )
+        )
+    unlisted = len(masks.keys() - {_stem(sample.key) for sample in samples})
+    notes = [f"{unlisted} masks are not in {table.name}, ignored"] if unlisted else []
+    samples.sort(key=lambda sample: natural(sample.key))
+    return Listing(samples, _census(samples), notes)
+
+
+def _stem(name: str) -> str:
+    return name.lower().removesuffix(".gz").removesuffix(".nii")
+
+
+def _census(samples: list[Sample]) -> dict[str, int]:
+    return {f"label {label}": n for label, n in count(samples, "original_label").items()}
+
+
+def open(raw: Raw, sample: Sample) -> Any:
+    """A published row, (64, 64, 64) uint8, or a :class:`~preprocess.steps.grids.Mask` in LPS.
+
+    Raises:
+        UnreadableError: the mask is damaged, has no spacing, or more values than a mask can have.
+    """
+    if "row" in sample.attributes:
+        path = raw.local(sample.path)
+        assert path is not None
+        return _rows(str(path)).get(sample.source_split, int(sample.attributes["row"]))
+    import numpy as np
+    from nibabel.orientations import apply_orientation
+
+    from preprocess import nifti
+    from preprocess.steps.grids import Mask
+
+    header = nifti.read_header(raw, sample.path)
+    data = np.asanyarray(nifti.load(raw, sample.path).dataobj)
+    if len(values := np.unique(data)) > 2:
+        raise UnreadableError(f"holds {len(values)} different values; a mask of one gland has two")
+    turn = nifti.orientation(header.axes)
+    spacing = [0.0, 0.0, 0.0]
+    for stored, (axis, _) in zip(header.spacing, turn.astype(int), strict=True):
+        spacing[axis] = stored
+    if min(spacing) <= 0:
+        raise UnreadableError(f"has a spacing of {header.spacing} mm")
+    return Mask(np.ascontiguousarray(apply_orientation(data > 0, turn)), (spacing[0], spacing[1], spacing[2]))
+
+
+class _Rows:
+    """The rows of one npz, read forwards: rows asked for in order cost one pass."""
+
+    def __init__(self, path: str) -> None:
+        from preprocess import npz
+
+        self._reader = npz.Reader(path)
+        self._split = ""
+        self._next = 0
+        self._rows: Any = iter(())
+
+    def get(self, split: str, row: int) -> Any:
+        if split != self._split or row < self._next:
+            self._split, self._next, self._rows = split, 0, self._reader.rows(f"{split}_images")
+        for image in self._rows:
+            self._next += 1
+            if self._next == row + 1:
+                return image
+        raise PreprocessError(f"{self._reader.path}: {split} has no row {row}; it was changed since it was indexed")
+
+
+@lru_cache(maxsize=1)
+def _rows(path: str) -> _Rows:
+    return _Rows(path)
