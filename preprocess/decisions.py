@@ -82,6 +82,12 @@ DECISIONS: dict[str, Decision] = {
         "offset-128": "bytes to which 128 was added, modulo 256: it is taken off again",
         "sample-range": "minimum to maximum of each sample are spread over 0 to 255",
     }),
+    "label.malignancy": Decision("index", "how the readers' scores of one nodule become one", {
+        "mode-lowest": "the most frequent score, the lowest of equally frequent ones",
+        "mode-highest": "the most frequent score, the highest of equally frequent ones",
+        "median": "the median; between two scores the one further from the middle of the scale",
+        "mean-rounded": "the mean, rounded half to even",
+    }),
     # ---- split
     "split.rule": Decision("split", "how samples come to train, val and test", {
         "per-class": "groups shuffled within their class and cut by the ratio in double precision",
@@ -132,6 +138,14 @@ DECISIONS: dict[str, Decision] = {
     "slice_axes": Decision("render", "what the rows of a plane of a scan are", {
         "display": "as on a screen: y in an axial plane, z downwards in a coronal and a sagittal one",
         "array": "the first of the two axes in the order x, y, z",
+    }),
+    "centre": Decision("render", "the point the cube around a nodule is centred on", {
+        "centroid": "mean of the readers' centroids of their outlines' points",
+        "box": "centre of the box around all readers' outlines",
+    }),
+    "pitch": Decision("render", "the isotropic voxels a scan is resampled to", {
+        "1mm": "of 1 mm; the cube of them is resampled once more to other sizes",
+        "field": "of the size's own pitch, straight from the scan",
     }),
     # ---- pixels, 2D
     "project": Decision("render", "how a stack of slices becomes one picture", {

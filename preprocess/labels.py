@@ -7,7 +7,9 @@ the class out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from preprocess.errors import ExcludeSample, PreprocessError
@@ -50,4 +52,38 @@ def several(sample: Sample, label: dict[str, Any]) -> str:
     return " ".join(digits)
 
 
-RULES: dict[str, Callable[[Sample, dict[str, Any]], str]] = {"map": mapped, "given": given, "several": several}
+#: how several readers' scores become one: the choices of ``label.malignancy``
+READERS_RULES = ("mode-lowest", "mode-highest", "median", "mean-rounded")
+
+
+def readers_score(scores: Sequence[int], rule: str) -> float:
+    """One score of several readers' by one of :data:`READERS_RULES`; a median may lie between two scores."""
+    if rule == "median":
+        ordered = sorted(scores)
+        return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    if rule == "mean-rounded":
+        return round(sum(scores) / len(scores))
+    counts = Counter(scores)
+    modes = [score for score, count in counts.items() if count == max(counts.values())]
+    return {"mode-lowest": min, "mode-highest": max}[rule](modes)
+
+
+def readers(sample: Sample, label: dict[str, Any]) -> str:
+    """The class of several readers' scores, which the original label holds as numbers joined by spaces.
+
+    The decision ``label.malignancy`` makes one score of them, which is looked up as :func:`mapped` does.
+    A median between two scores counts as the one further from the middle of the scale, 3.
+    """
+    score = readers_score([int(word) for word in sample.original_label.split()], label["malignancy"])
+    name = str(math.floor(score) if score < 3 else math.ceil(score))
+    if name in label["map"]:
+        return str(label["map"][name])
+    raise ExcludeSample("class-dropped", f"scores {sample.original_label}: {label['drop'][name]}")
+
+
+RULES: dict[str, Callable[[Sample, dict[str, Any]], str]] = {
+    "map": mapped,
+    "given": given,
+    "several": several,
+    "readers": readers,
+}

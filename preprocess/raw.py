@@ -91,6 +91,7 @@ class Raw:
         self.root = Path(root)
         self._zips: dict[str, zipfile.ZipFile] = {}
         self._tars: dict[str, _TarReader] = {}
+        self._folders: dict[str, dict[str, list[RawFile]]] = {}
 
     def files(self) -> list[RawFile]:
         """List every data file in reading order: folders sorted, archive members as stored.
@@ -104,6 +105,29 @@ class Raw:
         for path in sorted(self._walk()):
             found.extend(self._expand(path, (self.root / path).stat().st_size, 0))
         return found
+
+    def folder(self, path: str) -> list[RawFile]:
+        """List the data files directly in one folder, on disk or in an archive: ``a/b``, ``x.zip!/a``, ``x.zip!``.
+
+        Archives among them are not looked into. What an archive holds is remembered.
+
+        Raises:
+            PreprocessError: the folder is not there, or its archive is damaged.
+        """
+        archive, separator, inner = f"{path}/".rpartition(SEPARATOR)
+        if separator:
+            if archive not in self._folders:
+                held = self._folders.setdefault(archive, {})
+                for name, size in self._zip_members(archive) if is_zip(archive) else self._tar_members(archive):
+                    if not is_junk(name):
+                        held.setdefault(name.rpartition("/")[0], []).append(RawFile(f"{archive}{SEPARATOR}{name}", size))
+            return self._folders[archive].get(inner.rstrip("/"), [])
+        try:
+            entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(self.root / path) if entry.is_file())
+        except FileNotFoundError:
+            raise PreprocessError(f"{self.root / path}: no such folder") from None
+        inside = [RawFile((Path(path) / name).as_posix(), size) for name, size in entries]
+        return [file for file in inside if not (is_junk(file.name) or is_zip(file.name) or is_tar(file.name))]
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one file. Reading a tar.gz in listing order costs one pass.
@@ -162,6 +186,18 @@ class Raw:
                 ) from error
             place = path.rpartition(SEPARATOR)[0] or path
             raise PreprocessError(f"{self.root / place}: {_damaged(error)}") from error
+
+    def head(self, path: str, size: int) -> bytes:
+        """Return the first bytes of one file; the rest of it is not read unless it lies in a tar.
+
+        Raises:
+            PreprocessError: the file is not there or its archive is damaged.
+        """
+        with self.stream(path) as file:
+            try:
+                return file.read(size)
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
 
     def local(self, path: str) -> Path | None:
         """The file's place on disk, or None where it lies in an archive."""

@@ -36,6 +36,8 @@ STEPS = {
     "window": "boxes:window",
     "plane": "boxes:plane",
     "refuse_blank": "boxes:refuse_blank",
+    "surroundings": "nodules:surroundings",
+    "isotropic": "nodules:isotropic",
 }
 
 
