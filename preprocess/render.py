@@ -134,8 +134,8 @@ class Renderer:
         memo = self._unit.memo
         value = memo[()]
         for call in program:
-            if call.sized and region is None and isinstance(value, np.ndarray):
-                region = value.shape[: self.recipe.dimensions]
+            if call.sized and region is None and (shape := getattr(value, "shape", None)) is not None:
+                region = shape[: self.recipe.dimensions]
             asked = tuple((name, column(self.recipe, sample, name)) for name in call.columns)
             path = (*path, call.name, call.fixed, asked)
             if path not in memo:

@@ -27,7 +27,7 @@ import hashlib
 import io
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,7 @@ def _sample(nodule: Nodule, folder: str, missing: int) -> Sample:
         excluded="missing" if missing else "",
         detail=f"{missing} of {len(scan.positions)} slices of its series are not there" if missing else "",
         attributes={
+            "series": scan.series,
             "readers": str(len(nodule.scores)),
             "diameter": f"{nodule.diameter:.2f}",
             "centroid": " ".join(f"{value:.4f}" for value in nodule.centroid),
@@ -156,13 +157,20 @@ def _sample(nodule: Nodule, folder: str, missing: int) -> Sample:
     )
 
 
+def _pydicom() -> Any:
+    import pydicom
+
+    # old scanners' headers hold values that the standard does not allow; none of them is used here
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    return pydicom
+
+
 def read_header(raw: Raw, path: str) -> Slice | None:
     """Read the header of one file; None where it is no DICOM file, or has no UIDs.
 
     A header that lacks what a slice needs has NaN and 0 in its place.
     """
-    import pydicom
-
+    pydicom = _pydicom()
     head = raw.head(path, HEADER_BYTES)
     for data in (head, None):
         try:
@@ -250,8 +258,7 @@ class Series:
 
 
 def _decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
-    import pydicom
-
+    pydicom = _pydicom()
     data = raw.read(one.path)
     try:
         found = pydicom.dcmread(io.BytesIO(data))
@@ -272,7 +279,7 @@ def open(raw: Raw, sample: Sample) -> Series:
     """
     from preprocess import lidc_nodules
 
-    scan = next(scan for scan in lidc_nodules.scans() if scan.series == sample.unit)
+    scan = next(scan for scan in lidc_nodules.scans() if scan.series == sample.attributes["series"])
     slices = [one for one in read_headers(raw, raw.folder(sample.path)) if one.series == scan.series]
     chosen = match(slices, scan.positions)
     there = [one for one in chosen if one is not None]
