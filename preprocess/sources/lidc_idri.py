@@ -117,7 +117,9 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _series(raw: Raw, files: list[RawFile], known: dict[tuple[str, str], Scan]) -> dict[tuple[str, str], list[Slice] | None]:
+def _series(
+    raw: Raw, files: list[RawFile], known: dict[tuple[str, str], Scan]
+) -> dict[tuple[str, str], list[Slice] | None]:
     """The series of one folder by study and series UID, each with its headers where they had to be read."""
     first = next((one for file in files if (one := read_header(raw, file.path)) is not None), None)
     if first is None:
@@ -285,7 +287,9 @@ def open(raw: Raw, sample: Sample) -> Series:
     there = [one for one in chosen if one is not None]
     if len(there) < len(chosen):
         z = float(scan.positions[chosen.index(None)])
-        raise UnreadableError(f"{len(chosen) - len(there)} of {len(chosen)} slices are missing, the first at z {z:g} mm")
+        raise UnreadableError(
+            f"{len(chosen) - len(there)} of {len(chosen)} slices are missing, the first at z {z:g} mm"
+        )
     if len({(one.spacing, one.shape) for one in there}) > 1 or not np.isfinite(there[0].spacing).all():
         raise UnreadableError("its slices differ in rows, columns or pixel spacing")
     distance = float(np.median(np.diff([one.z for one in there])))
