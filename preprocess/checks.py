@@ -205,13 +205,13 @@ def _duplicates(built: _Built) -> Iterator[Finding]:
     """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
     size = max(built.files)
     digests: list[str] = []
-    hashes = np.zeros((len(built.samples), duplicates.SIDE**2), bool)
+    cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
     for row, image in enumerate(built.rows(size)):
         digests.append(duplicates.digest(image))
-        hashes[row] = duplicates.difference_hash(image, built.recipe.dimensions)
+        cells[row] = duplicates.cells(image, built.recipe.dimensions)
     groups = duplicates.exact(digests)
     same = {pair for rows in groups for pair in combinations(rows, 2)}
-    pairs = [(pair.first, pair.second) for pair in duplicates.near(hashes)]
+    pairs = [(pair.first, pair.second) for pair in duplicates.near(cells)]
     yield from _pairs(built, "duplicates", f"pixel-identical at {size}", sorted(same))
     yield from _pairs(
         built, "near-duplicates", f"alike to the eye at {size}", [pair for pair in pairs if pair not in same]
