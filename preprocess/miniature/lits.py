@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 
 from preprocess.miniature.drawing import rng, smooth_noise, write_tree, write_zip
 
+Triple = tuple[float, float, float]
+Box = tuple[int, ...]
+
 #: name and code; centre and radii (x to Left, y to Posterior: -1 to 1; z upwards: 0 to 1), and HU
-ORGANS: dict[tuple[str, int], tuple[tuple[float, ...], tuple[float, ...], float]] = {
-    ("liver", 1): ((-0.34, -0.06, 0.62), (0.38, 0.40, 0.12), 110),
+ORGANS: dict[tuple[str, int], tuple[Triple, Triple, float]] = {
+    ("liver", 1): ((-0.34, -0.06, 0.62), (0.42, 0.45, 0.14), 110),
     ("kidney-r", 2): ((-0.36, 0.24, 0.47), (0.14, 0.15, 0.09), 185),
     ("kidney-l", 3): ((0.36, 0.24, 0.49), (0.14, 0.15, 0.09), 185),
     ("femur-r", 4): ((-0.46, 0.08, 0.09), (0.14, 0.14, 0.07), 550),
@@ -38,7 +41,7 @@ ORGANS: dict[tuple[str, int], tuple[tuple[float, ...], tuple[float, ...], float]
     ("pancreas", 11): ((0.06, -0.04, 0.54), (0.30, 0.14, 0.06), 85),
 }
 #: what is seen inside an organ: centre and size in its own radii, and HU
-INSIDE: dict[str, tuple[tuple[tuple[float, ...], float, float], ...]] = {
+INSIDE: dict[str, tuple[tuple[Triple, float, float], ...]] = {
     "kidney": (((0.1, 0.1, 0.0), 0.45, 60),),
     "femur": (((0.0, 0.1, 0.0), 0.6, 190), ((0.3, -0.2, 0.1), 0.2, 330)),
     "liver": (((-0.2, 0.3, 0.1), 0.13, 170), ((0.3, 0.35, -0.2), 0.12, 170), ((-0.4, -0.2, -0.1), 0.1, 170)),
@@ -51,9 +54,9 @@ INSIDE: dict[str, tuple[tuple[tuple[float, ...], float, float], ...]] = {
 BODY = (0.86, 0.62)
 _BOXES = {"train volumes": 9, "test volumes": 4, "train boxes": 81, "test boxes": 35}
 CENSUS = {
-    "organamnist": _BOXES | {"train axial planes": 256, "test axial planes": 146},
-    "organcmnist": _BOXES | {"train coronal planes": 266, "test coronal planes": 73},
-    "organsmnist": _BOXES | {"train sagittal planes": 273, "test sagittal planes": 88},
+    "organamnist": _BOXES | {"train axial planes": 248, "test axial planes": 142},
+    "organcmnist": _BOXES | {"train coronal planes": 235, "test coronal planes": 61},
+    "organsmnist": _BOXES | {"train sagittal planes": 246, "test sagittal planes": 75},
     "organmnist3d": _BOXES,
 }
 WHOLE, ABDOMEN, UPPER = (0.0, 1.0), (0.0, 0.8), (0.35, 1.0)
@@ -133,7 +136,7 @@ def _zip_into(tree: dict[str, bytes], path: str, name: str, data: bytes) -> None
         tree[path] = (Path(scratch) / "one.zip").read_bytes()
 
 
-def _draw(scan: _Scan) -> tuple[NDArray[np.float32], dict[tuple[str, int], tuple[int, ...]], NDArray[np.float32]]:
+def _draw(scan: _Scan) -> tuple[NDArray[np.float32], dict[tuple[str, int], Box], NDArray[np.float32]]:
     """HU, the boxes of the organs that are wholly inside, and the liver's mask with a tumour; axes x, y, z in LPS."""
     generator = rng("lits", scan.part, scan.number)
     first, last = scan.covers
@@ -152,26 +155,33 @@ def _draw(scan: _Scan) -> tuple[NDArray[np.float32], dict[tuple[str, int], tuple
     flat[(np.abs(x) < 0.03) & (y > 0.45) & (y < 0.56)] = 380
     flat[np.hypot(x - 0.08, y - 0.2) < 0.05] = 210  # aorta
     hu = np.repeat(flat[..., None], scan.shape[2], axis=2)
+
+    def draw(centre: Triple, radii: Triple, *colours: tuple[NDArray[np.float32], float]) -> Box | None:
+        return _fill(axes, centre, radii, generator.uniform(1.5, 3.5, 3), generator.uniform(0, 6), colours)
+
+    def jitter(values: Triple, by: float) -> Triple:
+        x, y, z = (value + generator.uniform(-by, by) for value in values)
+        return x, y, z
+
     for _ in range(6):  # bowel
-        centre = (generator.uniform(-0.5, 0.5), generator.uniform(-0.4, -0.1), generator.uniform(0.2, 0.42))
-        _fill(hu, axes, centre, (0.16, 0.12, 0.06), 30)
-        _fill(hu, axes, (centre[0], centre[1] - 0.03, centre[2]), (0.08, 0.05, 0.04), -700)
-    boxes: dict[tuple[str, int], tuple[int, ...]] = {}
+        x0, y0, z0 = generator.uniform(-0.5, 0.5), generator.uniform(-0.4, -0.1), generator.uniform(0.2, 0.42)
+        draw((x0, y0, z0), (0.16, 0.12, 0.06), (hu, 30))
+        draw((x0, y0 - 0.03, z0), (0.08, 0.05, 0.04), (hu, -700))
+    boxes: dict[tuple[str, int], Box] = {}
     liver = np.zeros(scan.shape, np.float32)
-    for organ, (middle, radii, value) in ORGANS.items():
-        moved = tuple(c + generator.uniform(-0.015, 0.015) for c in middle)
-        grown = tuple(r * generator.uniform(0.94, 1.06) for r in radii)
-        _fill(hu, axes, moved, grown, value)
-        if organ[0] == "liver":
-            _fill(liver, axes, moved, grown, 1)
-            tumour = (moved[0] + 0.05, moved[1] - 0.1, moved[2])
-            _fill(hu, axes, tumour, (0.09, 0.09, 0.04), 55)
-            _fill(liver, axes, tumour, (0.09, 0.09, 0.04), 2)
-        if first <= moved[2] - grown[2] and moved[2] + grown[2] <= last:
-            boxes[organ] = _bounds(axes, moved, grown)
-        for inner, share, gray in INSIDE.get(organ[0].partition("-")[0], ()):
-            place = tuple(c + r * shift for c, r, shift in zip(moved, grown, inner, strict=True))
-            _fill(hu, axes, place, tuple(r * share for r in grown), gray)
+    for organ, (middle, size, value) in ORGANS.items():
+        centre, scale = jitter(middle, 0.02), generator.uniform(0.92, 1.08, 3)
+        radii = (size[0] * scale[0], size[1] * scale[1], size[2] * scale[2])
+        is_liver = organ[0] == "liver"
+        box = draw(centre, radii, (hu, value + generator.uniform(-15, 15)), *([(liver, 1)] if is_liver else []))
+        for where, share, gray in INSIDE.get(organ[0].partition("-")[0], ()):
+            (a, b, c), (i, j, k) = jitter(where, 0.12), radii
+            place = (centre[0] + a * i, centre[1] + b * j, centre[2] + c * k)
+            draw(place, (share * i, share * j, share * k), (hu, gray + generator.uniform(-20, 20)))
+        if is_liver:
+            draw((centre[0] + 0.05, centre[1] - 0.1, centre[2]), (0.09, 0.09, 0.04), (hu, 55), (liver, 2))
+        if box and first <= centre[2] - radii[2] and centre[2] + radii[2] <= last:
+            boxes[organ] = box
     noise = smooth_noise(generator, (36, 36, 12), 0.8).astype(np.float32)
     repeats = [-(-n // m) for n, m in zip(scan.shape, noise.shape, strict=True)]
     hu += 11 * np.tile(noise, repeats)[tuple(slice(n) for n in scan.shape)]
@@ -181,28 +191,32 @@ def _draw(scan: _Scan) -> tuple[NDArray[np.float32], dict[tuple[str, int], tuple
     return hu, boxes, liver
 
 
-def _inside(axes: list[NDArray[np.float32]], centre: tuple[float, ...], radii: tuple[float, ...]) -> list[NDArray[Any]]:
-    return [np.flatnonzero(np.abs(axis - c) <= r) for axis, c, r in zip(axes, centre, radii, strict=True)]
-
-
 def _fill(
-    volume: NDArray[np.float32],
     axes: list[NDArray[np.float32]],
-    centre: tuple[float, ...],
-    radii: tuple[float, ...],
-    value: float,
-) -> None:
-    """Draw an ellipsoid; work is done in its own box only."""
-    near = _inside(axes, centre, radii)
+    centre: Triple,
+    radii: Triple,
+    waves: NDArray[np.float64],
+    phase: float,
+    colours: Iterable[tuple[NDArray[np.float32], float]],
+) -> Box | None:
+    """Draw an ellipsoid with dents and return the box of what was drawn; work is done in its own box only."""
+    near = [np.flatnonzero(np.abs(axis - c) <= r) for axis, c, r in zip(axes, centre, radii, strict=True)]
     if min(map(len, near)) == 0:
-        return
-    x, y, z = (((axis[i] - c) / r) ** 2 for axis, i, c, r in zip(axes, near, centre, radii, strict=True))
-    part = volume[tuple(slice(i[0], i[-1] + 1) for i in near)]
-    part[x[:, None, None] + y[:, None] + z <= 1] = value
-
-
-def _bounds(axes: list[NDArray[np.float32]], centre: tuple[float, ...], radii: tuple[float, ...]) -> tuple[int, ...]:
-    return tuple(int(end) for i in _inside(axes, centre, radii) for end in (i[0], i[-1] + 1))
+        return None
+    parts = ((axis[i] - c) / r for axis, i, c, r in zip(axes, near, centre, radii, strict=True))
+    x, y, z = (part.reshape(shape) for part, shape in zip(parts, ((-1, 1, 1), (-1, 1), (-1,)), strict=True))
+    wave_x, wave_y, wave_z = waves.astype(np.float32)
+    edge = 1 - 0.2 * (1 + np.sin(wave_x * x + wave_y * y + wave_z * z + np.float32(phase)))
+    inside = x**2 + y**2 + z**2 <= edge
+    for volume, value in colours:
+        volume[tuple(slice(i[0], i[-1] + 1) for i in near)][inside] = value
+    if not inside.any():
+        return None
+    box: list[int] = []
+    for axis, i in enumerate(near):
+        hit = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+        box += [int(i[hit[0]]), int(i[hit[-1]]) + 1]
+    return tuple(box)
 
 
 def _nifti(scan: _Scan, volume: NDArray[np.float32], mask: bool = False) -> bytes:
