@@ -243,11 +243,11 @@ def test_every_layout_gives_the_same(layout, tmp_path, stand_in_chest, stored):
 
 def test_copies_beside_their_archives_are_left_aside(tmp_path, stand_in_chest, stored):
     shutil.copytree(stand_in_chest, tmp_path / "raw")
-    tree(tmp_path / "raw", {f"images/{name}": data for name, data in list(stored.items())[:7]})
+    tree(tmp_path / "raw", {f"unpacked/{name}": data for name, data in list(stored.items())[:7]})
     listed = chestxray14.index(Raw(tmp_path / "raw"))
     assert "7 copies of images were left aside" in listed.notes
     paths = {one.key: one.path for one in listed.samples}
-    assert sum(path.startswith("images/") for path in paths.values()) == 7
+    assert sum(path.startswith("unpacked/") for path in paths.values()) == 7
     assert seen(listing(tmp_path / "raw")) == seen(listing(stand_in_chest))
 
 
@@ -511,6 +511,13 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
     if len(samples) >= 4 * shards and not unit:
         sizes = np.diff(ends)
         assert sizes.max() <= 2 * len(samples) // shards + 1
+
+
+def test_a_cut_does_not_move_further_than_half_a_shard():
+    ends = [render.block(published_parts([10, 989]), shard, 4)[1] for shard in range(4)]
+    assert ends == [249, 499, 749, 999]
+    ends = [render.block(published_parts([130, 869]), shard, 4)[1] for shard in range(4)]
+    assert ends == [130, 499, 749, 999]
 
 
 def test_without_archives_blocks_are_near_equal():

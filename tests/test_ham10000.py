@@ -95,6 +95,7 @@ def test_true_metadata(real):
     }  # fmt: skip
     assert [one.key for one in listed.samples] == [f"ISIC_{i:07}" for i in range(24306, 34321)]
     assert {one.excluded for one in listed.samples} == {"missing"}
+    assert listed.census["images"] == 0
     first = next(one for one in listed.samples if one.key == "ISIC_0027419")
     assert (first.group, first.original_label, list(first.attributes.values())) == (
         "HAM_0000118", "bkl", ["histo", "80", "male", "scalp", ""],
@@ -374,7 +375,7 @@ def test_two_files_of_one_name_that_differ(tmp_path, rows, stored):
 
 def test_too_few_rows_stop_a_strict_run(tmp_path, rows, stored):
     tree(tmp_path, stored | {"HAM10000_metadata.csv": written([row for row in rows if row["dx"] != "df"])})
-    with pytest.raises(PreprocessError, match="expected df 4, lesions 38, found df 0, lesions 35"):
+    with pytest.raises(PreprocessError, match="expected df 4, images 53, lesions 38, found df 0, images 49, lesions 35"):
         index.build(recipe.load("dermamnist", "paper"), tmp_path, "strict", CENSUS)
 
 

@@ -66,6 +66,7 @@ PICTURES = _pictures()
 CENSUS = {
     "dermamnist": {
         **{dx: sum(counts) for dx, counts in LESIONS.items()},
+        "images": len(PICTURES),
         "lesions": sum(map(len, LESIONS.values())),
         "pixels across the first image": 600,
     }

@@ -71,8 +71,8 @@ def index(raw: Raw) -> Listing:
     if differ:
         notes.append(f"the labels of {differ:,} images differ between Data_Entry and the lists")
     census = {
-        "images": len(samples),
-        "patients": len({sample.group for sample in samples}),
+        "images": len(images),
+        "patients": len({name[:8] for name in images}),
         "pixels across the first image": first_width(raw, images.values()),
     }
     return Listing(samples, census, notes)

@@ -60,6 +60,7 @@ def index(raw: Raw) -> Listing:
         notes.append(f"{unnamed:,} images the metadata do not name were left aside")
     census = {
         **count(samples, "original_label"),
+        "images": sum(not sample.excluded for sample in samples),
         "lesions": len({sample.group for sample in samples}),
         "pixels across the first image": first_width(raw, images.values()),
     }
