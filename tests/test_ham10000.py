@@ -375,7 +375,9 @@ def test_two_files_of_one_name_that_differ(tmp_path, rows, stored):
 
 def test_too_few_rows_stop_a_strict_run(tmp_path, rows, stored):
     tree(tmp_path, stored | {"HAM10000_metadata.csv": written([row for row in rows if row["dx"] != "df"])})
-    with pytest.raises(PreprocessError, match="expected df 4, images 53, lesions 38, found df 0, images 49, lesions 35"):
+    with pytest.raises(
+        PreprocessError, match="expected df 4, images 53, lesions 38, found df 0, images 49, lesions 35"
+    ):
         index.build(recipe.load("dermamnist", "paper"), tmp_path, "strict", CENSUS)
 
 
