@@ -1,0 +1,205 @@
+"""Synapses in electron microscopy, the source of SynapseMNIST3D: 1,759 crops of rat cortex.
+
+Neither the places nor the labels of the published samples are public, so this source reads what a
+holder of such data would have: one volume and one table, at any depth, packed or not::
+
+    synapse/EM30-R-im.zip          im/im0000.png, im/im0001.png ... one 8-bit gray slice each
+    synapse/synapses.csv           id,z,y,x,label,neuron,split
+
+or, instead of the slices, one HDF5 file (``.h5``, ``.hdf5``) with one three-dimensional uint8 data set
+(z, y, x). The 30 um public part of the volume is MitoEM-R (https://mitoem.grand-challenge.org/), whose
+archives have the first form; its ``seg*.tif`` are mitochondria and are left aside.
+
+``z``, ``y`` and ``x`` are the voxel a synapse is centred on, from 0, z as in the slice's name; ``label``
+is 0 (inhibitory) or 1 (excitatory). ``id``, ``neuron`` (the group) and ``split`` (train, val, test) may
+be left out. Keys are the ids, else ``z-y-x``.
+
+Samples are listed by z, so that slices are decoded once; an HDF5 volume is never held, and of slices no
+more than fit into 640 MB: one sample's of 4096 x 4096. Wider ones are better kept as HDF5.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any
+
+from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.raw import Raw, RawFile
+from preprocess.sources import Listing, by_name, count, one_of, own_table
+from preprocess.table import Sample
+
+PRESENT = ("im*.png", "*.h5", "*.hdf5", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
+COLUMNS = ("z", "y", "x", "label")
+AXES = ("z", "y", "x")
+#: decoded slices kept, in bytes
+BUDGET = 640 * 2**20
+#: an HDF5 file in an archive is read into memory; a larger one must be unpacked
+LARGEST_PACKED = 2**30
+
+
+def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
+    """List the rows of the table by place.
+
+    Args:
+        raw: the raw folder.
+        voxel: edges of a voxel along z, y, x in nm.
+        cube: edge of the cube around each synapse in nm, rounded to whole voxels.
+
+    Raises:
+        PreprocessError: there is not one volume and one table, or they do not fit the form.
+    """
+    files = raw.files()
+    tables = [file for file in files if file.name.lower().endswith((".csv", ".tsv"))]
+    if len(tables) != 1:
+        raise PreprocessError(f"{raw.root}: needs one table (CSV) of {', '.join(COLUMNS)}, holds {len(tables)}")
+    volume = _volume(raw)
+    extents = [round(cube / edge) for edge in voxel]
+    samples = []
+    for row in own_table(raw, tables[0], COLUMNS):
+        where = f"{raw.root / tables[0].path}: {row}"
+        try:
+            centre = [round(float(row[axis])) for axis in AXES]
+        except (ValueError, OverflowError):
+            raise PreprocessError(f"{where}: z, y and x must be numbers") from None
+        box = [(at - extent // 2, at - extent // 2 + extent) for at, extent in zip(centre, extents, strict=True)]
+        reason, detail = volume.problem(box)
+        sample = Sample(
+            key=row.get("id") or "-".join(map(str, centre)),
+            path=volume.path,
+            group=row.get("neuron", ""),
+            source_split=one_of(row, "split", ("", "train", "val", "test"), where),
+            original_label=one_of(row, "label", ("0", "1"), where),
+            excluded=reason,
+            detail=detail,
+            attributes=dict(zip(AXES, map(str, centre))) | {"box": " ".join(f"{a}:{b}" for a, b in box)},
+        )
+        samples.append(sample)
+    samples.sort(key=lambda one: ([int(one.attributes[axis]) for axis in AXES], one.key))
+    census = {f"label {label}": n for label, n in count(samples, "original_label").items()}
+    return Listing(samples, census, [f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)"])
+
+
+def open(raw: Raw, sample: Sample) -> Any:
+    """The cube around a synapse: uint8, (z, y, x), in voxels of the volume.
+
+    Raises:
+        UnreadableError: a slice or the file is damaged, or not of 8-bit gray.
+    """
+    box = [[int(end) for end in bounds.split(":")] for bounds in sample.attributes["box"].split()]
+    return _volume(raw).read([slice(*bounds) for bounds in box])
+
+
+class _Stack:
+    """A volume of numbered PNG slices of one size; the slices read last are kept."""
+
+    def __init__(self, raw: Raw, files: dict[int, RawFile]) -> None:
+        from PIL import Image
+
+        self._raw, self._files = raw, files
+        first = files[min(files)]
+        self.path = first.path
+        try:
+            width, height = Image.open(io.BytesIO(raw.read(first.path))).size
+        except OSError as error:
+            raise PreprocessError(f"{raw.root / first.path}: cannot be decoded ({error}); replace the file") from error
+        self.shape = (max(files) + 1, height, width)
+        self._kept: OrderedDict[int, Any] = OrderedDict()
+
+    def problem(self, box: list[tuple[int, int]]) -> tuple[str, str]:
+        reason, detail = _leaves(box, self.shape)
+        if not reason and (gap := [z for z in range(*box[0]) if z not in self._files]):
+            return "missing", f"{len(gap)} of its slices are not there, the first is {gap[0]}"
+        return reason, detail
+
+    def read(self, box: list[slice]) -> Any:
+        import numpy as np
+
+        return np.stack([self._slice(z)[box[1], box[2]] for z in range(box[0].start, box[0].stop)])
+
+    def _slice(self, z: int) -> Any:
+        import numpy as np
+        from PIL import Image
+
+        if z not in self._kept:
+            name = self._files[z].name
+            try:
+                image = Image.open(io.BytesIO(self._raw.read(self._files[z].path)))
+                pixels = np.asarray(image)
+            except (OSError, SyntaxError, ValueError) as error:
+                raise UnreadableError(f"slice {name} cannot be decoded ({error})") from error
+            if image.mode != "L" or pixels.shape != self.shape[1:]:
+                raise UnreadableError(
+                    f"slice {name} is {image.mode} of {image.width}x{image.height} pixels, "
+                    f"not 8-bit gray of {self.shape[2]}x{self.shape[1]}"
+                )
+            while self._kept and (len(self._kept) + 1) * pixels.nbytes > BUDGET:
+                self._kept.popitem(last=False)
+            self._kept[z] = pixels
+        self._kept.move_to_end(z)
+        return self._kept[z]
+
+
+class _Hdf5:
+    """A volume in an HDF5 file, of which boxes are read."""
+
+    def __init__(self, raw: Raw, file: RawFile) -> None:
+        import h5py
+
+        self.path = file.path
+        where = raw.root / file.path
+        local = raw.local(file.path)
+        if local is None and file.size > LARGEST_PACKED:
+            raise PreprocessError(f"{where}: parts of it cannot be read inside an archive; unpack it")
+        try:
+            archive = h5py.File(local or io.BytesIO(raw.read(file.path)), "r")
+        except OSError as error:
+            raise PreprocessError(f"{where}: cannot be opened as HDF5 ({error}); replace the file") from error
+        found: dict[str, Any] = {}
+
+        def look(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.ndim == 3:
+                found[name] = item
+
+        archive.visititems(look)
+        if len(found) != 1 or str(next(iter(found.values())).dtype) != "uint8":
+            told = ", ".join(f"{name} ({item.dtype})" for name, item in found.items()) or "none"
+            raise PreprocessError(f"{where}: needs one data set of three axes and uint8, holds {told}")
+        self._data = next(iter(found.values()))
+        self.shape: tuple[int, ...] = self._data.shape
+
+    def problem(self, box: list[tuple[int, int]]) -> tuple[str, str]:
+        return _leaves(box, self.shape)
+
+    def read(self, box: list[slice]) -> Any:
+        try:
+            return self._data[tuple(box)]
+        except OSError as error:
+            raise UnreadableError(f"cannot be read ({error})") from error
+
+
+def _leaves(box: list[tuple[int, int]], shape: tuple[int, ...]) -> tuple[str, str]:
+    for axis, (first, end), extent in zip(AXES, box, shape, strict=True):
+        if first < 0 or end > extent:
+            return "outside-volume", f"{axis} {first}..{end} of {extent} voxels"
+    return "", ""
+
+
+@lru_cache(maxsize=1)
+def _volume(raw: Raw) -> _Stack | _Hdf5:
+    files = raw.files()
+    slices, _ = by_name(raw, files, SLICE)
+    archives = [file for file in files if file.name.lower().endswith((".h5", ".hdf5"))]
+    if slices and not archives:
+        numbered = {int(number): file for number, file in slices.items()}
+        if len(numbered) == len(slices):
+            return _Stack(raw, numbered)
+    elif len(archives) == 1 and not slices:
+        return _Hdf5(raw, archives[0])
+    raise PreprocessError(
+        f"{raw.root}: needs one volume, slices im0000.png ... or one HDF5 file; holds {len(slices)} slices and "
+        f"{len(archives)} HDF5 files"
+    )
