@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from preprocess.decisions import KERNELS
 from preprocess.errors import UnreadableError
 from preprocess.steps import images
 
+BICUBIC = Image.Resampling.BICUBIC
 RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 256, (7, 9, 3), dtype=np.uint8)
 GRAY = RNG.integers(0, 256, (7, 9), dtype=np.uint8)
@@ -194,3 +197,59 @@ def test_jpeg_is_one_save_at_that_quality():
     assert images.jpeg(picture, "none") is picture
     colour = images.jpeg(np.dstack([picture] * 3), "q75")
     assert colour.shape == (28, 28, 3)
+
+
+# ---- by a second method
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=40))
+def test_libpng_gray_is_the_truncated_integer_formula(colours):
+    found = images.gray(np.array([colours], np.uint8), "libpng")[0].tolist()
+    # libpng's weights are 32768ths, and red is kept where nothing is to be mixed
+    assert found == [r if r == g == b else (9798 * r + 19235 * g + 3735 * b) // 32768 for r, g, b in colours]
+
+
+@settings(max_examples=100, deadline=None)
+@given(side=st.integers(1, 12), below=st.integers(0, 9), right=st.integers(0, 9))
+def test_crop_rounding_by_decimal_arithmetic(side, below, right):
+    height, width = side + below, side + right
+    picture = np.arange(height * width, dtype=np.int64).reshape(height, width)
+    for rounding, rule in (("half-even", ROUND_HALF_EVEN), ("floor", ROUND_FLOOR), ("ceil", ROUND_CEILING)):
+        top, left = (int((Decimal(margin) / 2).quantize(Decimal(1), rule)) for margin in (below, right))
+        found = images.crop(picture, f"centre-{side}", rounding)
+        assert np.array_equal(found, picture[top : top + side, left : left + side])
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [3, 28, 64, 96])
+def test_a_square_is_resized_by_one_call(kernel, size):
+    for picture in (RNG.integers(0, 256, (64, 64), dtype=np.uint8), RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)):
+        one_call = Image.fromarray(picture).resize((size, size), Image.Resampling[kernel.upper()])
+        assert np.array_equal(images.resize(picture, size, kernel), np.asarray(one_call))
+
+
+def test_what_is_no_square_is_resized_horizontally_first():
+    """The order shows in the 8 bits between the passes; a tall picture is where versions of Pillow differ."""
+    differ = 0
+    for shape in ((90, 20), (20, 90), (61, 33)):
+        picture = RNG.integers(0, 256, shape, dtype=np.uint8)
+        image = Image.fromarray(picture)
+        across_first = image.resize((28, shape[0]), BICUBIC).resize((28, 28), BICUBIC)
+        down_first = image.resize((shape[1], 28), BICUBIC).resize((28, 28), BICUBIC)
+        differ += not np.array_equal(np.asarray(across_first), np.asarray(down_first))
+        assert np.array_equal(images.resize(picture, 28, "bicubic"), np.asarray(across_first))
+    assert differ
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP"])
+def test_a_file_cut_in_half_is_unreadable_in_every_format(format):
+    data = encoded(Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)), format)
+    with pytest.raises(UnreadableError, match="cannot be decoded"):
+        images.decode(data[: len(data) // 2], "pillow")
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_32_bits_are_refused(mode):
+    with pytest.raises(UnreadableError, match=f"has pixels of mode {mode}; only 8-bit images"):
+        images.decode(encoded(Image.new(mode, (4, 4)), "TIFF"), "pillow")

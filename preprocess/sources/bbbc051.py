@@ -118,6 +118,8 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
 
 
 def _depth_first(array: NDArray[Any]) -> NDArray[Any]:
+    if array.size == 0:
+        raise UnreadableError("cannot be decoded (no picture in it)")
     shape = tuple(length for length in array.shape if length != 1)
     if sorted(shape) != sorted(EXTENT) or array.dtype.kind not in "uif":
         raise UnreadableError(
