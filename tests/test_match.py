@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import order, published, recipe
+from preprocess import npz, order, published, recipe
 from preprocess.errors import PreprocessError
-from preprocess.match import features, nearest, pairs
+from preprocess.match import features, pairs
 from preprocess.match.features import Candidates, Published, Rows
+from preprocess.match.nearest import Finder
 from preprocess.match.run import match, verify
 from preprocess.plan import Plan
 from preprocess.raw import Raw
@@ -43,7 +44,7 @@ def test_nearest_is_what_a_full_search_finds(count, width, tmp_path):
     some = random.integers(0, 256, (count, width), np.uint8)
     queries = np.clip(some[random.integers(0, count, 40)] + random.normal(0, 20, (40, width)), 0, 255).astype(np.uint8)
     among = sorted(random.choice(count, max(1, count - 1), replace=False).tolist())
-    found = nearest.nearest(store(tmp_path / "q", queries), list(range(40)), store(tmp_path / "c", some), among)
+    found = Finder(store(tmp_path / "c", some), among).nearest(store(tmp_path / "q", queries), list(range(40)))
     full = ((queries[:, None].astype(int) - some[among].astype(int)) ** 2).sum(axis=2)
     assert np.array_equal(found.squares[:, 0], full.min(axis=1))
     listed = np.take_along_axis(((queries[:, None].astype(int) - some.astype(int)) ** 2).sum(axis=2), found.indices, 1)
@@ -63,6 +64,18 @@ def test_reducing_is_a_mean_over_blocks():
     assert (features.reduce(colour, 2, 3)[..., 1] == 7).all()
     assert features.reduce(np.full((65, 65, 65), 9, np.uint8), 3, 2).shape == (32, 32, 32)
     assert features.width(recipe.load("breastmnist", "released"), 224) == 28 * 28
+
+
+def test_every_lie_of_a_volume_is_tried_once():
+    volume = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    assert features.turn(volume, "0,1,2").tolist() == volume.tolist()
+    assert features.turn(volume, "2,0,1r").tolist() == volume.transpose(2, 0, 1)[:, :, ::-1].tolist()
+    cube = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    assert len({features.turn(cube, axes).tobytes() for axes in features.all_axes(3)}) == 48
+    colour = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    # transposed, then its columns reversed: the first row is the first column from below
+    assert features.turn(colour, "1,0r")[0].tolist() == [colour[1, 0].tolist(), colour[0, 0].tolist()]
+    assert len({features.turn(colour, axes).tobytes() for axes in features.all_axes(2)}) == 8
 
 
 # ---- pairs
@@ -196,6 +209,18 @@ def test_a_wrong_pixel_and_swapped_rows_are_seen(sets):
     ]  # fmt: skip
 
 
+def test_the_lie_of_volumes_is_found(tmp_path):
+    about = recipe.load("vesselmnist3d", "released")
+    random = np.random.default_rng(5)
+    volumes = (random.random((30, 7, 7, 7)).repeat(4, 1).repeat(4, 2).repeat(4, 3) * 255).astype(np.uint8)
+    lying = np.stack([volume.transpose(1, 2, 0)[::-1] for volume in volumes[:20]])
+    theirs = Published([], [], [features.digest(one) for one in lying], store(tmp_path / "p", lying))
+    ours = Candidates([features.digest(one) for one in volumes], store(tmp_path / "r", volumes))
+    assert pairs.probe(about, theirs, ours, 28, 1) == "1r,2,0"
+    as_they_are = Published([], [], ours.digests, store(tmp_path / "s", volumes))
+    assert pairs.probe(about, as_they_are, ours, 28, 1) == "0,1,2"
+
+
 # ---- whole matches, on the stand-in: its own build stands for the published file
 
 
@@ -295,7 +320,7 @@ def test_a_wrong_start_is_put_right(stand_in, builder, publish, tmp_path):
 def test_several_processes_render_the_same(stand_in, tmp_path):
     raw, about = stand_in("busi"), recipe.load("breastmnist", "released")
     samples = list(read_samples(indexed(raw, tmp_path, "--miniature")))
-    one, three = (features.render(about, raw, samples, 56, tmp_path / str(count), count) for count in (1, 3))
+    one, three = (features.render(about, raw, samples, 56, "0,1", tmp_path / str(count), count) for count in (1, 3))
     assert len(set(one.digests)) > len(samples) - 3
     assert one.digests == three.digests
     assert np.array_equal(one.rows.block(0, len(samples)), three.rows.block(0, len(samples)))
@@ -330,6 +355,53 @@ def _by_hand(image: Image.Image, kernel: Image.Resampling) -> Image.Image:
     side = min(gray.shape)
     top, left = (int(round((length - side) / 2.0)) for length in gray.shape)
     return Image.fromarray(gray[top : top + side, left : left + side]).resize((28, 28), kernel)
+
+
+def test_rows_that_lie_otherwise_are_found_and_said(stand_in, builder, publish, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released")
+    arrays = done.arrays(28)
+    turned = {
+        name: array.transpose(0, 2, 1)[:, :, ::-1] if "images" in name else array for name, array in arrays.items()
+    }
+    path = tmp_path / "breastmnist.npz"
+    npz.write(path, [npz.Array(name, array.shape, [array.tobytes()]) for name, array in turned.items()], 3)
+    publish("breastmnist", {28: path})
+    about = recipe.load("breastmnist", "released")
+    lines = match(about, raw, done.folder / "index.tsv", [path], tmp_path / "match", 1, 42)
+    result = Matched(tmp_path / "match", lines)
+    assert len(result.order) == len(done.samples)
+    assert all(truth(done)[row["split"], row["index"]] == row["image_id"] for row in result.order)
+    assert result.best()["axes"] == "1,0r"
+    assert "axes: 1,0r (what no recipe decides)" in lines[-1]
+    assert result.values("axes")["0,1"]["in_force"] == "yes"
+    assert int(result.values("axes")["0,1"]["exact"]) < len(done.samples) / 4
+
+
+def test_a_pixel_and_a_label_that_were_changed_are_named(stand_in, builder, publish, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released")
+    arrays = done.arrays(28)
+    arrays["train_images"][2, 4, 4] ^= 8
+    arrays["test_labels"][1] ^= 1
+    arrays["train_images"][[5, 6]] = arrays["train_images"][[6, 5]]
+    path = tmp_path / "breastmnist.npz"
+    npz.write(path, [npz.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()], 3)
+    publish("breastmnist", {28: path})
+    about = recipe.load("breastmnist", "released")
+    lines = match(about, raw, done.folder / "index.tsv", [path], tmp_path / "match", 1, 42)
+    result = Matched(tmp_path / "match", lines)
+    given = {(row["split"], row["index"]): row for row in result.order}
+    expected = truth(done)
+    expected["train", "5"], expected["train", "6"] = expected["train", "6"], expected["train", "5"]
+    assert {place: row["image_id"] for place, row in given.items()} == expected
+    assert [place for place, row in given.items() if row["how"] != "exact"] == [("train", "2")]
+    assert given["train", "2"]["how"] == "nearest"
+    noted = {place: row["note"] for place, row in given.items() if row["note"]}
+    label = int(arrays["test_labels"][1, 0])
+    assert noted == {("test", "1"): f"label differs: published {label}, raw {1 - label}"}
+    assert result.page.count("found as the nearest") == 1
+    assert "differs by up to 8, on average 0.010" in result.page
 
 
 def test_partial_raw_leaves_rows_over(stand_in, builder, publish, tmp_path):
@@ -379,7 +451,7 @@ def test_the_page_stands_alone_and_escapes_names(stand_in, builder, publish, tmp
     page = (tmp_path / "match" / "index.html").read_text(encoding="utf-8")
     links = Links()
     links.feed(page)
-    assert links.images >= 30
+    assert links.images == 3 * 6
     assert all(link.startswith("data:image/png;base64,") for link in links.loaded)
     assert "http" not in page.replace("data:image", "")
     assert "<b>1</b>" not in page
@@ -430,7 +502,7 @@ def test_all_93_real_busi_images_are_found(real_busi, real):
 def test_real_busi_ranks_the_released_decisions_first(real_busi):
     assert real_busi.best() == {
         "decoder": "pillow", "gray": "libpng", "crop": "centre-square", "crop_rounding": "half-even",
-        "kernel": "bilinear", "jpeg": "none",
+        "kernel": "bilinear", "jpeg": "none", "axes": "0,1",
     }  # fmt: skip
     exact = {
         decision: {value: int(row["exact"]) for value, row in real_busi.values(decision).items()}

@@ -7,12 +7,13 @@ the number of images or their size.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,29 @@ def digest(image: Pixels) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=DIGEST).digest()
 
 
+def all_axes(dimensions: int) -> list[str]:
+    """Every way an image can lie on its grid, as rendered first: ``1r,0`` is transposed, then upside down."""
+    return [
+        ",".join(f"{axis}{'r' if turned else ''}" for axis, turned in zip(order, reverse, strict=True))
+        for order in itertools.permutations(range(dimensions))
+        for reverse in itertools.product((False, True), repeat=dimensions)
+    ]
+
+
+def as_rendered(dimensions: int) -> str:
+    """The axes of an image that is left as it is."""
+    return all_axes(dimensions)[0]
+
+
+def turn(image: Pixels, axes: str) -> Pixels:
+    """An image with its axes in another order, those marked ``r`` reversed after that; channels stay last."""
+    parts = axes.split(",")
+    order = [int(part.removesuffix("r")) for part in parts]
+    turned = image.transpose(*order, *range(len(parts), image.ndim))
+    reverse = tuple(axis for axis, part in enumerate(parts) if part.endswith("r"))
+    return np.ascontiguousarray(np.flip(turned, reverse))
+
+
 def factor(size: int) -> int:
     """By how much an edge of ``size`` is reduced for comparing."""
     return max(1, size // EDGE)
@@ -81,10 +105,14 @@ def reduce(image: Pixels, dimensions: int, factor: int) -> Pixels:
     return np.asarray(blocks.mean(axis=tuple(range(1, 2 * dimensions, 2)))).round().astype(np.uint8)
 
 
+def reduced_shape(recipe: Recipe, size: int) -> tuple[int, ...]:
+    """The shape of a reduced image of ``size``."""
+    return (size // factor(size),) * recipe.dimensions + recipe.shape(size)[recipe.dimensions :]
+
+
 def width(recipe: Recipe, size: int) -> int:
     """How many values a reduced image of ``size`` has."""
-    channels = recipe.shape(size)[recipe.dimensions :]
-    return int(np.prod([size // factor(size)] * recipe.dimensions)) * int(np.prod(channels, dtype=int))
+    return math.prod(reduced_shape(recipe, size))
 
 
 @dataclass(frozen=True)
@@ -155,34 +183,36 @@ class Candidates:
     rows: Rows
 
 
-def render(recipe: Recipe, folder: Path, samples: list[Sample], size: int, store: Path, workers: int) -> Candidates:
-    """Render every sample at one size, in as many processes as ``workers`` says.
+def render(
+    recipe: Recipe, folder: Path, samples: list[Sample], size: int, axes: str, store: Path, workers: int
+) -> Candidates:
+    """Render every sample at one size and turn it, in as many processes as ``workers`` says.
 
     Blocks are contiguous and never cut a unit, so that archives are read forwards and volumes once.
     """
     rows = Rows(store, len(samples), width(recipe, size))
-    bounds = [block(samples, shard, workers) for shard in range(workers)] if workers > 1 else [(0, len(samples))]
-    parts = [samples[first:end] for first, end in bounds]
-    starts = [first for first, _ in bounds]
     if workers == 1:
-        return Candidates(_render_block(recipe, folder, parts[0], 0, len(samples), size, store), rows)
+        return Candidates(_render_block(recipe, folder, samples, 0, len(samples), size, axes, store), rows)
+    bounds = [block(samples, shard, workers) for shard in range(workers)]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        done = pool.map(
-            _render_block, repeat(recipe), repeat(folder), parts, starts, repeat(len(samples)), repeat(size),
-            repeat(store),
-        )  # fmt: skip
-        return Candidates([one for part in done for one in part], rows)
+        jobs = [
+            pool.submit(
+                _render_block, recipe, folder, samples[first:end], first, len(samples), size, axes, store
+            )
+            for first, end in bounds
+        ]  # fmt: skip
+        return Candidates([digest for job in jobs for digest in job.result()], rows)
 
 
 def _render_block(
-    recipe: Recipe, folder: Path, samples: list[Sample], start: int, count: int, size: int, store: Path
+    recipe: Recipe, folder: Path, samples: list[Sample], start: int, count: int, size: int, axes: str, store: Path
 ) -> list[bytes]:
     rows = Rows(store, count, width(recipe, size))
     renderer = Renderer(recipe, folder, [size])
     digests: list[bytes] = []
     for index, sample in enumerate(samples, start):
         try:
-            image = renderer.render(sample).arrays[size]
+            image = turn(renderer.render(sample).arrays[size], axes)
         except (ExcludeSample, UnreadableError):
             digests.append(b"")
             continue

@@ -39,34 +39,55 @@ class Neighbours:
     squares: NDArray[np.int64]
     bound: NDArray[np.float64]
 
+    def margins(self) -> NDArray[np.float64]:
+        """(queries,) distance of the nearest as a share of that of the next: 0 for certain, 1 for undecided."""
+        first = self.squares[:, 0].astype(np.float64)
+        second = np.maximum(self.bound, first)
+        if self.squares.shape[1] > 1:
+            second = np.minimum(second, self.squares[:, 1])
+        return np.sqrt(np.divide(first, second, out=np.ones_like(first), where=second > 0))
 
-def nearest(queries: Rows, wanted: list[int], candidates: Rows, among: list[int]) -> Neighbours:
-    """Find the nearest of some candidates for some queries.
 
-    Args:
-        queries: rows of uint8; ``wanted`` says which.
-        wanted: the queries to look at.
-        candidates: rows of the same width; ``among`` says which may be found.
-        among: the candidates to look at, at least one.
-    """
-    mean, axes = _axes(candidates, among)
-    projected = _project(candidates, among, mean, axes)
-    kept = min(KEPT, len(among))
-    indices = np.empty((len(wanted), kept), np.int64)
-    squares = np.empty((len(wanted), kept), np.int64)
-    bound = np.full(len(wanted), np.inf)
-    chosen = np.asarray(among, np.int64)
-    for start in range(0, len(wanted), QUERIES):
-        part = slice(start, min(start + QUERIES, len(wanted)))
-        rows = queries.take(wanted[part])
-        positions, lower = _nearest_projected(_apply(rows, mean, axes), projected, kept)
-        true = _squares(rows, candidates, chosen[positions])
-        order = np.lexsort((positions, true), axis=1)  # ties by position: the same every time
-        indices[part] = np.take_along_axis(chosen[positions], order, axis=1)
-        squares[part] = np.take_along_axis(true, order, axis=1)
-        if kept < len(among):
-            bound[part] = lower
-    return Neighbours(indices, squares, bound)
+class Finder:
+    """Finds the nearest of some candidates."""
+
+    def __init__(self, candidates: Rows, among: list[int]) -> None:
+        """Prepare the search.
+
+        Args:
+            candidates: rows of uint8.
+            among: the candidates that may be found, at least one.
+        """
+        self._candidates = candidates
+        self._among = np.asarray(among, np.int64)
+        self._mean, self._main = _axes(candidates, among)
+        self._projected = _project(candidates, among, self._mean, self._main)
+
+    def nearest(self, queries: Rows, wanted: list[int]) -> Neighbours:
+        """The nearest of some rows, of the candidates' width."""
+        kept = min(KEPT, len(self._among))
+        found = Neighbours(
+            np.empty((len(wanted), kept), np.int64),
+            np.empty((len(wanted), kept), np.int64),
+            np.full(len(wanted), np.inf),
+        )
+        for start in range(0, len(wanted), QUERIES):
+            part = slice(start, min(start + QUERIES, len(wanted)))
+            some = self.of(queries.take(wanted[part]))
+            found.indices[part], found.squares[part], found.bound[part] = some.indices, some.squares, some.bound
+        return found
+
+    def of(self, rows: NDArray[np.uint8]) -> Neighbours:
+        """The nearest of a few hundred rows, (q, D)."""
+        kept = min(KEPT, len(self._among))
+        positions, lower = _nearest_projected(_apply(rows, self._mean, self._main), self._projected, kept)
+        squares = _squares(rows, self._candidates, self._among[positions])
+        order = np.lexsort((positions, squares), axis=1)  # ties by position: the same every time
+        if kept == len(self._among):
+            lower[:] = np.inf
+        return Neighbours(
+            np.take_along_axis(self._among[positions], order, axis=1), np.take_along_axis(squares, order, axis=1), lower
+        )
 
 
 def _axes(rows: Rows, among: list[int]) -> tuple[Floats, Floats]:

@@ -15,17 +15,18 @@ from PIL import Image
 
 from preprocess import __version__
 from preprocess.decisions import DECISIONS
-from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.files import write_text
-from preprocess.match.features import published_images
-from preprocess.match.pairs import Pair, matched
-from preprocess.recipe import Recipe
+from preprocess.match.features import published_images, turn
+from preprocess.match.pairs import Pair
+from preprocess.match.ranking import Ranking, render_one
 from preprocess.render import Renderer
 from preprocess.table import Sample
 
 Pixels = NDArray[np.uint8]
-#: rows shown side by side, and rows listed
-SHOWN, LISTED = 24, 50
+#: rows shown side by side where some differ, where none does, and rows listed
+SHOWN, EXAMPLES, LISTED = 24, 6, 50
+#: values of one decision on the page
+SHORTENED = 8
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,34 @@ class Shown:
     mean: float
 
 
-def worst(recipe: Recipe, folder: Path, samples: list[Sample], pairs: list[Pair], path: Path, size: int) -> list[Shown]:
-    """The rows found whose images differ most from ours, then rows with a note, then any.
+def side_by_side(
+    ranking: Ranking, folder: Path, samples: list[Sample], inexact: list[Pair], rows: list[Pair], path: Path
+) -> list[Shown]:
+    """Rows whose images differ from ours, the worst first; a few others where none does.
 
     Args:
-        recipe: the best recipe.
+        ranking: the size, and the best recipe found for it.
         folder: the source's raw folder.
         samples: the candidates.
-        pairs: all rows.
+        inexact: the rows that differ, the worst first where that is known.
+        rows: all rows whose raw is known.
         path: the published file.
-        size: its size.
     """
-    order = sorted(matched(pairs), key=lambda pair: (-pair.distance, not pair.note, pair.row))[:SHOWN]
-    images = published_images(path, {(pair.split, pair.index) for pair in order})
-    renderer = Renderer(recipe, folder, [size])
+    chosen = inexact[:SHOWN] or sorted(rows, key=lambda pair: (not pair.note, pair.row))[:EXAMPLES]
+    images = published_images(path, {(pair.split, pair.index) for pair in chosen})
+    renderer = Renderer(ranking.best, folder, [ranking.size])
     shown = []
-    for pair in order:
-        sample, theirs = samples[pair.sample], images[pair.split, pair.index]
-        try:
-            ours = renderer.render(sample).arrays[size]
-        except (ExcludeSample, UnreadableError):
+    for pair in sorted(chosen, key=lambda pair: pair.sample):
+        rendered = render_one(renderer, samples[pair.sample], ranking.size)
+        if rendered is None:
             continue
+        theirs, ours = images[pair.split, pair.index], turn(rendered, ranking.axes)
         difference = np.abs(ours.astype(np.int16) - theirs)
-        worst_pixel = int(difference.max())
-        scaled = (difference * (255 / max(worst_pixel, 1))).astype(np.uint8)
-        left, middle, right = (_picture(image, recipe.dimensions) for image in (theirs, ours, scaled))
-        shown.append(Shown(pair, sample.key, left, middle, right, worst_pixel, float(difference.mean())))
-    return shown
+        largest = int(difference.max())
+        scaled = (difference * (255 / max(largest, 1))).astype(np.uint8)
+        left, middle, right = (_picture(image, ranking.best.dimensions) for image in (theirs, ours, scaled))
+        shown.append(Shown(pair, samples[pair.sample].key, left, middle, right, largest, float(difference.mean())))
+    return sorted(shown, key=lambda one: (-one.mean, one.pair.row))
 
 
 def _picture(image: Pixels, dimensions: int) -> str:
@@ -90,6 +92,10 @@ def write(path: Path, **content: Any) -> None:
         lstrip_blocks=True,
     )
     text = environment.get_template("match.html").render(
-        **content, version=__version__, meanings={key: one.meaning for key, one in DECISIONS.items()}, listed=LISTED
+        **content,
+        version=__version__,
+        meanings={key: one.meaning for key, one in DECISIONS.items()},
+        listed=LISTED,
+        shortened=SHORTENED,
     )
     write_text(path, text)

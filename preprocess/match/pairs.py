@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf, sqrt
 
-from preprocess.match.features import Candidates, Published
-from preprocess.match.nearest import nearest
+import numpy as np
+
+from preprocess.match.features import Candidates, Published, all_axes, reduced_shape, turn
+from preprocess.match.nearest import Finder
+from preprocess.recipe import Recipe
 from preprocess.table import Sample
 
 #: the nearest is believed when it is closer than this share of the distance of the next different image
 MARGIN = 0.8
+#: rendered images that every order and direction of the axes is tried on
+PROBED = 100
 
 
 @dataclass
@@ -130,19 +135,14 @@ def _nearest(
     different = [positions[0] for positions in by_digest.values()]  # equal images stand for each other
     if not left or not different:
         return
-    found = nearest(published.rows, [pair.row for pair in left], candidates.rows, different)
-    width = published.rows.width
-    closest: list[int] = []
+    found = Finder(candidates.rows, different).nearest(published.rows, [pair.row for pair in left])
+    margins, width = found.margins(), published.rows.width
     for number, pair in enumerate(left):
-        first = int(found.squares[number, 0])
-        second = float(found.squares[number, 1]) if found.squares.shape[1] > 1 else inf
-        second = min(second, max(float(found.bound[number]), first))
-        pair.distance = sqrt(first / width)
-        pair.margin = sqrt(first / second) if second else 1.0
-        closest.append(int(found.indices[number, 0]))
-        pair.closest = samples[closest[-1]].key
+        pair.distance = sqrt(int(found.squares[number, 0]) / width)
+        pair.margin = float(margins[number])
+        pair.closest = samples[int(found.indices[number, 0])].key
     for number in sorted(range(len(left)), key=lambda one: (left[one].distance, one)):
-        pair, position = left[number], closest[number]
+        pair, position = left[number], int(found.indices[number, 0])
         if pair.margin > MARGIN:
             pair.note = f"no raw image is near: the next one is hardly farther than {pair.closest}"
             continue
@@ -152,6 +152,21 @@ def _nearest(
         else:
             other = taken[position]
             pair.note = f"the nearest is {pair.closest}, which is {other.split} {other.index}"
+
+
+def probe(recipe: Recipe, published: Published, candidates: Candidates, size: int, seed: int) -> str:
+    """The order and direction of axes in which most of some rendered images find a row; as rendered if none does."""
+    shape = reduced_shape(recipe, size)
+    rendered = [position for position, digest in enumerate(candidates.digests) if digest]
+    picked = np.random.RandomState(seed).permutation(rendered)[:PROBED].tolist()
+    images = candidates.rows.take(picked).reshape(-1, *shape)
+    first_of = {digest: row for row, digest in reversed(list(enumerate(published.digests)))}
+    finder = Finder(published.rows, sorted(first_of.values()))
+    count = {}
+    for axes in all_axes(recipe.dimensions):
+        turned = np.stack([turn(image, axes).ravel() for image in images])
+        count[axes] = int(np.count_nonzero(finder.of(turned).margins() <= MARGIN))
+    return max(count, key=lambda axes: count[axes])
 
 
 def matched(pairs: Iterable[Pair]) -> list[Pair]:

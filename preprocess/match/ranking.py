@@ -18,6 +18,7 @@ from preprocess import recipe as recipes
 from preprocess import steps
 from preprocess.decisions import DECISIONS, OTHER_SIZES, PROTOCOLS
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
+from preprocess.match.features import all_axes, turn
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.table import Sample
@@ -29,6 +30,8 @@ Rows = list[tuple[Sample, Pixels]]
 PAIRED = 20
 #: what the row of a whole protocol's recipe is called in place of a decision
 WHOLE_RECIPE = "protocol"
+#: what the row of the order and direction of the axes is called; no recipe decides it
+AXES = "axes"
 
 
 @dataclass
@@ -48,6 +51,12 @@ class Score:
     total: float = 0.0
     failed: int = 0
     refused: str = ""
+
+    def add(self, ours: Pixels, theirs: Pixels) -> None:
+        """Compare one image, which has been counted, with the published one."""
+        difference = np.abs(ours.astype(np.int16) - theirs)
+        self.exact += not difference.any()
+        self.total += float(difference.mean())
 
     @property
     def difference(self) -> float | None:
@@ -112,8 +121,8 @@ def missing_package(key: str, value: Any) -> str:
     return package if package and importlib.util.find_spec(package) is None else ""
 
 
-def evaluate(tried: list[Recipe], folder: Path, size: int, rows: Rows) -> list[Score]:
-    """Render each sample by each recipe, opened once, and compare with its published image.
+def evaluate(tried: list[Recipe], folder: Path, size: int, axes: str, rows: Rows) -> list[Score]:
+    """Render each sample by each recipe, opened once, turn it and compare with its published image.
 
     A recipe whose steps refuse a value altogether gets a score with the reason and no rows.
     """
@@ -124,23 +133,29 @@ def evaluate(tried: list[Recipe], folder: Path, size: int, rows: Rows) -> list[S
     for sample, image in rows:
         for renderer, score in zip(renderers, scores, strict=True):
             if not score.refused:
-                _compare(renderer, score, sample, size, image)
+                _compare(renderer, score, sample, size, axes, image)
     return scores
 
 
-def _compare(renderer: Renderer, score: Score, sample: Sample, size: int, image: Pixels) -> None:
+def _compare(renderer: Renderer, score: Score, sample: Sample, size: int, axes: str, image: Pixels) -> None:
     score.rows += 1
     try:
-        rendered = renderer.render(sample).arrays[size]
-    except (ExcludeSample, UnreadableError):
-        score.failed += 1
-        return
+        rendered = render_one(renderer, sample, size)
     except (PreprocessError, ValueError, KeyError) as error:
         score.refused = f"cannot be tried: {error}"
         return
-    difference = np.abs(rendered.astype(np.int16) - image)
-    score.exact += not difference.any()
-    score.total += float(difference.mean())
+    if rendered is None:
+        score.failed += 1
+    else:
+        score.add(turn(rendered, axes), image)
+
+
+def render_one(renderer: Renderer, sample: Sample, size: int) -> Pixels | None:
+    """One sample's image; None where it cannot be rendered."""
+    try:
+        return renderer.render(sample).arrays[size]
+    except (ExcludeSample, UnreadableError):
+        return None
 
 
 class Ranking:
@@ -149,12 +164,13 @@ class Ranking:
     Attributes:
         in_force: the recipe in force.
         best: the best one found.
+        axes: how its images lie in the published file, see :func:`preprocess.match.features.turn`.
         score: how the best one did.
         tried: every alternative with its figures.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, size: int, start: Recipe) -> None:
-        self.folder, self.size = folder, size
+    def __init__(self, recipe: Recipe, folder: Path, size: int, start: Recipe, axes: str) -> None:
+        self.folder, self.size, self.axes = folder, size, axes
         self.in_force = at(recipe, size)
         self.best = at(start, size)
         self.score = Score()
@@ -171,13 +187,14 @@ class Ranking:
             more: gives more of them, to tell apart what ``rows`` do not.
         """
         whole = [self.best, *self._whole]
-        scores = evaluate(whole, self.folder, self.size, rows)
+        scores = evaluate(whole, self.folder, self.size, self.axes, rows)
         first = min(range(len(whole)), key=lambda number: (scores[number].rank, number))
         self.best, self.score = whole[first], scores[first]
         tried = self._descend(rows)
         tied = [one for one in tried if one.score and not one.best and one.score.rank == self.score.rank]
         if tied and len(many := more()) > len(rows) and self._tell_apart(tried, tied, many):
             tried = self._descend(many)
+        tried += self._turned(rows)
         for one, score in zip(whole[1:], scores[1:], strict=True):
             tried.append(Tried(WHOLE_RECIPE, one.protocol, False, one is self.in_force, score))
         self.tried = tried
@@ -201,11 +218,11 @@ class Ranking:
             if one.decision != other.decision
         ]
         few = rows[:: -(-len(rows) // PAIRED)]
-        here, *scores = evaluate([self.best, *pairs], self.folder, self.size, few)
+        here, *scores = evaluate([self.best, *pairs], self.folder, self.size, self.axes, few)
         best = min(range(len(pairs)), key=lambda number: (scores[number].rank, number), default=None)
         if best is None or scores[best].rank >= here.rank:
             return False
-        (score,) = evaluate([pairs[best]], self.folder, self.size, rows)
+        (score,) = evaluate([pairs[best]], self.folder, self.size, self.axes, rows)
         if score.rank >= self.score.rank:
             return False
         self.best = pairs[best]
@@ -222,7 +239,7 @@ class Ranking:
                 tried.append(Tried(key, value, best, value == self.in_force.value(key), None, note))
         open_ones = [one for one in tried if not one.note and not one.best]
         changed = [self.best.changed({one.decision: one.value}) for one in open_ones]
-        self.score, *scores = evaluate([self.best, *changed], self.folder, self.size, rows)
+        self.score, *scores = evaluate([self.best, *changed], self.folder, self.size, self.axes, rows)
         for one, score in zip(open_ones, scores, strict=True):
             one.score, one.note = (None, score.refused) if score.refused else (score, "")
         for one in tried:
@@ -230,10 +247,26 @@ class Ranking:
                 one.score = self.score
         return tried
 
+    def _turned(self, rows: Rows) -> list[Tried]:
+        """The best recipe's images, their axes in every order and direction; takes over what does better."""
+        choices = all_axes(self.best.dimensions)
+        scores = {axes: Score() for axes in choices}
+        renderer = Renderer(self.best, self.folder, [self.size])
+        for sample, image in rows:
+            rendered = render_one(renderer, sample, self.size)
+            for axes, score in scores.items():
+                score.rows += 1
+                if rendered is None:
+                    score.failed += 1
+                else:
+                    score.add(turn(rendered, axes), image)
+        self.axes = min(choices, key=lambda axes: (scores[axes].rank, axes != self.axes))
+        return [Tried(AXES, axes, axes == self.axes, axes == choices[0], score) for axes, score in scores.items()]
+
     def _tell_apart(self, tried: list[Tried], tied: list[Tried], many: Rows) -> bool:
         """Compare on more rows what did exactly as well as the best; say whether one of them is better."""
         changed = [self.best.changed({one.decision: one.value}) for one in tied]
-        score, *scores = evaluate([self.best, *changed], self.folder, self.size, many)
+        score, *scores = evaluate([self.best, *changed], self.folder, self.size, self.axes, many)
         for one, its in zip(tied, scores, strict=True):
             one.score = its
         settled = {one.decision for one in tied}

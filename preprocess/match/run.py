@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +20,15 @@ from preprocess.match import page
 from preprocess.match.features import (
     Candidates,
     Published,
+    as_rendered,
     factor,
     published_digests,
     published_images,
     read_published,
     render,
 )
-from preprocess.match.pairs import Pair, find, matched
-from preprocess.match.ranking import WHOLE_RECIPE, Ranking, Rows, Score, Tried, as_text, differing, same_pixels
+from preprocess.match.pairs import Pair, find, matched, probe
+from preprocess.match.ranking import AXES, WHOLE_RECIPE, Ranking, Rows, Tried, as_text, differing, same_pixels
 from preprocess.recipe import Recipe
 from preprocess.table import Sample, read_samples, write_rows
 
@@ -51,14 +54,31 @@ class Sized:
     Attributes:
         file: the published file.
         ranking: the best recipe and all that was tried.
-        confirmed: how the best recipe did on every row whose raw is known; its difference is left out
-            where images were reduced for comparing.
+        exact: rows equal in every pixel by the best recipe, among all whose raw is known.
+        rows: how many those are.
+        difference: their mean absolute difference; None where images were reduced for comparing.
+        shown: rows side by side, the worst first.
     """
 
     file: published.File
     ranking: Ranking
-    confirmed: Score
+    exact: int
+    rows: int
     difference: float | None
+    shown: list[page.Shown]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What does not change during one match."""
+
+    recipe: Recipe
+    folder: Path
+    samples: list[Sample]
+    known: dict[int, tuple[published.File, Path]]
+    store: Path
+    workers: int
+    seed: int
 
 
 def match(
@@ -84,31 +104,22 @@ def match(
     known = verify(recipe, files)
     samples = [sample for sample in read_samples(index_table) if not sample.excluded]
     with atomic_folder(out) as part:
-        store = part / "store"
-        store.mkdir()
-        size = min(known)
-        theirs = read_published(known[size][1], recipe, size, store / "published")
-        pairs, ranking, ours = _search(recipe, folder, samples, theirs, known[size][1], size, store, workers, seed)
-        found = {size: _confirm_here(known[size][0], ranking, pairs, theirs, ours, size)} if ranking else {}
-        for other in sorted(known)[1:]:
-            if matched(pairs):
-                found[other] = _other_size(
-                    recipe, folder, samples, pairs, known[other], other, store / str(other), workers, seed
-                )
-        shutil.rmtree(store)
-        best = ranking.best if ranking else recipe
+        job = _Job(recipe, folder, samples, known, part / "store", workers, seed)
+        job.store.mkdir()
+        pairs, found = _search(job)
+        if matched(pairs):
+            found |= {size: _other_size(job, pairs, found[min(known)].ranking.axes, size) for size in sorted(known)[1:]}
+        shutil.rmtree(job.store)
         _write_tables(part, pairs, samples, found)
         summary = _summary(recipe, pairs, samples, found)
-        worst = page.worst(best, folder, samples, pairs, known[size][1], size)
         page.write(
             part / "index.html",
             recipe=recipe,
-            file=known[size][0],
+            file=known[min(known)][0],
             pairs=pairs,
             found=found,
-            worst=worst,
             summary=summary,
-            ranked=ranked,
+            grouped=grouped,
             as_text=as_text,
         )
     return summary
@@ -135,87 +146,82 @@ def verify(recipe: Recipe, files: list[Path]) -> dict[int, tuple[published.File,
     return known
 
 
-def _search(
-    recipe: Recipe,
-    folder: Path,
-    samples: list[Sample],
-    theirs: Published,
-    path: Path,
-    size: int,
-    store: Path,
-    workers: int,
-    seed: int,
-) -> tuple[list[Pair], Ranking | None, Candidates]:
-    """Match, rank, and match once more by what was best, until that changes nothing."""
-    keep = recipe.value("split.keep") or {}
-    used, ranking = recipe, None
-    for turn in range(ROUNDS):
-        ours = render(used, folder, samples, size, store / f"raw-{turn}", workers)
-        if not any(ours.digests):
-            raise PreprocessError(f"{folder}: no sample of {recipe.name} can be rendered from what is there")
-        pairs = find(theirs, ours, samples, keep)
-        log.info("round %d: %d of %d rows found", turn + 1, len(matched(pairs)), len(pairs))
+def _search(job: _Job) -> tuple[list[Pair], dict[int, Sized]]:
+    """Match at the smallest size and rank, and match once more by what was best, until that changes nothing."""
+    size = min(job.known)
+    file, path = job.known[size]
+    theirs = read_published(path, job.recipe, size, job.store / "published")
+    used, axes, ranking = job.recipe, as_rendered(job.recipe.dimensions), None
+    ours, pairs = _pair(job, theirs, used, axes, size)
+    if 2 * len(matched(pairs)) < min(len(pairs), len(job.samples)):
+        lies = probe(job.recipe, theirs, ours, size, job.seed)
+        log.info("few rows found; the axes that find most: %s", lies)
+        if lies != axes:
+            axes = lies
+            ours, pairs = _pair(job, theirs, used, axes, size)
+    for _ in range(ROUNDS):
         if not matched(pairs):
-            return pairs, None, ours
-        ranking = Ranking(recipe, folder, size, used)
-        _rank(ranking, samples, pairs, path, seed)
-        if same_pixels(ranking.best, used, size):
+            return pairs, {}
+        ranking = Ranking(job.recipe, job.folder, size, used, axes)
+        _rank(job, ranking, pairs, path)
+        if same_pixels(ranking.best, used, size) and ranking.axes == axes:
             break
-        used = ranking.best
-    return pairs, ranking, ours
+        used, axes = ranking.best, ranking.axes
+        ours, pairs = _pair(job, theirs, used, axes, size)
+    assert ranking is not None
+    rows = matched(pairs)
+    inexact = [pair for pair in rows if theirs.digests[pair.row] != ours.digests[pair.sample]]
+    worst = sorted(inexact, key=lambda pair: (-pair.distance, pair.row))
+    shown = page.side_by_side(ranking, job.folder, job.samples, worst, rows, path)
+    mean = _difference(rows, theirs, ours) if factor(size) == 1 else None
+    return pairs, {size: Sized(file, ranking, len(rows) - len(inexact), len(rows), mean, shown)}
 
 
-def _rank(ranking: Ranking, samples: list[Sample], pairs: list[Pair], path: Path, seed: int) -> None:
+def _pair(job: _Job, theirs: Published, used: Recipe, axes: str, size: int) -> tuple[Candidates, list[Pair]]:
+    ours = render(used, job.folder, job.samples, size, axes, job.store / "raw", job.workers)
+    if not any(ours.digests):
+        raise PreprocessError(f"{job.folder}: no sample of {job.recipe.name} can be rendered from what is there")
+    pairs = find(theirs, ours, job.samples, job.recipe.value("split.keep") or {})
+    log.info("%d of %d rows found", len(matched(pairs)), len(pairs))
+    return ours, pairs
+
+
+def _rank(job: _Job, ranking: Ranking, pairs: list[Pair], path: Path) -> None:
     """Rank on some rows whose raw is known, picked by the seed."""
     known = matched(pairs)
-    picked = np.random.RandomState(seed).permutation(len(known)).tolist()
-    recipe, size = ranking.in_force, ranking.size
-    few = RANKED[recipe.dimensions]
-    most = max(few, min(few * FURTHER, HELD // int(np.prod(recipe.shape(size)))))
+    picked = np.random.RandomState(job.seed).permutation(len(known)).tolist()
+    few = RANKED[job.recipe.dimensions]
+    most = max(few, min(few * FURTHER, HELD // math.prod(job.recipe.shape(ranking.size))))
 
     def images(count: int) -> Rows:
         chosen = sorted((known[i] for i in picked[:count]), key=lambda pair: pair.sample)
         published_rows = published_images(path, {(pair.split, pair.index) for pair in chosen})
-        return [(samples[pair.sample], published_rows[pair.split, pair.index]) for pair in chosen]
+        return [(job.samples[pair.sample], published_rows[pair.split, pair.index]) for pair in chosen]
 
     ranking.run(images(few), lambda: images(most))
 
 
-def _confirm_here(
-    file: published.File, ranking: Ranking, pairs: list[Pair], theirs: Published, ours: Candidates, size: int
-) -> Sized:
-    known = matched(pairs)
-    exact = sum(theirs.digests[pair.row] == ours.digests[pair.sample] for pair in known)
-    difference = None
-    if factor(size) == 1:
-        total = 0.0
-        for pair in known:
-            one, other = theirs.rows.block(pair.row, pair.row + 1), ours.rows.block(pair.sample, pair.sample + 1)
-            total += float(np.abs(one.astype(np.int16) - other).mean())
-        difference = total / len(known)
-    return Sized(file, ranking, Score(exact, len(known)), difference)
+def _difference(rows: list[Pair], theirs: Published, ours: Candidates) -> float:
+    """Mean absolute difference over all rows found."""
+    total = 0.0
+    for pair in rows:
+        one, other = theirs.rows.block(pair.row, pair.row + 1), ours.rows.block(pair.sample, pair.sample + 1)
+        total += float(np.abs(one.astype(np.int16) - other).mean())
+    return total / len(rows)
 
 
-def _other_size(
-    recipe: Recipe,
-    folder: Path,
-    samples: list[Sample],
-    pairs: list[Pair],
-    known: tuple[published.File, Path],
-    size: int,
-    store: Path,
-    workers: int,
-    seed: int,
-) -> Sized:
+def _other_size(job: _Job, pairs: list[Pair], axes: str, size: int) -> Sized:
     """Rank the decisions of a further size on the rows found at the first, and confirm on all of them."""
-    file, path = known
-    ranking = Ranking(recipe, folder, size, recipe)
-    _rank(ranking, samples, pairs, path, seed)
-    paired = sorted(matched(pairs), key=lambda pair: pair.sample)
-    ours = render(ranking.best, folder, [samples[pair.sample] for pair in paired], size, store, workers)
+    file, path = job.known[size]
+    ranking = Ranking(job.recipe, job.folder, size, job.recipe, axes)
+    _rank(job, ranking, pairs, path)
+    rows = sorted(matched(pairs), key=lambda pair: pair.sample)
+    wanted = [job.samples[pair.sample] for pair in rows]
+    ours = render(ranking.best, job.folder, wanted, size, ranking.axes, job.store / str(size), job.workers)
     digests = published_digests(path)
-    exact = sum(digests[pair.row] == digest for pair, digest in zip(paired, ours.digests, strict=True))
-    return Sized(file, ranking, Score(exact, len(paired)), None)
+    inexact = [pair for pair, digest in zip(rows, ours.digests, strict=True) if digests[pair.row] != digest]
+    shown = page.side_by_side(ranking, job.folder, job.samples, inexact, rows, path)
+    return Sized(file, ranking, len(rows) - len(inexact), len(rows), None, shown)
 
 
 def _write_tables(folder: Path, pairs: list[Pair], samples: list[Sample], found: dict[int, Sized]) -> None:
@@ -244,15 +250,14 @@ def _write_tables(folder: Path, pairs: list[Pair], samples: list[Sample], found:
     write_rows(folder / "decisions.tsv", DECISION_COLUMNS, decision_rows(found))
 
 
-def ranked(tried: list[Tried]) -> list[Tried]:
-    """What was tried, decision by decision, the best value first."""
-    order = list(dict.fromkeys(one.decision for one in tried))
+def grouped(tried: list[Tried]) -> dict[str, list[Tried]]:
+    """What was tried by decision, the best value first."""
 
-    def rank(one: Tried) -> tuple[int, bool, tuple[int, float], bool]:
-        score = one.score.rank if one.score else (1, 0.0)
-        return order.index(one.decision), one.score is None, score, not one.best
+    def rank(one: Tried) -> tuple[bool, tuple[int, float], bool]:
+        return one.score is None, one.score.rank if one.score else (0, 0.0), not one.best
 
-    return sorted(tried, key=rank)
+    keys = dict.fromkeys(one.decision for one in tried)
+    return {key: sorted((one for one in tried if one.decision == key), key=rank) for key in keys}
 
 
 def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
@@ -262,20 +267,25 @@ def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
         best = " ".join(
             f"{one.decision}={as_text(one.value)}" for one in sized.ranking.tried if one.best
         )  # fmt: skip
-        is_ours = same_pixels(sized.ranking.best, sized.ranking.in_force, size)
+        is_ours = _is_in_force(sized, sized.ranking.in_force, size)
         lines.append(
-            (size, "all", best, "yes", "yes" if is_ours else "", sized.confirmed.exact, sized.confirmed.rows,
+            (size, "all", best, "yes", "yes" if is_ours else "", sized.exact, sized.rows,
              _figure(sized.difference), "all rows found", "")
         )  # fmt: skip
-        for one in ranked(sized.ranking.tried):
+        for one in itertools.chain(*grouped(sized.ranking.tried).values()):
             marks = ("yes" if one.best else "", "yes" if one.in_force else "")
             figures: tuple[Any, ...] = ("", "", "", "", one.note)
             if (score := one.score) is not None:
-                compared = "all rows found" if score.rows == sized.confirmed.rows else "sample"
+                compared = "all rows found" if score.rows == sized.rows else "sample"
                 trouble = f"{score.failed} could not be rendered" if score.failed else ""
                 figures = (score.exact, score.rows, _figure(score.difference), compared, trouble)
             lines.append((size, one.decision, as_text(one.value), *marks, *figures))
     return lines
+
+
+def _is_in_force(sized: Sized, recipe: Recipe, size: int) -> bool:
+    as_it_is = sized.ranking.axes == as_rendered(recipe.dimensions)
+    return as_it_is and same_pixels(sized.ranking.best, recipe, size)
 
 
 def _figure(value: float | None) -> str:
@@ -295,12 +305,14 @@ def _summary(recipe: Recipe, pairs: list[Pair], samples: list[Sample], found: di
     if several := sum(bool(pair.others) for pair in known):
         lines.append(f"{recipe.name}: {several:,} rows have several raw images with the same pixels and label")
     for size, sized in found.items():
-        figure = f"{sized.confirmed.exact:,} of {sized.confirmed.rows:,} rows found are exact"
+        figure = f"{sized.exact:,} of {sized.rows:,} rows found are exact"
         changes = differing(sized.ranking.best, recipe, size)
-        if not same_pixels(sized.ranking.best, recipe, size):
+        if not _is_in_force(sized, recipe, size):
             told = ", ".join(f"{key}: {as_text(value)}" for key, value in changes.items())
             if sized.ranking.best.steps != recipe.steps:
                 told = f"the steps of the {sized.ranking.best.protocol} recipe, {told}"
+            if sized.ranking.axes != as_rendered(recipe.dimensions):
+                told = f"{AXES}: {sized.ranking.axes} (what no recipe decides){', ' if told else ''}{told}"
             ours = next(one.score for one in sized.ranking.tried if one.decision == WHOLE_RECIPE and one.in_force)
             assert ours is not None
             lines.append(
