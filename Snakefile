@@ -31,6 +31,15 @@ if plan.missing:
 
 onstart:
     environment.hold(plan.base)
+    todo = list(workflow.persistence.dag.needrun_jobs())
+    rendered = {
+        job.wildcards.dataset for job in todo if "shard" in job.wildcards.keys()
+    }
+    for line in plan.forecast(rendered, workflow.cores):
+        print(line, file=sys.stderr)
+
+
+include: "workflow/rules/raw.smk"
 
 
 for source in plan.sources:

@@ -184,6 +184,36 @@ def _parser() -> argparse.ArgumentParser:
     one = command("checksums", _checksums, "write the lists of checksums of a results folder", dataset=False)
     one.add_argument("tables", type=Path, nargs="+")
     one.add_argument("--folder", type=Path, required=True)
+
+    def places(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        one.add_argument("--raw", type=Path, help="the folder that holds <source>/...; left out for the stand-ins")
+        one.add_argument("--memory", type=Path, required=True, help="folder that remembers checksums")
+        return one
+
+    def build(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        one.add_argument("--results", type=Path, default=Path("results"))
+        one.add_argument("--datasets", nargs="*", help="all if left out")
+        one.add_argument("--sizes", type=int, nargs="+", default=[28])
+        one.add_argument("--sizes-3d", type=int, nargs="+", default=[28])
+        one.add_argument("--cores", type=int, default=1)
+        return one
+
+    one = build(places(command("sources", _sources, "list what of the raw files is there", dataset=False)))
+
+    one = build(places(command("fetch", _fetch, "download what the named sources offer", dataset=False)))
+    one.add_argument("--sources", nargs="*", default=[], help="<source> or <source>/<file pattern>; none: only list")
+    one.add_argument("--tries", type=int, default=8, help="attempts in a row without a new byte")
+    one.add_argument("--pause", type=float, default=1.0, help="seconds before the second attempt, then doubled")
+
+    one = places(command("verify", _verify, "check the archives of a source against known checksums", dataset=False))
+    one.add_argument("source")
+    one.add_argument("--force", action="store_true", help="read the files again, whatever is remembered")
+    one.add_argument("--output", type=Path, help="write what was found as JSON")
+
+    build(command("estimate", _estimate, "disk, scratch and hours of a real run", dataset=False))
+
+    one = command("recognise", _recognise, "say what archives hold, by the names in them", dataset=False)
+    one.add_argument("archives", type=Path, nargs="+")
     return parser
 
 
@@ -379,3 +409,86 @@ def _checksums(options: argparse.Namespace) -> None:
     from preprocess import checksums
 
     checksums.write_lists(options.tables, options.folder)
+
+
+def _sources(options: argparse.Namespace) -> None:
+    from preprocess import inventory, registry
+    from preprocess.verify import Memory
+
+    known = registry.load(options.raw)
+    nowhere = Path("raw: miniature")  # the stand-ins are not looked for
+    raw = options.raw or nowhere
+    stocks = [inventory.take(one, raw, Memory(options.memory, one.name)) for one in known.values()]
+    lines = inventory.table(stocks)
+    if options.raw is None:
+        lines.append("raw is 'miniature': no raw folder was looked at; name one with --config raw=DIR")
+    else:
+        lines += [f"{stock.source.name}: {line}" for stock in stocks for line in stock.remarks]
+        lines += inventory.loose_archives(raw, known)
+    lines += inventory.advice(stocks, options.raw)
+    print("\n".join(lines), flush=True)
+    _estimate(options)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from preprocess import registry
+    from preprocess.download import Downloader, Patience
+    from preprocess.fetch import Fetcher, orders
+
+    if not options.sources:
+        _sources(options)
+        print("nothing was downloaded: name what you want, as in --config sources=busi,pbc raw=DIR", flush=True)
+        return
+    if options.raw is None:
+        raise PreprocessError("fetch: raw is 'miniature'; name the folder the files shall go to: --config raw=DIR")
+    wanted = orders(options.sources, registry.load(options.raw))
+    with Downloader(Patience(options.tries, options.pause)) as downloader:
+        Fetcher(options.raw, options.memory, downloader, lambda line: print(line, flush=True)).fetch(wanted)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from preprocess import registry, verify
+    from preprocess.files import write_json
+
+    known = registry.load(options.raw)
+    if options.raw is None or options.source not in known:
+        raise PreprocessError(f"verify: name --raw and one of the sources: {', '.join(known)}")
+    verdicts = verify.verify(
+        known[options.source], options.raw, verify.Memory(options.memory, options.source), options.force
+    )
+    for one in verdicts:
+        log.info("%s: sha256 %s, %s", one.file, one.sha256, one.basis)
+    unknown = [one.file for one in verdicts if not one.known]
+    if unknown:
+        log.info("no checksum is known of %s files, the first is %s", len(unknown), unknown[0])
+    if options.output:
+        write_json(options.output, [asdict(one) for one in verdicts])
+    else:
+        for one in verdicts:
+            print(f"{one.file}: sha256 {one.sha256} ({one.basis})")
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from preprocess import estimate
+
+    names = recipe.names() if options.datasets is None else options.datasets
+    costs = [
+        estimate.cost(name, options.sizes if recipe.read(name)["dimensions"] == 2 else options.sizes_3d)
+        for name in names
+    ]
+    if costs:
+        print("\n".join(estimate.report(costs, options.cores)), flush=True)
+        try:
+            print(estimate.check_room(costs, options.results), flush=True)
+        except PreprocessError as error:
+            print(error, flush=True)
+
+
+def _recognise(options: argparse.Namespace) -> None:
+    from preprocess import inventory, registry
+
+    known = registry.load()
+    for path in options.archives:
+        print(inventory.describe(path, known))

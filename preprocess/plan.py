@@ -18,10 +18,11 @@ from typing import Any
 
 import yaml
 
-from preprocess import fingerprint, published, recipe, sources, steps
+from preprocess import fingerprint, published, recipe, registry, sources, steps
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
+from preprocess.verify import Lock
 
 MINIATURE = "miniature"
 
@@ -252,6 +253,30 @@ class Plan:
             return [str(folder)]
         return [str(entry) for entry in sources.entries(self.recipe(dataset).source, folder)]
 
+    def raw_entries(self, source: str) -> list[str]:
+        """The entries of a source's raw folder."""
+        return self.raw_inputs(self.of_source(source)[0])
+
+    def verified(self, source: str) -> list[str]:
+        """The report on a source's checksums a build waits for; stand-ins have none."""
+        return [] if self.is_miniature else [str(self.out / "raw" / f"{source}.json")]
+
+    def known_files(self, source: str) -> str:
+        """Digest of the checksums known of a source's files."""
+        if self.is_miniature:
+            return ""
+        known = self._registry[source]
+        return f"{known.digest()}-{Lock(self.raw).digest(known)}"
+
+    @cached_property
+    def _registry(self) -> dict[str, registry.Source]:
+        return registry.load(self.raw)
+
+    @property
+    def memory(self) -> Path:
+        """Where the checksums of raw files are remembered, whatever the protocol."""
+        return Path(self.settings.results) / "cache" / "verified"
+
     def order_table(self, dataset: str) -> str | None:
         """The order table in force; the published orders say nothing of a miniature."""
         from preprocess import order
@@ -393,6 +418,34 @@ class Plan:
             return ["--exceptions", self.settings.exceptions] if self.settings.exceptions else []
         assert name == "config", name
         return ["--config", json.dumps(self.settings.__dict__, sort_keys=True, default=str)]
+
+    def raw_options(self, stage: str, source: str = "") -> str:
+        """The command line options of ``sources``, ``fetch`` and ``verify``, quoted for a shell."""
+        words = [source] if source else []
+        words += ["--memory", str(self.memory), *(["--raw", str(self.raw)] if not self.is_miniature else [])]
+        if stage == "fetch":
+            words += ["--sources", *self.settings.sources]
+        if stage in ("fetch", "sources"):
+            words += self._build_options(self.settings.datasets or (None if self.is_miniature else self.selected))
+        return shlex.join(words)
+
+    def _build_options(self, datasets: Iterable[str] | None) -> list[str]:
+        chosen = [] if datasets is None else ["--datasets", *datasets]
+        sizes = ["--sizes", *map(str, self.settings.sizes), "--sizes-3d", *map(str, self.settings.sizes_3d)]
+        return ["--results", self.settings.results, *sizes, *chosen]
+
+    def forecast(self, datasets: Iterable[str], cores: int) -> list[str]:
+        """Disk, scratch and hours of rendering some datasets; nothing for stand-ins.
+
+        Raises:
+            PreprocessError: the disk has not enough room.
+        """
+        from preprocess import estimate
+
+        costs = [estimate.cost(name, self.sizes(name)) for name in sorted(datasets)]
+        if self.is_miniature or not costs:
+            return []
+        return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
 
     def fingerprint(self, stage: str, dataset: str) -> str:
         """Digest of the recipe and code a stage's result depends on, for the manager to compare."""

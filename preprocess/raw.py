@@ -84,6 +84,22 @@ def stream_of(path: str) -> str:
     return archive if is_tar(archive) else ""
 
 
+def walk(root: Path) -> Iterator[str]:
+    """Every data file below a folder, links followed (but never in a circle), relative to it."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()  # of two links to one folder, which one is followed must not depend on the disk
+        for name in names:
+            path = (Path(folder) / name).relative_to(root).as_posix()
+            if not is_junk(path):
+                yield path
+
+
 class Raw:
     """The raw files of one source. Keeps archives open between reads; use one per process."""
 
@@ -102,8 +118,8 @@ class Raw:
         if not self.root.is_dir():
             raise PreprocessError(f"{self.root}: no such folder; put the source's files there")
         found: list[RawFile] = []
-        for path in sorted(self._walk()):
-            found.extend(self._expand(path, (self.root / path).stat().st_size, 0))
+        for path in sorted(walk(self.root)):
+            found.extend(self.expand(path))
         return found
 
     def folder(self, path: str) -> list[RawFile]:
@@ -132,6 +148,14 @@ class Raw:
             raise PreprocessError(f"{self.root / path}: no such folder") from None
         inside = [RawFile((Path(path) / name).as_posix(), size) for name, size in entries]
         return [file for file in inside if not (is_junk(file.name) or is_zip(file.name) or is_tar(file.name))]
+
+    def expand(self, path: str) -> Iterator[RawFile]:
+        """The data files of one file of the folder: itself, or an archive's members as stored."""
+        try:
+            size = (self.root / path).stat().st_size
+        except OSError as error:
+            raise PreprocessError(f"{self.root / path}: cannot be read ({error.strerror}); remove it") from error
+        yield from self._expand(path, size, 0)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one file. Reading a tar.gz in listing order costs one pass.
@@ -206,19 +230,6 @@ class Raw:
     def local(self, path: str) -> Path | None:
         """The file's place on disk, or None where it lies in an archive."""
         return None if SEPARATOR in path else self.root / path
-
-    def _walk(self) -> Iterator[str]:
-        seen: set[str] = set()
-        for folder, folders, names in os.walk(self.root, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            for name in names:
-                path = (Path(folder) / name).relative_to(self.root).as_posix()
-                if not is_junk(path):
-                    yield path
 
     def _expand(self, path: str, size: int, depth: int) -> Iterator[RawFile]:
         if not (is_zip(path) or is_tar(path)):

@@ -25,6 +25,10 @@ def raw_files(wildcards):
     return plan.raw_inputs(wildcards.dataset)
 
 
+def raw_entries(wildcards):
+    return plan.raw_entries(config["source"])
+
+
 def order_table(wildcards):
     return plan.order_table(wildcards.dataset) or []
 

@@ -38,10 +38,33 @@ rule miniature:
         "python -m preprocess miniature {params.source} {output:q} --log {log:q}"
 
 
+rule verify:
+    "Check the source's archives against known checksums; each is read once and remembered."
+    input:
+        raw_entries,
+    output:
+        f"{OUT}/raw/{SOURCE}.json",
+    log:
+        f"{OUT}/logs/raw/{SOURCE}.log",
+    benchmark:
+        f"{OUT}/benchmarks/raw/{SOURCE}.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=240,
+    params:
+        options=plan.raw_options("verify", SOURCE),
+        known=plan.known_files(SOURCE),
+    shell:
+        "python -m preprocess verify {params.options} --output {output:q} --log {log:q}"
+
+
 rule index:
     "List, label and count the samples: one row a sample."
     input:
         raw_files,
+        verified=ancient(plan.verified(SOURCE)),  # that it was done, not when
     output:
         index=ensure(f"{WORK}/index.tsv", non_empty=True),
         counts=f"{WORK}/census.tsv",

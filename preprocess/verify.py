@@ -1,0 +1,263 @@
+"""Whether raw files are what they are taken for: sizes and checksums, computed once and remembered.
+
+Known checksums come from the registry (:mod:`preprocess.registry`) and, where nobody published one,
+from the lock file of the first download (``<raw>/fetch.lock.json``). What a file's bytes gave is
+remembered in the results folder by size and time of change, so that 40 GB are read once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from preprocess import sources
+from preprocess.errors import PreprocessError
+from preprocess.files import read_json, write_json
+from preprocess.raw import is_tar, is_zip, walk
+from preprocess.registry import RemoteFile, Source
+
+log = logging.getLogger("preprocess")
+
+LOCK_FILE = "fetch.lock.json"
+BLOCK = 1 << 20
+_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*(<!doctype\s+html|<html|<head|<script)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Checksums of one file's bytes, and the state of the file they were computed from."""
+
+    size: int
+    mtime_ns: int
+    md5: str
+    sha256: str
+
+    def of(self, kind: str) -> str:
+        """The checksum of an algorithm."""
+        return str(getattr(self, kind))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one file.
+
+    Attributes:
+        file: path below the raw folder.
+        size: bytes.
+        md5: its checksum.
+        sha256: its checksum.
+        basis: what it agrees with, or why nothing can be said.
+        known: whether it agrees with something known.
+    """
+
+    file: str
+    size: int
+    md5: str
+    sha256: str
+    basis: str
+    known: bool
+
+
+class Memory:
+    """What the bytes of a source's files gave, by path; valid while size and time of change stay."""
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self.path = folder / f"{source}.json"
+
+    def get(self, path: Path) -> Digests | None:
+        """The checksums of ``path`` as it is now, or None where they are not known."""
+        entry = self._read().get(str(path.resolve()))
+        if entry is None:
+            return None
+        status = path.stat()
+        found = Digests(**entry)
+        return found if (found.size, found.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
+
+    def put(self, path: Path, digests: Digests) -> None:
+        """Remember the checksums of ``path``."""
+        write_json(self.path, self._read() | {str(path.resolve()): asdict(digests)})
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        return _read_mapping(self.path)
+
+
+class Lock:
+    """The lock file of a raw folder: what the first download of each file gave."""
+
+    def __init__(self, raw: Path) -> None:
+        self.path = raw / LOCK_FILE
+        self.entries = _read_mapping(self.path)
+
+    def get(self, file: RemoteFile) -> dict[str, Any] | None:
+        """Size and sha256 of the first download; None for none and for files packed anew each time."""
+        return None if file.commit else self.entries.get(file.id)
+
+    def digest(self, source: Source) -> str:
+        """Hexadecimal digest of what the lock holds of a source, for a workflow manager to compare."""
+        own = {key: entry["sha256"] for key, entry in self.entries.items() if key.startswith(f"{source.name}/")}
+        return hashlib.sha256(repr(sorted(own.items())).encode()).hexdigest()[:16]
+
+    def record(self, file: RemoteFile, digests: Digests, url: str) -> None:
+        """Record a first download; a later one does not change the entry."""
+        self.entries = _read_mapping(self.path)
+        if file.id not in self.entries:
+            self.entries[file.id] = {"size": digests.size, "sha256": digests.sha256, "md5": digests.md5, "url": url}
+            write_json(self.path, dict(sorted(self.entries.items())))
+
+
+def _read_mapping(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise PreprocessError(f"{path}: not readable ({error}); remove it, what it holds is found again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def compute(path: Path, step: Callable[[int], Any] = lambda size: None) -> Digests:
+    """Read a whole file and return its checksums; ``step`` is told of each block's bytes.
+
+    Raises:
+        PreprocessError: it cannot be read, or changes meanwhile.
+    """
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    try:
+        before = path.stat()
+        with open(path, "rb") as handle:
+            while block := handle.read(BLOCK):
+                md5.update(block)
+                sha256.update(block)
+                step(len(block))
+        after = path.stat()
+    except OSError as error:
+        raise PreprocessError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise PreprocessError(f"{path}: changes while it is read; wait until it is complete")
+    return Digests(after.st_size, after.st_mtime_ns, md5.hexdigest(), sha256.hexdigest())
+
+
+def is_page(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a web page."""
+    return _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")) is not None
+
+
+def content_problem(name: str, head: bytes) -> str:
+    """What the first bytes (262 or more) say against the name, or nothing."""
+    if is_page(head):
+        return "a web page, not the file"
+    lower = name.lower()
+    if lower.endswith((".zip", ".npz")) and head[:2] != b"PK":
+        return "not a zip archive"
+    if lower.endswith((".gz", ".tgz")) and head[:2] != b"\x1f\x8b":
+        return "not a gzip file"
+    if lower.endswith(".tar") and head[257:262] != b"ustar":
+        return "not a tar archive"
+    return ""
+
+
+def commit_problem(file: RemoteFile, path: Path) -> str:
+    """What the zip comment of an archive packed on demand says against it, or nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = archive.comment.decode("ascii", "replace")
+    except (zipfile.BadZipFile, OSError) as error:
+        return f"damaged or incomplete ({error})"
+    return "" if found == file.commit else f"packed from commit {found or 'unknown'}, not {file.commit}"
+
+
+def problem(source: Source, file: RemoteFile, path: Path, found: Digests, lock: Lock) -> tuple[str, str]:
+    """Compare a file with all that is known of it.
+
+    Returns:
+        What is wrong with it, or nothing; and what it agrees with, or nothing.
+    """
+    for kind in ("md5", "sha256"):
+        if found.of(kind) in source.wrong:
+            return source.wrong[found.of(kind)], ""
+    if file.commit:
+        return commit_problem(file, path), f"commit {file.commit[:12]}"
+    if file.digests:
+        for kind, known in file.digests:
+            if found.of(kind) != known:
+                return f"its {kind} is {found.of(kind)}, the published file has {known}", ""
+        return "", f"published {file.digests[0][0]}"
+    if file.size is not None and found.size != file.size:
+        return f"it has {found.size:,} bytes, the published file has {file.size:,}", ""
+    if entry := lock.get(file):
+        if found.sha256 != entry["sha256"]:
+            return f"its sha256 is {found.sha256}, the first download had {entry['sha256']} ({LOCK_FILE})", ""
+        return "", f"first download, {LOCK_FILE}"
+    return "", ""
+
+
+def places(source: Source, raw: Path) -> list[Path]:
+    """Every data file that serves a source: those of its folder, or what may stand for it elsewhere."""
+    try:
+        folder = sources.locate(source.name, raw)
+        entries = sources.entries(source.name, folder) if folder.is_dir() else []
+    except ModuleNotFoundError:  # not a source of samples
+        folder = raw / source.name
+        entries = [folder] if folder.is_dir() else []
+    found: list[Path] = []
+    for entry in entries:
+        if entry.is_dir():
+            found.extend(entry / path for path in sorted(walk(entry)))
+        else:
+            found.append(entry)
+    return found
+
+
+def files_to_verify(source: Source, raw: Path) -> Iterator[tuple[Path, RemoteFile | None]]:
+    """The archives and the registered files of a source; the latter with their entry."""
+    known = {file.name: file for file in source.files}
+    for path in places(source, raw):
+        if path.name in known or is_zip(path.name) or is_tar(path.name):
+            yield path, known.get(path.name)
+
+
+def verify(
+    source: Source, raw: Path, memory: Memory, force: bool = False, step: Callable[[int], Any] = lambda size: None
+) -> list[Verdict]:
+    """Check the archives and registered files of one source.
+
+    Raises:
+        PreprocessError: a file is not what it is taken for; the text says which and why.
+    """
+    lock, verdicts = Lock(raw), []
+    for path, file in files_to_verify(source, raw):
+        with open(path, "rb") as handle:
+            if text := content_problem(path.name, handle.read(4096)):
+                raise PreprocessError(f"{path}: {text}; remove it and get it again")
+        if file and file.size is not None and path.stat().st_size != file.size and file.strict:
+            raise PreprocessError(
+                f"{path}: it has {path.stat().st_size:,} bytes, the published file has {file.size:,}; "
+                "remove it and get it again"
+            )
+        found = None if force else memory.get(path)
+        if found is None:
+            found = compute(path, step)
+            memory.put(path, found)
+        against, basis = problem(source, file or RemoteFile(source.name, ""), path, found, lock)
+        if against and file and not file.strict:
+            log.warning("%s: %s; %s", path, against, file.note or "another edition")
+            against, basis = "", ""
+        if against:
+            raise PreprocessError(f"{path}: {against}; it is damaged or another file: remove it and get it again")
+        verdicts.append(
+            Verdict(
+                path.relative_to(raw).as_posix(),
+                found.size,
+                found.md5,
+                found.sha256,
+                basis or "no checksum is known",
+                bool(basis),
+            )
+        )
+    return verdicts

@@ -1,0 +1,27 @@
+# Getting the raw files: no build ever starts a download by itself.
+
+
+rule sources:
+    log:
+        str(plan.out / "logs/sources.log"),
+    "What of the raw files is there, how to get the rest, and what a build will cost."
+    localrule: True
+    conda:
+        "../../envs/preprocess.yaml"
+    params:
+        options=plan.raw_options("sources"),
+    shell:
+        "python -m preprocess sources {params.options} --log {log:q}"
+
+
+rule fetch:
+    log:
+        str(plan.out / "logs/fetch.log"),
+    "Download the sources named by --config sources=...; without names, only list."
+    localrule: True
+    conda:
+        "../../envs/preprocess.yaml"
+    params:
+        options=plan.raw_options("fetch"),
+    shell:
+        "python -m preprocess fetch {params.options} --log {log:q}"
