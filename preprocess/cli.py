@@ -166,6 +166,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--output", type=Path, required=True)
     one.add_argument("--summary", type=Path, required=True)
 
+    one = command("collection", _collection, "draw samples of every dataset in one picture", dataset=False)
+    one.add_argument("datasets", nargs="+")
+    one.add_argument("--npz", type=Path, nargs="+", required=True, help="one of each dataset")
+    one.add_argument("--output", type=Path, required=True)
+
     one = command("audit-index", _audit_index, "write the index of the audit and audit.json", dataset=False)
     one.add_argument("summaries", type=Path, nargs="+")
     one.add_argument("--output", type=Path, required=True)
@@ -378,6 +383,14 @@ def _audit(options: argparse.Namespace) -> None:
     picked = pages.Picked(options.raw, options.npz, options.size, options.samples, options.montage)
     pages.write_page(in_force, picked, summary, options.output)
     write_json(options.summary, summary)
+
+
+def _collection(options: argparse.Namespace) -> None:
+    from preprocess.montage import collection
+
+    recipes = [recipe.load(name, "paper") for name in options.datasets]
+    named = zip(options.datasets, recipes, options.npz, strict=True)
+    collection({name: (one, path) for name, one, path in named}, options.output)
 
 
 def _audit_index(options: argparse.Namespace) -> None:

@@ -1,8 +1,10 @@
-"""One picture of a dataset: samples of each class side by side."""
+"""One picture of a dataset, or of all: samples side by side."""
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,42 +16,73 @@ from preprocess.files import atomic
 from preprocess.recipe import Recipe
 from preprocess.split import SPLITS
 
+Tile = NDArray[np.uint8]
+
 PER_CLASS = 12
 GAP = 2
 #: the smallest edge of a tile; small pictures are enlarged by whole factors, pixels stay visible
 MIN_TILE = 84
+SMALL_TILE = 56
 CAPTION = 14
 
 
 def montage(recipe: Recipe, path: Path, out: Path) -> None:
     """Draw up to 12 samples of each class of an npz, a row a class, under the class's name.
 
-    Volumes show their middle plane, shapes their front. A multi-label sample stands under its first label, or under
-    ``no finding``.
+    Volumes show their middle plane, shapes their front. A multi-label sample stands under its first label,
+    or under ``no finding``.
     """
     names: list[str] = recipe.about["label"]["classes"]
-    tiles: dict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+    tiles: dict[int, list[Tile]] = defaultdict(list)
+    for label, image in _samples(recipe, path):
+        row = int(label[0]) if len(label) == 1 else int(np.argmax(label)) if label.any() else len(names)
+        if len(tiles[row]) < PER_CLASS:
+            tiles[row].append(image)
+    edge = next(iter(tiles.values()))[0].shape[0]
+    lines = [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
+    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out)
+
+
+def collection(files: dict[str, tuple[Recipe, Path]], out: Path) -> None:
+    """Draw the first 12 samples of each dataset, a row a dataset, in two columns."""
+    lines = [
+        (name, [image for _, image in itertools.islice(_samples(recipe, path), PER_CLASS)])
+        for name, (recipe, path) in files.items()
+    ]
+    half = -(-len(lines) // 2)
+    columns = [_sheet(part, SMALL_TILE) for part in (lines[:half], lines[half:]) if part]
+    sheet = Image.new("RGB", (sum(one.width for one in columns), columns[0].height), "white")
+    for number, column in enumerate(columns):
+        sheet.paste(column, (number * columns[0].width, 0))
+    _save(sheet, out)
+
+
+def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
+    """Label and picture of every sample, in file order."""
     reader = npz.Reader(path)
     for split in SPLITS:
         labels = reader.array(f"{split}_labels")
         for label, image in zip(labels, reader.rows(f"{split}_images"), strict=True):
-            row = int(label[0]) if len(label) == 1 else int(np.argmax(label)) if label.any() else len(names)
-            if len(tiles[row]) < PER_CLASS:
-                tiles[row].append(_view(image) if recipe.dimensions == 3 else image)
-    edge = next(iter(tiles.values()))[0].shape[0]
-    zoom = max(1, -(-MIN_TILE // edge))
-    tile = edge * zoom
-    canvas = Image.new("RGB", (PER_CLASS * (tile + GAP) + GAP, len(tiles) * (tile + CAPTION + GAP) + GAP), "white")
+            yield label, _view(image) if recipe.dimensions == 3 else image
+
+
+def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
+    """Lines of tiles of one size, each under its caption."""
+    height = tile + CAPTION + GAP
+    canvas = Image.new("RGB", (PER_CLASS * (tile + GAP) + GAP, len(lines) * height + GAP), "white")
     draw = ImageDraw.Draw(canvas)
-    for line, row in enumerate(sorted(tiles)):
-        top = GAP + line * (tile + CAPTION + GAP)
-        caption = names[row] if row < len(names) else "no finding"
-        draw.text((GAP + 1, top + 1), f"{row}  {caption}" if row < len(names) else caption, fill="black")
-        for column, image in enumerate(tiles[row]):
+    for line, (caption, images) in enumerate(lines):
+        top = GAP + line * height
+        draw.text((GAP + 1, top + 1), caption, fill="black")
+        for column, image in enumerate(images):
             picture = Image.fromarray(image).resize((tile, tile), Image.Resampling.NEAREST)
             canvas.paste(picture, (GAP + column * (tile + GAP), top + CAPTION))
+    return canvas
+
+
+def _save(picture: Image.Image, out: Path) -> None:
     with atomic(out) as part:
-        canvas.save(part, "PNG", optimize=True)
+        picture.save(part, "PNG", optimize=True)
 
 
 def _view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -374,8 +374,11 @@ class Plan:
 
     @property
     def audit(self) -> list[str]:
-        """The audit's index and data, and the gate that fails when it holds an error."""
-        return [str(self.out / place) for place in ("audit/index.html", "audit/audit.json", "work/gate.txt")]
+        """The audit's index, picture and data, and the gate that fails when it holds an error."""
+        return [
+            str(self.out / place)
+            for place in ("audit/index.html", "audit/collection.png", "audit/audit.json", "work/gate.txt")
+        ]
 
     @property
     def sum_lists(self) -> list[str]:

@@ -46,6 +46,28 @@ rule audit_index:
         "python -m preprocess audit-index {input:q} --output {output.page:q} --json {output.data:q} --log {log:q}"
 
 
+rule collection:
+    "Samples of every dataset in one picture."
+    input:
+        [plan.audit_npz(name) for name in plan.selected],
+    output:
+        ensure(f"{OUT}/audit/collection.png", non_empty=True),
+    log:
+        f"{OUT}/logs/collection.log",
+    benchmark:
+        f"{OUT}/benchmarks/collection.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        names=plan.selected,
+        code=plan.code_of("preprocess.montage"),
+    shell:
+        "python -m preprocess collection {params.names} --npz {input:q} --output {output:q} --log {log:q}"
+
+
 rule gate:
     "Fail when the audit holds an error that nobody signed off; the pages stay."
     input:
