@@ -2,7 +2,8 @@
 
 No file of this set was at hand when this was written. The paper says: about 230,000 nuclei of three specimens,
 32 x 32 x 7 pixels, values 0 to 255, exported by VTEA with their surroundings and without. Two independent
-public programs that read the files show this tree, which is what is expected, packed or unpacked at any place::
+public programs that read the files (github chrismuke/dapidl, scripts/convert_nephnuc_to_lmdb.py, and the authors'
+iusm-nephrology/NucleiForest) show this tree, which is what is expected, packed or unpacked at any place::
 
     <root>/{F33,F44,F59}/<cell type>[.zip]/[<cell type>/]All_3D/*.tif
                                                          Mask_3D/*.tif           without surroundings
