@@ -143,6 +143,10 @@ DECISIONS: dict[str, Decision] = {
         "centroid": "mean of the readers' centroids of their outlines' points",
         "box": "centre of the box around all readers' outlines",
     }),
+    "crop_unit": Decision("render", "what the edge of the cube around a fracture counts", {
+        "voxel": "the scan's own voxels, whatever their size",
+        "mm": "millimetres: as many voxels along each axis as come nearest",
+    }),
     "pitch": Decision("render", "the isotropic voxels a scan is resampled to", {
         "1mm": "of 1 mm; the cube of them is resampled once more to other sizes",
         "field": "of the size's own pitch, straight from the scan",

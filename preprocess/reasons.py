@@ -22,6 +22,7 @@ class Reason:
 REASONS: dict[str, Reason] = {
     "class-dropped": Reason(True, "the dataset leaves this class of the source out"),
     "no-label": Reason(True, "the source publishes no label for this sample"),
+    "empty-mask": Reason(True, "the annotation is named by the source's list, but no voxel is marked"),
     "outside-volume": Reason(True, "the annotated box does not lie inside its volume"),
     "not-published": Reason(True, "the order table or list in force has no row for this sample"),
     "missing": Reason(False, "named by the source's own list, but the file is not there"),

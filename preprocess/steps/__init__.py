@@ -32,6 +32,7 @@ STEPS = {
     "zoom_mask": "grids:zoom_mask",
     "zoom": "grids:zoom",
     "cut": "boxes:cut",
+    "cut_cube": "boxes:cut_cube",
     "grid": "boxes:grid",
     "window": "boxes:window",
     "plane": "boxes:plane",

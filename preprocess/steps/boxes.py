@@ -8,9 +8,12 @@ from scipy import ndimage
 
 from preprocess.errors import ExcludeSample
 from preprocess.nifti import Volume
+from preprocess.nifti import orientation as orientation_of
 
 #: a box's "2 mm" grid: the spacing of one scan, applied to every scan: x and y, z
 RELEASED_FACTORS = (0.703125 / 2, 0.703125 / 2, 2.5)
+#: HU of air, in place of what is beyond a volume
+AIR = -1024
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
@@ -31,11 +34,46 @@ def cut(volume: Volume, orientation: str, box: str) -> NDArray[np.int16]:
         ExcludeSample: the box leaves the volume.
     """
     numbers = [int(word) for word in box.split()]
-    frame = {"lps": "LPS", "lps-y-reversed": "LAS", "raw": volume.axes}[orientation]
     try:
-        return volume.box(tuple(zip(numbers[::2], numbers[1::2], strict=True)), frame)
+        return volume.box(tuple(zip(numbers[::2], numbers[1::2], strict=True)), _frame(volume, orientation))
     except IndexError as error:
         raise ExcludeSample("outside-volume", str(error)) from error
+
+
+def cut_cube(volume: Volume, orientation: str, crop_unit: str, cube: int, centroid: str) -> NDArray[np.int16]:
+    """Cut a cube about a point out of a volume; -1024 beyond it.
+
+    It starts half its length before the voxel nearest to the point (halves to even), as the authors'
+    ``crop_at_zyx_with_dhw`` does.
+
+    Args:
+        volume: what a source of NIfTI volumes opens.
+        orientation: the frame the cube is returned in: ``lps``, ``lps-y-reversed`` or ``raw``.
+        crop_unit: whether ``cube`` counts ``voxel`` or ``mm``; in mm each axis has the number of voxels
+            nearest to it.
+        cube: the edge.
+        centroid: the point, in voxels of the array as stored.
+
+    Returns:
+        HU, axes x, y, z of the frame.
+    """
+    frame = _frame(volume, orientation)
+    bounds, ends = [(0, 0)] * 3, [(0, 0)] * 3
+    edges = volume.image.header.get_zooms()
+    axes = orientation_of(volume.axes, frame).astype(int).tolist()
+    for place, extent, spacing, (axis, direction) in zip(
+        centroid.split(), volume.image.shape, edges, axes, strict=True
+    ):
+        point = float(place) if direction == 1 else extent - 1 - float(place)
+        length = cube if crop_unit == "voxel" else max(round(cube / float(spacing)), 1)
+        start = round(point) - length // 2
+        bounds[axis] = max(start, 0), min(start + length, extent)
+        ends[axis] = bounds[axis][0] - start, start + length - bounds[axis][1]
+    return np.pad(volume.box(tuple(bounds), frame), ends, constant_values=AIR)
+
+
+def _frame(volume: Volume, orientation: str) -> str:
+    return {"lps": "LPS", "lps-y-reversed": "LAS", "raw": volume.axes}[orientation]
 
 
 def grid(crop: NDArray[np.int16], grid: str) -> NDArray[np.int16]:

@@ -1,0 +1,225 @@
+"""RibFrac: chest CT with segmented rib fractures (Jin et al. 2020), the source of FractureMNIST3D.
+
+Expected contents, each found by its name wherever it lies, in folders or in the archives as published
+(``ribfrac-train-images-1.zip``, ``ribfrac-train-labels-1.zip``, ``ribfrac-val-images.zip`` ...)::
+
+    Part1/RibFrac1-image.nii.gz ... 300      Part2/RibFrac301-image.nii.gz ... 420
+    ribfrac-val-images/RibFrac421-image.nii.gz ... 500
+    RibFrac1-label.nii.gz ... beside them, or in folders of their own
+    ribfrac-train-info-1.csv, ribfrac-train-info-2.csv, ribfrac-val-info.csv
+
+An information table is any CSV with the columns ``public_id,label_id,label_code``. Its row with label 0
+is the background; a label's voxels have its number. Codes: 1 displaced, 2 nondisplaced, 3 buckle,
+4 segmental, -1 undefined. The source split is the number's: to 420 train, to 500 val, above it test.
+
+**The labels of the test scans (501 to 660) were never published**, so nothing can be made of them. They
+need not be there; those that are, are listed once each as ``no-label``.
+
+Refused: a fracture with two codes, two different files of one name, no table at all. Irregular in the
+true files: stored orientations differ; labels have several dtypes; one label may lie on several ribs, and
+its centroid then beside them. A label without voxels and voxels without a row are left out with the
+reason.
+
+Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is published.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.raw import Raw, RawFile
+from preprocess.sources import Listing, by_name, natural
+from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    from preprocess.nifti import Volume
+
+PRESENT = ("ribfrac*-image.nii*", "ribfrac*.zip")
+IMAGE = re.compile(r"(ribfrac\d+)-image\.nii(?:\.gz)?", re.IGNORECASE)
+LABEL = re.compile(r"(ribfrac\d+)-label\.nii(?:\.gz)?", re.IGNORECASE)
+SCAN = re.compile(r"ribfrac(\d+)", re.IGNORECASE)
+COLUMNS = ("public_id", "label_id", "label_code")
+#: the last number of each source split
+LAST = {"train": 420, "val": 500}
+#: planes of a label that are looked at at a time
+SLAB = 16
+
+
+def index(raw: Raw) -> Listing:
+    """List the fractures of every scan of the tables, and the scans without labels.
+
+    Every label file is read, for the fractures' places.
+
+    Raises:
+        PreprocessError: there is no table, or one fracture has two codes.
+    """
+    files = raw.files()
+    images, image_copies = by_name(raw, files, IMAGE)
+    labels, label_copies = by_name(raw, files, LABEL)
+    codes = _codes(raw, files)
+    if not codes:
+        raise PreprocessError(
+            f"{raw.root}: no table with the columns {', '.join(COLUMNS)}; add ribfrac-train-info-1.csv, "
+            f"ribfrac-train-info-2.csv and ribfrac-val-info.csv"
+        )
+    samples: list[Sample] = []
+    notes = []
+    for scan in sorted({*images, *labels, *codes}, key=natural):
+        image, label = images.get(scan), labels.get(scan)
+        name = f"RibFrac{_number(scan)}"
+        if scan not in codes and label is None and _split(scan) == "test":
+            samples.append(_scan_sample(name, image, "no-label", "the labels of the test scans were never published"))
+        elif scan not in codes:
+            samples.append(_scan_sample(name, image, "missing", "no information table names this scan"))
+        else:
+            samples += _fractures(raw, name, image, label, codes[scan])
+    if copies := image_copies + label_copies:
+        notes.append(f"{copies} files are there twice, equal in size; one of each is used")
+    return Listing(samples, _census(images, codes), notes)
+
+
+def _number(scan: str) -> int:
+    match = SCAN.fullmatch(scan)
+    assert match is not None
+    return int(match[1])
+
+
+def _split(scan: str) -> str:
+    return next((split for split, last in LAST.items() if _number(scan) <= last), "test")
+
+
+def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
+    """The code of every fracture: by scan, in lower case, and label."""
+    found: dict[str, dict[int, str]] = {}
+    for file in files:
+        if not file.name.lower().endswith(".csv"):
+            continue
+        reader = csv.DictReader(raw.read(file.path).decode("utf-8-sig", "replace").splitlines())
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            continue
+        for row in reader:
+            scan, label, code = ((row[column] or "").strip() for column in COLUMNS)
+            if not (SCAN.fullmatch(scan) and label.isdecimal()):
+                raise PreprocessError(
+                    f"{raw.root / file.path}: line {reader.line_num}: not a scan and a label: {scan},{label}"
+                )
+            held = found.setdefault(scan.lower(), {})
+            if held.setdefault(int(label), code) != code:
+                raise PreprocessError(
+                    f"{raw.root / file.path}: label {label} of {scan} has the codes {held[int(label)]} and {code}; "
+                    f"keep the published tables only"
+                )
+    for held in found.values():
+        held.pop(0, None)  # the background
+    return found
+
+
+def _scan_sample(name: str, image: RawFile | None, reason: str, detail: str) -> Sample:
+    path = image.path if image else ""
+    return Sample(name, path, group=name, source_split=_split(name), excluded=reason, detail=detail)
+
+
+def _fractures(
+    raw: Raw, name: str, image: RawFile | None, label: RawFile | None, codes: dict[int, str]
+) -> list[Sample]:
+    """The fractures of one scan. Where its label cannot be read they have no centroid: opening says why."""
+    places: dict[int, tuple[NDArray[np.float64], int]] = {}
+    columns = {"mask": label.path if label else "", "spacing": "", "axes": ""}
+    absent = " and ".join(kind for kind, file in (("image", image), ("label", label)) if file is None)
+    readable = not absent
+    if image and label:
+        from preprocess import nifti
+
+        try:
+            header = nifti.read_header(raw, image.path)
+            columns |= {"axes": header.axes, "spacing": " ".join(f"{edge:.6g}" for edge in header.spacing)}
+            places = _places(raw, image.path, label.path)
+        except UnreadableError:
+            readable = False
+    samples = []
+    for number in sorted({*codes, *places}):
+        sample = Sample(
+            key=f"{name}/{number}",
+            path=image.path if image else "",
+            unit=name,
+            group=name,
+            source_split=_split(name),
+            original_label=codes.get(number, ""),
+            attributes={**columns, "centroid": "", "voxels": ""},
+        )
+        if absent:
+            sample.excluded, sample.detail = "missing", f"no {absent} of {name}"
+        elif readable and number not in places:
+            sample.excluded, sample.detail = "empty-mask", f"no voxel of {label.name if label else name} is {number}"
+        elif number not in codes:
+            sample.excluded, sample.detail = "no-label", f"no information table has label {number} of {name}"
+        if number in places:
+            centroid, voxels = places[number]
+            sample.attributes["centroid"] = " ".join(f"{value:.6f}" for value in centroid)
+            sample.attributes["voxels"] = str(voxels)
+        samples.append(sample)
+    return samples
+
+
+def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[NDArray[np.float64], int]]:
+    """The centroid, in voxels as stored, and the number of voxels of every label.
+
+    Raises:
+        UnreadableError: the label cannot be read, or has not its image's shape.
+    """
+    from preprocess import nifti
+
+    shape = nifti.read_header(raw, image).shape
+    try:
+        mask = nifti.load(raw, label)
+        if mask.shape != shape:
+            raise UnreadableError(f"has the shape {mask.shape}, its image {shape}")
+        return instances(mask)
+    except UnreadableError as error:
+        raise UnreadableError(f"{label.rpartition('/')[2]} {error}") from error
+
+
+def instances(mask: Any) -> dict[int, tuple[NDArray[np.float64], int]]:
+    """Mean place and number of voxels of every number above 0 in a nibabel image, a slab at a time."""
+    sums: dict[int, NDArray[np.int64]] = {}
+    try:
+        for start in range(0, mask.shape[2], SLAB):
+            part = np.asanyarray(mask.dataobj[:, :, start : start + SLAB])
+            place = np.stack(np.nonzero(part))
+            numbers = np.rint(part[tuple(place)]).astype(np.int64)
+            place[2] += start
+            for number in np.unique(numbers[numbers > 0]).tolist():
+                mine = place[:, numbers == number]
+                sums.setdefault(number, np.zeros(4, np.int64))
+                sums[number] += [*mine.sum(axis=1), mine.shape[1]]
+    except (OSError, EOFError, ValueError) as error:
+        raise UnreadableError(f"cannot be read ({error})") from error
+    return {number: (total[:3] / total[3], int(total[3])) for number, total in sorted(sums.items())}
+
+
+def _census(images: dict[str, RawFile], codes: dict[str, dict[int, str]]) -> dict[str, int]:
+    counts = {}
+    for split in LAST:
+        counts[f"{split} scans"] = sum(_split(scan) == split for scan in images)
+        counts[f"{split} fractures"] = sum(len(held) for scan, held in codes.items() if _split(scan) == split)
+    return counts
+
+
+def open(raw: Raw, sample: Sample) -> Volume:
+    """The sample's image, to cut its cube from.
+
+    Raises:
+        UnreadableError: the image or its label cannot be read, or their shapes differ.
+    """
+    from preprocess import nifti
+
+    header = nifti.read_header(raw, sample.path)
+    if not sample.attributes["centroid"]:
+        _places(raw, sample.path, sample.attributes["mask"])
+    return nifti.Volume(nifti.load(raw, sample.path), header.axes)
