@@ -65,9 +65,11 @@ SCANS = (
 TWO_RIBS = (114, 3)
 CENSUS = {
     "fracturemnist3d": {
-        f"{split} {kind}": sum(count(scan) for scan in SCANS if scan.split == split)
-        for split in ("train", "val")
-        for kind, count in (("scans", lambda scan: 1), ("fractures", lambda scan: len(scan.codes)))
+        **{f"{split} scans": sum(scan.split == split for scan in SCANS) for split in ("train", "val")},
+        **{
+            f"{split} fractures": sum(len(scan.codes) for scan in SCANS if scan.split == split)
+            for split in ("train", "val")
+        },
     }
 }
 
