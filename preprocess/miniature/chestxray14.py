@@ -101,13 +101,13 @@ def _file(name: str) -> bytes:
 def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:
     body, seen = rng("chestxray14", name[:8], 1), rng("chestxray14", name)
     row, column = grid(size, size)
-    row, column = row + seen.uniform(-0.05, 0.05), column + seen.uniform(-0.05, 0.05)
+    row, column = row + seen.uniform(-0.1, 0.1), column + seen.uniform(-0.08, 0.08)
     blur = size / 60
 
     def soft(mask: NDArray[np.bool_], width: float = 1.0) -> Floats:
         return np.asarray(gaussian_filter(mask.astype(float), blur * width))
 
-    wide, tall = body.uniform(0.3, 0.36), body.uniform(0.56, 0.66)
+    wide, tall = body.uniform(0.28, 0.38), body.uniform(0.5, 0.68)
     chest = soft((np.hypot(column / 0.88, (row - 0.3) / 1.35) < 1) | (np.abs(column) < 0.2), 2)
     lungs = [((column - side * 0.42) / wide) ** 2 + ((row - 0.02) / tall) ** 2 < 1 for side in (-1, 1)]
     air = soft((lungs[0] | lungs[1]) & (row < 0.5 - 0.25 * (np.abs(column) - 0.4) ** 2))
@@ -117,7 +117,7 @@ def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:
         level = seen.uniform(0.15, 0.35)
         air *= 1 - 0.8 * soft((row > level + 0.3 * np.abs(column + 0.3)) & (column < 0), 2)
     picture = 0.78 * chest - 0.52 * air + 0.12 * soft(np.abs(column) < 0.1)  # spine and mediastinum
-    ribs = np.maximum(0, np.sin(30 * (row - 0.55 * np.sqrt(column**2 + 0.02))))
+    ribs = np.maximum(0, np.sin(body.uniform(26, 34) * (row - 0.55 * np.sqrt(column**2 + 0.02))))
     picture += (0.08 * air + 0.03 * chest) * ribs
     picture += 0.1 * soft(np.abs(row + 0.62 + 0.25 * np.abs(column)) < 0.035) * (np.abs(column) < 0.75)  # clavicles
     if {"Mass", "Nodule", "Hernia"} & set(findings):
@@ -127,4 +127,9 @@ def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:
         picture += 0.08 * air * smooth_noise(seen, (size, size), size / 40)
     if "Pneumothorax" in findings:
         picture -= 0.18 * soft(lungs[1] & (column > 0.5), 2)
+    # vessels and soft tissue, a person's own, and the shadows of one picture
+    picture += (0.5 * air + 0.5 * chest) * 0.05 * smooth_noise(body, (size, size), size / 22)
+    picture += chest * 0.04 * smooth_noise(seen, (size, size), size / 14)
+    tilt = seen.uniform(-0.12, 0.12, 2)
+    picture *= 1 + tilt[0] * row + tilt[1] * column
     return to_uint8((picture + 0.02) * seen.uniform(0.8, 1.1))
