@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocess import duplicates, npz
+from preprocess import duplicates, licences, npz, registry
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.split import SPLITS
@@ -85,7 +85,7 @@ def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, 
     findings = [*_census(built), *_ledger(built), *_format(built)]
     if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
         findings += [*_blank(built), *_rebuild(built), *_groups(built), *_duplicates(built), *_upsampled(built)]
-    return [*findings, *_decisions(recipe)]
+    return [*findings, *_licence(recipe), *_decisions(recipe)]
 
 
 def _census(built: _Built) -> Iterator[Finding]:
@@ -246,6 +246,18 @@ def _upsampled(built: _Built) -> Iterator[Finding]:
         if rows:
             text = f"{len(rows):,} of {len(built.samples):,} samples have fewer source pixels than the grid of {size}"
             yield Finding("upsampled", "information", text, _singles(rows))
+
+
+def _licence(recipe: Recipe) -> Iterator[Finding]:
+    """The output is not freer than its source; an unknown licence stays unknown."""
+    output, source = recipe.about["licence"], registry.load()[recipe.source]
+    if problem := licences.problem(output, source.licence):
+        yield Finding("licence", "error", f"{output} cannot be: {problem}")
+    elif output == licences.UNKNOWN:
+        why = source.content["licence"]["why"]
+        yield Finding("licence", "warning", f"the source's licence is unknown ({why}); ask its holders")
+    else:
+        yield Finding("licence", "information", f"{output}; the source is under {source.licence}")
 
 
 def _decisions(recipe: Recipe) -> Iterator[Finding]:

@@ -1,0 +1,35 @@
+"""The licence ledger: what is made of a source is never freer than the source.
+
+Creative Commons licences are compared by their conditions; any other terms hold only under their own
+name; and where a source names no licence, nobody can give one: unknown stays unknown.
+"""
+
+from __future__ import annotations
+
+import re
+
+UNKNOWN = "unknown"
+_CC = re.compile(r"CC (0|BY((?:-(?:NC|SA|ND))*)) \d\.\d")
+
+
+def conditions(licence: str) -> frozenset[str] | None:
+    """The conditions of a Creative Commons licence (``BY``, ``NC``, ``SA``, ``ND``); None for other terms."""
+    match = _CC.fullmatch(licence)
+    if match is None:
+        return None
+    return frozenset() if match[1] == "0" else frozenset({"BY", *match[2].split("-")[1:]})
+
+
+def problem(output: str, source: str) -> str | None:
+    """Why ``output`` may not be the licence of what is made of a source under ``source``, or None."""
+    if source == UNKNOWN:
+        return None if output == UNKNOWN else f"its source names no licence, so {output} cannot be claimed"
+    given, claimed = conditions(source), conditions(output)
+    if given is None or claimed is None:
+        return None if output == source else f"its source is under {source}, which {output} does not keep"
+    dropped = sorted(given - claimed)
+    if dropped:
+        return f"its source is under {source}; {output} drops {', '.join(dropped)}"
+    if "SA" in given and claimed != given:
+        return f"its source is under {source}, which asks for the same licence, not {output}"
+    return None
