@@ -166,7 +166,7 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
 
 def _choice(key: str, entry: dict[str, Any]) -> Choice:
     value = _sizes_as_text(entry["value"])
-    notes = []
+    notes = [entry["note"]] if "note" in entry else []
     for wanted, (package, instead) in (DECISIONS[key].fallback or {}).items():
         if importlib.util.find_spec(package) is None and _mentions(value, wanted):
             value = (

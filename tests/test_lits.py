@@ -542,6 +542,11 @@ def test_released_leaves_test_59_out_and_removes_blanks(dataset, stand_in, build
     assert {"train-16-4", "train-16-5"} & blank
     paper = builder(dataset, stand_in("lits"))
     assert not paper.excluded
+    told = [
+        any("do not show the organ" in finding["text"] and finding["level"] == "warning" for finding in one.findings)
+        for one in (done, paper)
+    ]
+    assert told == [True, False]
     assert {row["split"] for row in paper.samples if row["group"] == "test-59"} == {"test"}
 
 
