@@ -186,6 +186,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("npz", type=Path, nargs="+")
     one.add_argument("--output", type=Path, required=True)
 
+    one = command("docs", _docs, "write the generated pages of the documentation", dataset=False)
+    one.add_argument("folder", type=Path)
+
     one = command("checksums", _checksums, "write the lists of checksums of a results folder", dataset=False)
     one.add_argument("tables", type=Path, nargs="+")
     one.add_argument("--folder", type=Path, required=True)
@@ -422,6 +425,12 @@ def _checksums(options: argparse.Namespace) -> None:
     from preprocess import checksums
 
     checksums.write_lists(options.tables, options.folder)
+
+
+def _docs(options: argparse.Namespace) -> None:
+    from preprocess import docs
+
+    docs.write(options.folder)
 
 
 def _sources(options: argparse.Namespace) -> None:

@@ -48,7 +48,7 @@ def _figures() -> dict[str, Any]:
 def cost(dataset: str, sizes: Iterable[int]) -> Cost:
     """Estimate one dataset at some sizes."""
     about, figures = recipe.read(dataset), _figures()
-    own = figures["datasets"][dataset]
+    own = figures["datasets"].get(dataset, figures["other"])
     sizes = list(sizes)
     samples = sum(about["published"].values())
     arrays = sum(samples * about["channels"] * size ** about["dimensions"] for size in sizes)

@@ -1,0 +1,120 @@
+"""The pages of ``docs/`` that are generated: one page a source, and the page of all decisions.
+
+They are made of the recipes, the vocabulary of decisions, the sources' docstrings and the tables of where
+raw files come from, so they say what the code does. A test compares the committed pages with
+what this module writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from preprocess import recipe, registry, sources, steps
+from preprocess.audit.pages import GRADES
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS
+from preprocess.files import write_text
+from preprocess.split import SPLITS
+
+#: what to run when a recipe, a docstring or the vocabulary was changed
+COMMAND = "python -m preprocess docs docs/"
+
+
+def write(folder: Path) -> None:
+    """Write the generated pages into ``folder``, and remove pages of sources that are no more."""
+    made = pages()
+    for name, text in made.items():
+        write_text(folder / name, text)
+    for path in (folder / "sources").glob("*.md"):
+        if f"sources/{path.name}" not in made:
+            path.unlink()
+
+
+def pages() -> dict[str, str]:
+    """The text of every generated page by its path below ``docs/``."""
+    datasets = {name: _dataset(name) for name in recipe.names()}
+    names = sorted({one["source"] for one in datasets.values()})
+    served = {source: [one for one in datasets.values() if one["source"] == source] for source in names}
+    templates = _environment()
+    common = {"command": COMMAND, "grades": {grade: GRADES[grade] for grade in EVIDENCE}, "splits": SPLITS}
+    made = {
+        f"sources/{source}.md": templates.get_template("source.md.j2").render(
+            common,
+            source=source,
+            datasets=served[source],
+            about=markdown(inspect.cleandoc(sources.get(source).__doc__ or "")),
+            access=registry.load()[source].content,
+        )
+        for source in names
+    }
+    made["sources/README.md"] = templates.get_template("sources.md.j2").render(
+        common, sources={source: (first_line(sources.get(source)), served[source]) for source in names}
+    )
+    made["decisions.md"] = templates.get_template("decisions.md.j2").render(
+        common, datasets=datasets, vocabulary=DECISIONS, other=OTHER_SIZES
+    )
+    return made
+
+
+def first_line(documented: Any) -> str:
+    """The first line of a docstring, without its final stop."""
+    return markdown(inspect.cleandoc(documented.__doc__ or "").partition("\n")[0]).removesuffix(".")
+
+
+def markdown(text: str) -> str:
+    """A docstring as Markdown: roles become code, ``::`` a colon, and what looks like a tag is escaped.
+
+    Blocks indented by four blanks are code in both.
+    """
+    text = re.sub(r":[a-z]+:`~?([^`]+)`", r"``\1``", text)
+    text = re.sub(r"::$", ":", text, flags=re.MULTILINE)
+    pieces = re.split(r"(``.*?``|^ {4}.*$)", text, flags=re.MULTILINE | re.DOTALL)
+    # every second piece is code
+    return "".join(piece if i % 2 else piece.replace("<", "&lt;") for i, piece in enumerate(pieces))
+
+
+def _dataset(name: str) -> dict[str, Any]:
+    about = recipe.read(name)
+    chain = about["steps"]
+    by_protocol = chain if isinstance(chain, dict) else dict.fromkeys(PROTOCOLS, chain)
+    return {
+        **about,
+        "chains": {
+            protocol: [(step, first_line(steps.get(step))) for step in [*about.get("prepare", []), *one]]
+            for protocol, one in by_protocol.items()
+        },
+        "decided": {
+            key: {protocol: entry.get("both") or entry[protocol] for protocol in PROTOCOLS}
+            for key, entry in about["decisions"].items()
+        },
+    }
+
+
+def shown(value: Any) -> str:
+    """A decided value as text: by size as ``28: a, other: b``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{size}: {one}" for size, one in value.items()) or "nothing"
+    return str(value)
+
+
+def cell(text: Any) -> str:
+    """Text for a cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(resources.files("preprocess") / "templates")),
+        autoescape=False,  # Markdown; cells of tables are escaped by a filter
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": cell, "shown": shown, "number": "{:,}".format}
+    return environment
