@@ -18,6 +18,7 @@ import gzip
 import io
 import os
 import shutil
+import stat
 import struct
 import tarfile
 import tempfile
@@ -65,7 +66,7 @@ class RawFile:
 
 def is_junk(path: str) -> bool:
     """Whether a path is an operating system's litter: ``__MACOSX``, ``.DS_Store``, ``._x``."""
-    return any(part == "__MACOSX" or part.startswith(".") for part in path.split("/"))
+    return any(part == "__MACOSX" or (part.startswith(".") and part.strip(".")) for part in path.split("/"))
 
 
 def is_zip(name: str) -> bool:
@@ -242,33 +243,51 @@ class Raw:
         members = self._zip_members(path) if is_zip(path) else self._tar_members(path)
         seen: set[str] = set()
         for name, unpacked in members:
+            _check_name(self.root / path, name)
             if is_junk(name):
                 continue
-            _check_name(self.root / path, name, seen)
+            if name in seen:
+                raise PreprocessError(
+                    f"{self.root / path}: member {name!r} occurs twice; this is not the published archive"
+                )
+            seen.add(name)
             yield from self._expand(f"{path}{SEPARATOR}{name}", unpacked, depth + 1)
 
     def _zip_members(self, path: str) -> Iterator[tuple[str, int]]:
-        for info in sorted(self._zip(path).infolist(), key=_header_offset):
-            if info.is_dir():
+        archive = self._zip(path)
+        if sum(info.compress_size for info in archive.infolist()) > archive.start_dir:
+            raise PreprocessError(f"{self.root / path}: its members overlap; this is not the published archive")
+        for info in sorted(archive.infolist(), key=_header_offset):
+            if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
                 continue
             if info.flag_bits & 1:
                 raise PreprocessError(f"{self.root / path}: {info.filename} is encrypted; unpack it by hand")
-            if info.file_size > MAX_FREE_SIZE and info.file_size > MAX_RATIO * max(info.compress_size, 1):
-                raise PreprocessError(
-                    f"{self.root / path}: {info.filename} would unpack {info.compress_size} bytes to "
-                    f"{info.file_size}; not a data file, refused"
-                )
+            self._check_ratio(path, info.filename, info.file_size, info.compress_size)
             yield info.filename, info.file_size
 
+    def _check_ratio(self, path: str, name: str, unpacked: int, packed: int) -> None:
+        if unpacked > MAX_FREE_SIZE and unpacked > MAX_RATIO * max(packed, 1):
+            raise PreprocessError(
+                f"{self.root / path}: {name} would unpack {packed} bytes to {unpacked}; not a data file, refused"
+            )
+
     def _tar_members(self, path: str) -> Iterator[tuple[str, int]]:
-        reader = _TarReader(self._stream(path))
+        stream = self._stream(path)
         try:
-            while (info := reader.next()) is not None:
-                yield info.name, info.size
+            packed = stream.seek(0, os.SEEK_END)
+            reader = _TarReader(stream)
+            try:
+                while (info := reader.next()) is not None:
+                    self._check_ratio(path, info.name, info.size, packed)
+                    yield info.name, info.size
+                if not reader.is_ended:
+                    raise tarfile.ReadError("its end is missing")
+            finally:
+                reader.archive.close()
         except _BROKEN as error:
             raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         finally:
-            reader.close()
+            stream.close()
 
     def _stream(self, path: str) -> IO[bytes]:
         archive, _, member = path.rpartition(SEPARATOR)
@@ -344,9 +363,18 @@ class _TarReader:
         self._stream.seek(0)
         packed = self._stream.read(2) == b"\x1f\x8b"
         self._stream.seek(0)
+        self.is_ended = packed or self._has_end()
         # gzip's own reader, not tarfile's: it checks the CRC and notices a cut file
         self._data = gzip.GzipFile(fileobj=self._stream) if packed else self._stream
         self.archive = tarfile.open(fileobj=self._data, mode="r|")
+
+    def _has_end(self) -> bool:
+        """Whether a tar that is not packed ends in empty blocks; gzip knows its end by itself."""
+        size = self._stream.seek(0, os.SEEK_END)
+        self._stream.seek(max(size - 1024, 0))
+        end = self._stream.read()
+        self._stream.seek(0)
+        return len(end) == 1024 and not any(end)
 
     def next(self) -> tarfile.TarInfo | None:
         """The next regular file's header; None at the end, once the rest has been read too."""
@@ -378,12 +406,10 @@ def _header_offset(info: zipfile.ZipInfo) -> int:
     return info.header_offset
 
 
-def _check_name(archive: Path, name: str, seen: set[str]) -> None:
-    if name.startswith("/") or ".." in name.replace("\\", "/").split("/") or SEPARATOR in name:
+def _check_name(archive: Path, name: str) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or ".." in parts or parts[0].endswith(":") or SEPARATOR in name:
         raise PreprocessError(f"{archive}: member {name!r} has an unsafe name; this is not the published archive")
-    if name in seen:
-        raise PreprocessError(f"{archive}: member {name!r} occurs twice; this is not the published archive")
-    seen.add(name)
 
 
 def _damaged(error: Exception) -> str:

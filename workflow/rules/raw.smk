@@ -1,11 +1,15 @@
 # Getting the raw files: no build ever starts a download by itself.
 
 
+localrules:
+    sources,
+    fetch,
+
+
 rule sources:
+    "What of the raw files is there, how to get the rest, and what a build will cost."
     log:
         str(plan.out / "logs/sources.log"),
-    "What of the raw files is there, how to get the rest, and what a build will cost."
-    localrule: True
     conda:
         "../../envs/preprocess.yaml"
     params:
@@ -15,10 +19,9 @@ rule sources:
 
 
 rule fetch:
+    "Download the sources named by --config sources=...; without names, only list."
     log:
         str(plan.out / "logs/fetch.log"),
-    "Download the sources named by --config sources=...; without names, only list."
-    localrule: True
     conda:
         "../../envs/preprocess.yaml"
     params:
