@@ -100,9 +100,12 @@ def settings(config: dict[str, Any], schema: dict[str, Any]) -> Settings:
     import jsonschema
 
     values = {key: part["default"] for key, part in schema["properties"].items()}
-    values |= {
-        key: _plain(value, schema["properties"].get(key, {})) for key, value in config.items() if value is not None
-    }
+    for key, value in config.items():
+        if value is not None:
+            try:
+                values[key] = _plain(value, schema["properties"].get(key, {}))
+            except yaml.YAMLError as broken:
+                raise PreprocessError(f"config: {key}: {value!r} cannot be read ({_line(broken)})") from broken
     for error in jsonschema.Draft202012Validator(schema).iter_errors(values):
         where = ".".join(str(part) for part in error.absolute_path)
         raise PreprocessError(
@@ -136,9 +139,15 @@ def _plain(value: Any, schema: dict[str, Any]) -> Any:
         value = yaml.safe_load(value) if value.strip()[:1] in "[{" else [piece.strip() for piece in value.split(",")]
     if "array" in kinds and isinstance(value, int):
         value = [value]
+    if "integer" in kinds and isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
     if isinstance(value, list) and schema.get("items", {}).get("type") == "integer":
         value = [int(one) if isinstance(one, str) and one.isdecimal() else one for one in value]
     return value
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class Plan:
