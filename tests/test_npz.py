@@ -1,0 +1,266 @@
+"""The published container: real files round-trip to their MD5, and every header byte is as documented."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from preprocess import npz
+from preprocess.errors import PreprocessError
+
+SPLITS = ("train", "val", "test")
+ALTERNATING = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
+IMAGES_FIRST = [f"{split}_{kind}" for kind in ("images", "labels") for split in SPLITS]
+#: published file, its MD5 (INFO of medmnist 3.0.2), dimensions, size, what the recipe says of create_system
+PUBLISHED = [
+    ("breastmnist.npz", "750601b1f35ba3300ea97c75c52ff8f6", 2, 28, None),
+    ("adrenalmnist3d.npz", "bbd3c5a5576322bc4cdfea780653b1ce", 3, 28, 3),
+    ("adrenalmnist3d_64.npz", "17721accfe9fb005146a47d33bc54b2f", 3, 64, None),
+    ("vesselmnist3d.npz", "b41fd4f7e7e2feedddb201585ecafa1b", 3, 28, None),
+    ("vesselmnist3d_64.npz", "6bb274a8846e1097066dcd64e2c4520f", 3, 64, None),
+]
+
+
+def write(path, arrays, create_system=0):
+    npz.write(path, [npz.Array(name, array.shape, list(array)) for name, array in arrays.items()], create_system)
+    return path
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not npz.is_classic_zlib(), reason="this Python deflates by zlib-ng")
+@pytest.mark.parametrize(("name", "md5", "dimensions", "size", "system"), PUBLISHED)
+def test_published_file_is_written_again_to_its_md5(name, md5, dimensions, size, system, real, tmp_path):
+    reader = npz.Reader(real / "released" / name)
+    order, create_system = npz.layout(dimensions, size, system)
+    # streamed, a row at a time: the largest holds 415 MB of pixels
+    arrays = [npz.Array(member, reader.shape(member), reader.rows(member)) for member in order]
+    npz.write(tmp_path / name, arrays, create_system)
+    with open(tmp_path / name, "rb") as handle:
+        assert hashlib.file_digest(handle, "md5").hexdigest() == md5
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "md5", "dimensions", "size", "system"), PUBLISHED)
+def test_layout_is_that_of_the_published_file(name, md5, dimensions, size, system, real):
+    with zipfile.ZipFile(real / "released" / name) as file:
+        members = file.infolist()
+    order, create_system = npz.layout(dimensions, size, system)
+    assert [member.filename for member in members] == [f"{one}.npy" for one in order]
+    assert {member.create_system for member in members} == {create_system}
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "size", "order", "system"),
+    [
+        (2, 28, IMAGES_FIRST, 3),
+        (2, 64, ALTERNATING, 0),
+        (2, 224, ALTERNATING, 0),
+        (3, 28, ALTERNATING, 0),
+        (3, 64, ALTERNATING, 0),
+    ],
+)
+def test_layout_by_size_class(dimensions, size, order, system):
+    assert npz.layout(dimensions, size) == (tuple(order), system)
+    assert npz.layout(dimensions, size, 3) == (tuple(order), 3)
+
+
+def test_every_header_byte(tmp_path):
+    """Local header, zip64 extra field, central entry and end record, field by field (released-format, section 2)."""
+    array = np.arange(2 * 28 * 28, dtype=np.uint32).reshape(2, 28, 28).astype(np.uint8)
+    arrays = {"train_images": array, "train_labels": np.array([[1], [0]], np.uint8)}
+    data = write(tmp_path / "x.npz", arrays, create_system=3).read_bytes()
+    at, offsets, packed_sizes = 0, [], []
+    for name, one in arrays.items():
+        offsets.append(at)
+        content = (
+            b"\x93NUMPY\x01\x00\x76\x00"
+            + (f"{{'descr': '|u1', 'fortran_order': False, 'shape': {one.shape}, }}".ljust(117) + "\n").encode()
+            + one.tobytes()
+        )
+        deflate = zlib.compressobj(-1, zlib.DEFLATED, -15)
+        body = deflate.compress(content) + deflate.flush()
+        packed_sizes.append(len(body))
+        names = f"{name}.npy".encode()
+        fields = struct.unpack_from("<4sHHHHHLLLHH", data, at)
+        assert fields == (
+            b"PK\3\4", 20, 0, 8, 0, 0x0021, zlib.crc32(content), len(body), len(content), len(names), 20,
+        )  # fmt: skip
+        at += 30
+        assert data[at : at + len(names)] == names
+        at += len(names)
+        assert struct.unpack_from("<HHQQ", data, at) == (1, 16, len(content), len(body))
+        at += 20
+        assert data[at : at + len(body)] == body
+        at += len(body)
+    directory = at
+    for (name, one), offset, packed in zip(arrays.items(), offsets, packed_sizes, strict=True):
+        names = f"{name}.npy".encode()
+        fields = struct.unpack_from("<4sBBHHHHHLLLHHHHHLL", data, at)
+        crc = struct.unpack_from("<L", data, offset + 14)[0]
+        assert fields == (
+            b"PK\1\2", 20, 3, 20, 0, 8, 0, 0x0021, crc, packed, 128 + one.size, len(names),
+            0, 0, 0, 0, 0o600 << 16, offset,
+        )  # fmt: skip
+        assert data[at + 46 : at + 46 + len(names)] == names
+        at += 46 + len(names)
+    end = struct.unpack_from("<4sHHHHLLH", data, at)
+    assert end == (b"PK\5\6", 0, 0, 2, 2, at - directory, directory, 0)
+    assert len(data) == at + 22
+
+
+def test_numpy_writes_other_bytes_of_the_same_length(tmp_path):
+    """Why the container is written here at all: numpy's own has another MD5."""
+    arrays = {"train_images": np.zeros((3, 28, 28), np.uint8)}
+    ours = write(tmp_path / "ours.npz", arrays).read_bytes()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    assert ours != buffer.getvalue()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays=st.dictionaries(
+        st.sampled_from(ALTERNATING),
+        npst.arrays(np.uint8, npst.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)),
+        min_size=1,
+    ),
+    system=st.sampled_from([0, 3]),
+)
+def test_numpy_and_zipfile_read_any_shape(arrays, system, tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("npz") / "x.npz", arrays, system)
+    with np.load(path) as file:
+        assert file.files == list(arrays)
+        for name, array in arrays.items():
+            assert file[name].dtype == np.uint8
+            np.testing.assert_array_equal(file[name], array)
+    with zipfile.ZipFile(path) as file:
+        assert file.testzip() is None
+        assert {member.create_system for member in file.infolist()} == {system}
+    reader = npz.Reader(path)
+    assert (reader.names, reader.create_system) == (list(arrays), system)
+    for name, array in arrays.items():
+        assert reader.shape(name) == array.shape
+        np.testing.assert_array_equal(reader.array(name), array)
+        rows = list(reader.rows(name))
+        assert len(rows) == len(array)
+        for row, expected in zip(rows, array, strict=True):
+            np.testing.assert_array_equal(row, expected)
+
+
+def test_split_without_rows(tmp_path):
+    arrays = {"val_images": np.zeros((0, 28, 28), np.uint8), "val_labels": np.zeros((0, 1), np.uint8)}
+    with np.load(write(tmp_path / "x.npz", arrays)) as file:
+        assert file["val_images"].shape == (0, 28, 28)
+        assert file["val_labels"].shape == (0, 1)
+
+
+@pytest.mark.parametrize("rows", [[b"\0" * 8], [b"\0" * 4] * 3])
+def test_rows_that_do_not_fill_the_shape_are_a_defect(rows, tmp_path):
+    with pytest.raises(PreprocessError, match="bytes written for a shape"):
+        npz.write(tmp_path / "x.npz", [npz.Array("train_images", (2, 2, 2), rows * 3)], 0)
+    assert not list(tmp_path.iterdir())
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("unpacked", "packed", "offset"),
+    [
+        (100, 50, 0),
+        (2 * GIB - 1, 50, 0),
+        (2 * GIB, 50, 0),
+        (12 * GIB, 3 * GIB, 0),
+        (100, 50, 2 * GIB - 1),
+        (100, 50, 2 * GIB),
+        (5 * GIB, 3 * GIB, 5 * GIB),
+    ],
+)
+def test_directory_beyond_2_gib_is_what_zipfile_writes_and_reads(unpacked, packed, offset):
+    """The sizes are only claimed, the bytes are the directory's: zipfile's own for the same claims."""
+
+    class Far(io.BytesIO):
+        """A file that pretends to begin further on."""
+
+        def tell(self):
+            return super().tell() + start
+
+    start = offset + packed + 100
+    ours = Far()
+    npz._write_directory(ours, [npz._Entry(b"train_images.npy", 1234, packed, unpacked, offset)], 3)
+
+    theirs = Far()
+    info = zipfile.ZipInfo("train_images.npy")
+    info.create_system, info.compress_type, info.CRC = 3, zipfile.ZIP_DEFLATED, 1234
+    info.compress_size, info.file_size, info.header_offset = packed, unpacked, offset
+    info.external_attr = 0o600 << 16
+    archive = zipfile.ZipFile(io.BytesIO(), "w")
+    archive.filelist, archive.fp, archive.start_dir = [info], theirs, start
+    archive._write_end_record()
+    archive.fp = None
+    assert ours.getvalue() == theirs.getvalue()
+
+    directory = io.BytesIO(ours.getvalue())
+    entry = struct.unpack_from("<4sBBHHHHHLLLHHHHHLL", directory.getvalue())
+    read = zipfile.ZipInfo("train_images.npy")
+    read.compress_size, read.file_size, read.header_offset = entry[9], entry[10], entry[17]
+    read.extra = directory.getvalue()[46 + 16 : 46 + 16 + entry[12]]
+    if read.extra:
+        _decode(read)
+    assert (read.file_size, read.compress_size, read.header_offset) == (unpacked, packed, offset)
+
+
+def _decode(info):
+    try:
+        info._decodeExtra(0)
+    except TypeError:  # before Python 3.12 it has no argument
+        info._decodeExtra()
+
+
+@pytest.mark.parametrize(("unpacked", "version"), [(2 * GIB - 1, 20), (2 * GIB, 45), (12 * GIB, 45)])
+def test_local_header_beyond_2_gib(unpacked, version):
+    data = npz._local_header(b"train_images.npy", 7, 1000, unpacked)
+    fields = struct.unpack_from("<4sHHHHHLLLHH", data)
+    assert fields[1] == version
+    assert fields[7:9] == ((1000, unpacked) if version == 20 else (0xFFFFFFFF, 0xFFFFFFFF))
+    assert struct.unpack_from("<HHQQ", data, 30 + 16) == (1, 16, unpacked, 1000)
+
+
+def test_memory_stays_flat(tmp_path):
+    """48 MB of pixels pass through less than 4 MB, written and read."""
+    row = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    count = 48 * 2**20 // row.nbytes
+    tracemalloc.start()
+    try:
+        npz.write(tmp_path / "x.npz", [npz.Array("train_images", (count, *row.shape), (row for _ in range(count)))], 0)
+        read = sum(1 for one in npz.Reader(tmp_path / "x.npz").rows("train_images") if one[0, 0, 0] == row[0, 0, 0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert read == count
+    assert peak < 4 * 2**20
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 3), np.int64), np.asfortranarray(np.zeros((2, 3), np.uint8))])
+def test_reader_refuses_other_arrays(array, tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", train_images=array)
+    with pytest.raises(PreprocessError, match="not uint8 in C order"):
+        npz.Reader(tmp_path / "x.npz").shape("train_images")
+
+
+def test_reader_names_what_is_wrong(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"not a zip")
+    with pytest.raises(PreprocessError, match=r"x\.npz: cannot be read as npz"):
+        npz.Reader(tmp_path / "x.npz")
+    with pytest.raises(PreprocessError, match="holds no array val_images"):
+        npz.Reader(write(tmp_path / "y.npz", {"train_images": np.zeros((1, 2), np.uint8)})).shape("val_images")
