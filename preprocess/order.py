@@ -3,7 +3,8 @@
 A table has the columns ``split``, ``index`` and ``image_id`` (``image`` and ``key`` are accepted
 names); other columns but ``label`` are ignored. A name is matched as a key, else by its stem
 without folder and extension. A stem that fits several samples is resolved by the splits the source
-keeps and by the label, else it is reported as ambiguous, never guessed.
+keeps and by the label, else it is reported as ambiguous, never guessed. A sample of another class
+index, or one that another row names by its folder too, is never meant.
 """
 
 from __future__ import annotations
@@ -111,13 +112,15 @@ def apply(table: Table, samples: list[Sample], keep: dict[str, str]) -> list[Unm
         PreprocessError: two rows name one sample.
     """
     by_key = {sample.key: sample for sample in samples}
+    named = {row.image_id for row in table.rows} & by_key.keys()
     by_stem: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_stem[stem(sample.key)].append(sample)
     taken: dict[str, Row] = {}
     unmatched: list[Unmatched] = []
     for row in table.rows:
-        candidates = [by_key[row.image_id]] if row.image_id in by_key else by_stem.get(stem(row.image_id), [])
+        candidates = [by_key[row.image_id]] if row.image_id in by_key else by_stem[stem(row.image_id)]
+        candidates = [sample for sample in candidates if not _contradicts(row, sample, named)]
         if len(candidates) > 1:
             candidates = list(_narrow(candidates, row, keep))
         if len(candidates) != 1:
@@ -145,3 +148,13 @@ def _narrow(candidates: Iterable[Sample], row: Row, keep: dict[str, str]) -> Ite
         fits = split == row.split if split or row.split in kept else True
         if fits and row.label in ("", sample.label):
             yield sample
+
+
+def _contradicts(row: Row, sample: Sample, named: set[str]) -> bool:
+    """Whether a sample cannot be a row's: by its class index, or as another row gives its folder and name.
+
+    The latter happens where a row's own file is not there, but one of that name in another folder is.
+    """
+    if row.label.isdecimal() and sample.label.isdecimal() and int(row.label) != int(sample.label):
+        return True
+    return "/" in row.image_id and row.image_id != sample.key and sample.key in named

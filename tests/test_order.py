@@ -112,6 +112,17 @@ def test_equal_stems_are_told_apart_by_label():
     assert [one.index for one in samples] == [1, 0]
 
 
+def test_a_row_whose_raw_is_not_there_does_not_take_the_other_class():
+    """Half a download: the vessel is missing, the aneurysm of the same name is there."""
+    for rows in (
+        table(("train", 0, "vessel/A.obj"), ("train", 1, "aneurysm/A.obj")),
+        table(("train", 0, "A", "0"), ("train", 1, "A", "1")),
+    ):
+        sample = Sample(key="aneurysm/A.obj", label="1")
+        assert [one.row.index for one in order.apply(rows, [sample], {})] == [0]
+        assert (sample.index, sample.excluded) == (1, "")
+
+
 def test_equal_stems_are_told_apart_by_kept_splits():
     samples = [
         Sample(key="train/CNV-1-1.jpeg", label="0", source_split="train"),
