@@ -192,7 +192,7 @@ def test_inside_of_a_turned_ring(seed, size):
     place = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1) @ turn
     to_ring = np.hypot(np.hypot(place[..., 0], place[..., 1]) - 4, place[..., 2])
     assert grid[to_ring < 1.45].all()
-    assert not grid[to_ring > 1.5 + 1e-9].any()
+    assert not grid[to_ring > 1.52].any()  # the ring is made of straight pieces
 
 
 def test_cube_cuts_off_what_sticks_out():
