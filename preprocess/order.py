@@ -153,8 +153,11 @@ def _narrow(candidates: Iterable[Sample], row: Row, keep: dict[str, str]) -> Ite
 def _contradicts(row: Row, sample: Sample, named: set[str]) -> bool:
     """Whether a sample cannot be a row's: by its class index, or as another row gives its folder and name.
 
-    The latter happens where a row's own file is not there, but one of that name in another folder is.
+    The latter happens where a row's own file is not there, but one of that name in another folder is. A row that
+    gives the key itself is never contradicted: that its label differs is for the verdict to say.
     """
+    if row.image_id == sample.key:
+        return False
     if row.label.isdecimal() and sample.label.isdecimal() and int(row.label) != int(sample.label):
         return True
-    return "/" in row.image_id and row.image_id != sample.key and sample.key in named
+    return "/" in row.image_id and sample.key in named

@@ -141,6 +141,22 @@ def test_what_stays_ambiguous_is_named_not_guessed():
     assert all(one.excluded == "not-published" and not one.split for one in samples)
 
 
+def test_a_missing_file_is_not_its_namesake():
+    """With part of the raws a stem may fit one sample and still be another's."""
+    rows = table(("train", 0, "vessel/A.obj", "0"), ("val", 0, "aneurysm/A.obj", "1"), ("val", 1, "vessel/B.obj", "0"))
+    for rows_given in (rows, Table("t", [Row(row.split, row.index, row.image_id) for row in rows.rows[:2]])):
+        samples = [Sample(key="aneurysm/A.obj", label="1"), Sample(key="aneurysm/B.obj", label="1")]
+        unmatched = order.apply(rows_given, samples, {})
+        assert [one.row.image_id for one in unmatched] == ["vessel/A.obj", "vessel/B.obj"][: len(rows_given.rows) - 1]
+        assert [(one.split, one.released_index) for one in samples] == [("val", "0"), ("", "")]
+
+
+def test_a_key_is_believed_whatever_the_label():
+    samples = [Sample(key="vessel/A.obj", label="0")]
+    assert order.apply(table(("val", 4, "vessel/A.obj", "1")), samples, {}) == []
+    assert (samples[0].split, samples[0].released_index) == ("val", "4")
+
+
 def test_two_rows_of_one_sample_are_refused():
     with pytest.raises(PreprocessError, match=r"val 1 and train 0 both name x/a.png"):
         order.apply(table(("train", 0, "a"), ("val", 1, "x/a.png")), [Sample(key="x/a.png")], {})
