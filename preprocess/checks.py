@@ -82,7 +82,7 @@ def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, 
         seed: picks the rows that are rendered again.
     """
     built = _Built(recipe, folder, files, tables, seed)
-    findings = [*_census(built), *_ledger(built), *_format(built)]
+    findings = [*_census(built), *_ledger(built), *_published(built), *_format(built)]
     if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
         findings += [*_blank(built), *_rebuild(built), *_groups(built), *_duplicates(built), *_upsampled(built)]
     return [*findings, *_licence(recipe), *_decisions(recipe)]
@@ -115,6 +115,16 @@ def _ledger(built: _Built) -> Iterator[Finding]:
         if reasons[reason]:
             keys = [row["key"] for row in built.excluded if row["reason"] == reason]
             yield Finding(reason, "warning", f"{len(keys):,} files are {reason} and left out", _singles(keys))
+
+
+def _published(built: _Built) -> Iterator[Finding]:
+    """How many rows each split has, and how many were published; a difference is no defect."""
+    never = built.recipe.about.get("unpublished", [])
+    told = []
+    for split, members in built.members.items():
+        note = ", the source never published its labels" if split in never and not members else ""
+        told.append(f"{split} {len(members):,} (published {built.recipe.about['published'][split]:,}{note})")
+    yield Finding("published", "information", f"rows: {', '.join(told)}")
 
 
 def _format(built: _Built) -> Iterator[Finding]:

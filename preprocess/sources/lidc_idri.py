@@ -282,13 +282,16 @@ def open(raw: Raw, sample: Sample) -> Series:
     from preprocess import lidc_nodules
 
     scan = next(scan for scan in lidc_nodules.scans() if scan.series == sample.attributes["series"])
-    slices = [one for one in read_headers(raw, raw.folder(sample.path)) if one.series == scan.series]
+    headers = {file.name: read_header(raw, file.path) for file in raw.folder(sample.path)}
+    slices = [one for one in headers.values() if one is not None and one.series == scan.series]
     chosen = match(slices, scan.positions)
     there = [one for one in chosen if one is not None]
     if len(there) < len(chosen):
         z = float(scan.positions[chosen.index(None)])
+        damaged = [name for name, one in headers.items() if one is None and name.lower().endswith(".dcm")]
+        hint = f"; {damaged[0]} is damaged" if damaged else ""
         raise UnreadableError(
-            f"{len(chosen) - len(there)} of {len(chosen)} slices are missing, the first at z {z:g} mm"
+            f"{len(chosen) - len(there)} of {len(chosen)} slices are missing, the first at z {z:g} mm{hint}"
         )
     if len({(one.spacing, one.shape) for one in there}) > 1 or not np.isfinite(there[0].spacing).all():
         raise UnreadableError("its slices differ in rows, columns or pixel spacing")
