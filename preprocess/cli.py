@@ -186,6 +186,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("npz", type=Path, nargs="+")
     one.add_argument("--output", type=Path, required=True)
 
+    one = command("export", _export, "write one npz in a further format")
+    one.add_argument("--format", choices=("npy", "png", "croissant"), required=True)
+    one.add_argument("--npz", type=Path, required=True)
+    one.add_argument("--samples", type=Path, required=True)
+    one.add_argument("--miniature", action="store_true", help="built from a stand-in")
+    one.add_argument("--output", type=Path, required=True, help="a folder; of croissant, the file")
+
     one = command("docs", _docs, "write the generated pages of the documentation", dataset=False)
     one.add_argument("folder", type=Path)
 
@@ -425,6 +432,18 @@ def _checksums(options: argparse.Namespace) -> None:
     from preprocess import checksums
 
     checksums.write_lists(options.tables, options.folder)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from preprocess import exports
+
+    in_force = _recipe(options)
+    if options.format == "npy":
+        exports.write_npy(options.npz, options.output)
+    elif options.format == "png":
+        exports.write_pictures(options.npz, options.output, volumes=in_force.dimensions == 3)
+    else:
+        exports.write_croissant(in_force, options.npz, options.samples, options.output, options.miniature)
 
 
 def _docs(options: argparse.Namespace) -> None:

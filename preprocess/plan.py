@@ -61,6 +61,7 @@ STAGES = {
     "match": Stage(("preprocess.match.run",), ("raw", "seed"), ("source", "steps"), ("index", "render")),
     "provenance": Stage(("preprocess.provenance",), ("raw", "config"), (), ALL),
     "montage": Stage(("preprocess.montage",)),
+    "export": Stage(("preprocess.exports",), ("miniature",), (), ALL),
     "leak-free": Stage(("preprocess.leakfree",), ("seed",), (), ("split",)),
     "audit": Stage(
         ("preprocess.audit.pages", "preprocess.audit.exceptions"),
@@ -375,7 +376,17 @@ class Plan:
     def outputs(self, dataset: str) -> list[str]:
         """Every file a user gets of one dataset, but the lists of checksums."""
         tables = [str(self.out / f"{dataset}.{kind}") for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
-        return [*self.npz(dataset), *tables, str(self.out / "splits" / dataset), self.audit_page(dataset)]
+        whole = [str(self.out / "splits" / dataset), self.audit_page(dataset)]
+        return [*self.npz(dataset), *tables, *whole, *self.exports(dataset)]
+
+    def exports(self, dataset: str) -> list[str]:
+        """The further formats asked for, of every size."""
+        places = {"npy": "npy/{}", "png": "png/{}", "croissant": "{}.croissant.json"}
+        return [
+            str(self.out / places[form].format(Path(npz).stem))
+            for form in self.settings.exports
+            for npz in self.npz(dataset)
+        ]
 
     def audit_page(self, dataset: str) -> str:
         """The audit page of one dataset."""

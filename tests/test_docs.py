@@ -14,6 +14,7 @@ import pytest
 from preprocess import docs, index, miniature, recipe
 from preprocess.collect import EXCLUDED_COLUMNS, SAMPLE_COLUMNS
 from preprocess.decisions import DECISIONS
+from preprocess.plan import Plan
 from preprocess.reasons import REASONS
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +100,15 @@ def test_columns_and_reasons_are_documented():
     assert table("outputs.md", "reason", "when", "meaning") == [
         [name, "early" if reason.early else "late", reason.meaning] for name, reason in REASONS.items()
     ]
+
+
+def test_every_file_of_a_build_is_documented(tmp_path):
+    text = (DOCS / "outputs.md").read_text(encoding="utf-8").replace("<file>", "<dataset>")
+    config = {"results": str(tmp_path), "sizes": [28], "exports": ["npy", "png", "croissant"]}
+    plan = Plan(config, ROOT / "workflow/schemas/config.schema.json")
+    for path in [*plan.outputs("breastmnist"), *plan.sum_lists, *plan.audit[:2]]:
+        name = Path(path).relative_to(plan.out).as_posix().replace("breastmnist", "<dataset>")
+        assert f"`{name}" in text, name
 
 
 @pytest.mark.parametrize("source", sorted({recipe.read(name)["source"] for name in recipe.names()}))

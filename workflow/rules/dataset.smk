@@ -383,3 +383,55 @@ rule leak_free:
         code=code("leak-free"),
     shell:
         "python -m preprocess leak-free {params.options} --samples {input:q} --output {output:q} --log {log:q}"
+
+
+rule export_npy:
+    "One npz in a further format, the one its name says."
+    input:
+        npz=f"{OUT}/{{dataset}}{{tail}}.npz",
+        samples=f"{OUT}/{{dataset}}.samples.tsv",
+    output:
+        main=directory(f"{OUT}/npy/{{dataset}}{{tail}}"),
+    log:
+        f"{LOGS}/export_npy{{tail}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_npy{{tail}}.tsv"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=500,
+        runtime=120,
+    params:
+        format="npy",
+        options=command("export"),
+        code=code("export"),
+    shell:
+        "python -m preprocess export {params.options} --format {params.format} --npz {input.npz:q} "
+        "--samples {input.samples:q} --output {output.main:q} --log {log:q}"
+
+
+use rule export_npy as export_png with:
+    output:
+        main=directory(f"{OUT}/png/{{dataset}}{{tail}}"),
+        table=f"{OUT}/png/{{dataset}}{{tail}}.csv",
+    log:
+        f"{LOGS}/export_png{{tail}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_png{{tail}}.tsv"
+    params:
+        format="png",
+        options=command("export"),
+        code=code("export"),
+
+
+use rule export_npy as export_croissant with:
+    output:
+        main=f"{OUT}/{{dataset}}{{tail}}.croissant.json",
+    log:
+        f"{LOGS}/export_croissant{{tail}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_croissant{{tail}}.tsv"
+    params:
+        format="croissant",
+        options=command("export"),
+        code=code("export"),
