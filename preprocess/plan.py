@@ -319,12 +319,10 @@ class Plan:
             PreprocessError: there is nothing to match with.
         """
         if not self.matchable():
-            where = (
-                "a stand-in has no published files" if self.is_miniature else f"{self.released} holds no published npz"
-            )
+            held = f"{self.released} holds no published npz of {', '.join(self.selected) or 'any dataset'}"
             raise PreprocessError(
-                f"match: {where} of {', '.join(self.selected) or 'any dataset'}; "
-                "put <dataset>.npz as published there, and set raw to the folder around it"
+                f"match: {'a stand-in has no published files' if self.is_miniature else held}; "
+                "put <dataset>.npz as published into <raw>/released, and set raw to that folder"
             )
         return [str(self.out / "match" / name / "index.html") for name in self.matchable()]
 
