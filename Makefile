@@ -12,7 +12,7 @@ default: .venv/.run
 	$(BIN)/snakemake --cores $(CORES)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 
 check: .venv/.dev
 	$(BIN)/ruff check .
