@@ -30,8 +30,9 @@ if plan.missing:
 
 
 onstart:
-    environment.hold(plan.base)
     todo = list(workflow.persistence.dag.needrun_jobs())
+    if any(job.output for job in todo):  # a download may go on beside a build
+        environment.hold(plan.base)
     rendered = {
         job.wildcards.dataset for job in todo if "shard" in job.wildcards.keys()
     }

@@ -143,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--sums", type=Path, required=True)
     one.add_argument("--checks", type=Path, required=True)
     one.add_argument("--verdict", type=Path, required=True)
+    one.add_argument("--verified", type=Path, nargs="*", default=[], help="what verify wrote; none for a stand-in")
     one.add_argument("--output", type=Path, required=True)
 
     one = command("montage", _montage, "draw samples of each class")
@@ -362,10 +363,11 @@ def _provenance(options: argparse.Namespace) -> None:
     from preprocess.files import read_json, write_json
 
     findings, verdict = read_json(options.checks), read_json(options.verdict)
+    verified = [entry for path in options.verified for entry in read_json(path)]
     write_json(
         options.output,
         provenance.describe(
-            _recipe(options), options.raw, options.config, options.samples, options.sums, findings, verdict
+            _recipe(options), options.raw, options.config, options.samples, options.sums, findings, verdict, verified
         ),
     )
 

@@ -84,8 +84,10 @@ def _state(
     if not paths:
         return "unverified" if any(name in found for name in file.equal_to) else "missing"
     path = paths[0]
-    if file.size is not None and path.stat().st_size != file.size and file.strict:
-        stock.remarks.append(f"{path}: {path.stat().st_size:,} bytes, {file.size:,} published; remove it, get it again")
+    if file.only_size is not None and path.stat().st_size != file.only_size:
+        stock.remarks.append(
+            f"{path}: {path.stat().st_size:,} bytes, {file.only_size:,} published; remove it, get it again"
+        )
         return "wrong"
     digests = memory.get(path)
     if digests is None:

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from preprocess import __version__, sources
+from preprocess import __version__
 from preprocess.fingerprint import DISTRIBUTIONS
 from preprocess.npz import is_classic_zlib
 from preprocess.recipe import Recipe
@@ -25,8 +25,12 @@ def describe(
     sums: Path,
     findings: list[dict[str, str]],
     verdict: dict[str, Any],
+    verified: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Collect the provenance of one dataset; the same inputs give the same text, there is no time in it."""
+    """Collect the provenance of one dataset; ``verified`` is what :mod:`preprocess.verify` wrote.
+
+    The same inputs give the same text, there is no time in it.
+    """
     return {
         "dataset": recipe.name,
         "protocol": recipe.protocol,
@@ -45,7 +49,7 @@ def describe(
         },
         "raw": {
             "archives": {
-                entry.name: entry.stat().st_size for entry in sources.entries(recipe.source, folder) if entry.is_file()
+                entry["file"]: {key: entry[key] for key in ("size", "md5", "sha256", "basis")} for entry in verified
             },
             "samples_sha256": samples_digest(samples_table),
         },

@@ -40,6 +40,7 @@ class RemoteFile:
         size: bytes, exactly, or None where unknown.
         about: bytes, roughly, or None.
         digests: the known checksums by algorithm; empty where none is known.
+        also: checksums of other usable editions, with what they are.
         strict: whether another checksum is an error, not a warning.
         commit: the commit an archive made on demand must carry as its zip comment, or empty.
         needed: whether the source's datasets need it.
@@ -57,6 +58,7 @@ class RemoteFile:
     size: int | None = None
     about: int | None = None
     digests: tuple[tuple[str, str], ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
     strict: bool = True
     commit: str = ""
     needed: bool = True
@@ -66,6 +68,11 @@ class RemoteFile:
     browser: bool = False
     untrusted_tls: bool = False
     note: str = ""
+
+    @property
+    def only_size(self) -> int | None:
+        """The size it must have; None where unknown or where other editions are usable."""
+        return self.size if self.strict and not self.also else None
 
     @property
     def id(self) -> str:
@@ -123,8 +130,8 @@ class Source:
     @property
     def access(self) -> str:
         """``automatic``, ``by hand``, or ``partly`` where some needed files have no address."""
-        if self.client:
-            return "automatic"
+        if self.client or "access" in self.content:
+            return str(self.content.get("access", "automatic"))
         with_address = [bool(file.urls) for file in self.needed]
         if with_address and all(with_address):
             return "automatic"
@@ -245,6 +252,7 @@ def _file(content: dict[str, Any], entry: dict[str, Any], number: int | None) ->
         size=entry.get("size"),
         about=entry.get("about"),
         digests=tuple((kind, entry[kind]) for kind in DIGESTS if kind in entry),
+        also=tuple(entry.get("also", {}).items()),
         strict=entry.get("sum_differs", "stop") == "stop",
         commit=entry.get("commit", ""),
         needed=entry.get("needed", True),

@@ -183,6 +183,9 @@ def problem(source: Source, file: RemoteFile, path: Path, found: Digests, lock: 
             return source.wrong[found.of(kind)], ""
     if file.commit:
         return commit_problem(file, path), f"commit {file.commit[:12]}"
+    for known, edition in file.also:
+        if known in (found.md5, found.sha256):
+            return "", edition
     if file.digests:
         for kind, known in file.digests:
             if found.of(kind) != known:
@@ -235,9 +238,9 @@ def verify(
         with open(path, "rb") as handle:
             if text := content_problem(path.name, handle.read(4096)):
                 raise PreprocessError(f"{path}: {text}; remove it and get it again")
-        if file and file.size is not None and path.stat().st_size != file.size and file.strict:
+        if file and file.only_size is not None and path.stat().st_size != file.only_size:
             raise PreprocessError(
-                f"{path}: it has {path.stat().st_size:,} bytes, the published file has {file.size:,}; "
+                f"{path}: it has {path.stat().st_size:,} bytes, the published file has {file.only_size:,}; "
                 "remove it and get it again"
             )
         found = None if force else memory.get(path)

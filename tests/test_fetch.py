@@ -371,6 +371,8 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, tmp_path):
     assert re.search(r"needed in .* free", text)
     (report,) = json.loads((tmp_path / "results" / "paper" / "raw" / "busi.json").read_text())
     assert report["known"]
+    provenance = json.loads((tmp_path / "results" / "paper" / "breastmnist.provenance.json").read_text())
+    assert provenance["raw"]["archives"]["busi/Dataset_BUSI.zip"]["sha256"] == file["sha256"]
     direct = builder("breastmnist", stand_in("busi")).arrays(28)
     with np.load(tmp_path / "results" / "paper" / "breastmnist.npz") as built:
         assert set(built.files) == set(direct)

@@ -100,8 +100,8 @@ def test_the_sixty_published_files():
 
 def test_numbered_files_stand_for_one_each():
     names = {one.name for one in KNOWN["lits"].needed}
-    assert len(names) == 2 + 131 + 131 + 70
-    assert {"volume-0.nii.zip", "volume-130.nii.zip", "segmentation-130.nii.zip", "test-volume-69.nii"} <= names
+    assert len(names) == 2 + 131 + 20 + 70
+    assert {"volume-0.nii.zip", "volume-130.nii.zip", "segmentation-47.nii.zip", "test-volume-69.nii"} <= names
     assert file("lits", "volume-77.nii.zip").urls[0].endswith("/volume-77.nii.zip")
 
 
@@ -115,8 +115,8 @@ def test_the_training_archives_of_lits_stand_for_all_their_volumes():
 
 
 def test_access():
-    assert {name for name in SOURCES if KNOWN[name].access != "automatic"} == {"bbbc051", "intra", "lits"}
-    assert KNOWN["lits"].access == "partly"
+    assert {name for name in SOURCES if KNOWN[name].access != "automatic"} == {"bbbc051", "intra", "lits", "synapse"}
+    assert KNOWN["lits"].access == KNOWN["synapse"].access == "partly"
     assert KNOWN["lidc_idri"].client["collection"] == "lidc_idri"
 
 

@@ -291,6 +291,7 @@ rule provenance:
         sums=f"{WORK}/sums.tsv",
         checks=f"{WORK}/checks.json",
         verdict=f"{WORK}/verdict.json",
+        verified=plan.verified(SOURCE),
     output:
         ensure(f"{OUT}/{{dataset}}.provenance.json", non_empty=True),
     log:
@@ -308,6 +309,7 @@ rule provenance:
     shell:
         "python -m preprocess provenance {params.options} --samples {input.samples:q} "
         "--sums {input.sums:q} --checks {input.checks:q} --verdict {input.verdict:q} "
+        "--verified {input.verified:q} "
         "--output {output:q} --log {log:q}"
 
 
