@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocess import recognise
+from preprocess import recipe, recognise, sources
 from preprocess.errors import PreprocessError
 from preprocess.raw import is_zip
 from preprocess.registry import RemoteFile, Source
@@ -62,14 +62,16 @@ def take(source: Source, raw: Path, memory: Memory) -> Stock:
         stock.state = "wrong"
     elif needed and not absent:
         stock.state = max(needed, key=STATES.index)
-    elif found and _has_pixels(source, folder):
+    elif found and (served := _served(source, raw)):
         # unpacked, or another packing: the census of the build decides
         stock.state, known = "unverified", sum(state != "missing" for state in needed)
         what = "in another packing" if not known else "partly in another packing"
         if source.files:
             stock.remarks.append(f"{what}: nothing to compare checksums with, the build counts what is there")
         stock.absent = [file for file in absent if not _may_be_unpacked(file)]
-        if stock.absent:
+        if served != source.datasets:
+            stock.remarks.append(f"nothing for {', '.join(name for name in source.datasets if name not in served)}")
+        if stock.absent or served != source.datasets:
             stock.state = "partial"
     elif found:
         stock.state = "partial"
@@ -99,14 +101,14 @@ def _state(
     return "present" if basis else "unverified"
 
 
-def _has_pixels(source: Source, folder: Path) -> bool:
-    """Whether the source's reader sees anything to render."""
-    from preprocess import sources
-
-    try:
-        return sources.is_present(source.name, folder)
-    except ModuleNotFoundError:  # not a source of samples
-        return False
+def _served(source: Source, raw: Path) -> list[str]:
+    """The datasets of a source whose reader sees anything to render."""
+    served = []
+    for dataset in source.datasets:
+        options = recipe.read(dataset).get("options", {})
+        if sources.is_present(source.name, sources.locate(source.name, raw, **options), **options):
+            served.append(dataset)
+    return served
 
 
 def _may_be_unpacked(file: RemoteFile) -> bool:

@@ -236,6 +236,30 @@ def test_an_unpacked_tree_is_there_but_not_verified(raw, memory):
     assert not stock.absent
 
 
+def test_a_source_that_serves_one_of_its_two_datasets(tmp_path):
+    folder = tmp_path / "kermany" / "chest_xray" / "train" / "NORMAL"
+    folder.mkdir(parents=True)
+    (folder / "IM-0115-0001.jpeg").write_bytes(b"x")
+    stock = inventory.take(registry.load()["kermany"], tmp_path, verify.Memory(tmp_path / "m", "kermany"))
+    assert stock.state == "partial"
+    assert "nothing for octmnist" in stock.remarks
+
+
+@pytest.mark.parametrize("name", registry.load())
+def test_an_empty_folder_is_a_missing_source(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert inventory.take(registry.load()[name], tmp_path, verify.Memory(tmp_path / "m", name)).state == "missing"
+
+
+def test_the_published_file_stands_for_the_adrenal_glands(tmp_path, memory):
+    (tmp_path / "released").mkdir()
+    (tmp_path / "released" / "adrenalmnist3d_64.npz").write_bytes(GOOD)
+    adrenal = registry.load()["adrenal"]
+    assert inventory.take(adrenal, tmp_path, memory).state == "wrong"
+    with pytest.raises(PreprocessError, match="the published file has 1,880,591"):
+        verify.verify(adrenal, tmp_path, memory)
+
+
 def test_kaggles_archive_is_recognised_by_content(tmp_path):
     known = registry.load()
     cases = {
