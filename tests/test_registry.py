@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,12 @@ KNOWN = registry.load()
 
 def file(source, name):
     return next(one for one in KNOWN[source].files if one.name == name)
+
+
+def test_the_files_fit_their_schema_and_are_named_after_their_source():
+    assert registry.problems() == []
+    folder = Path(registry.__file__).parent / "tables" / "sources"
+    assert {path.stem for path in folder.glob("*.yaml")} == set(KNOWN)
 
 
 def test_every_source_and_every_dataset_is_there_once():
