@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from preprocess import __version__
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -53,3 +55,33 @@ def test_conda_environment_pins_what_the_lock_pins():
 def test_no_image_or_array_file_is_in_the_package():
     kinds = {".png", ".jpg", ".jpeg", ".tif", ".npz", ".npy", ".nii", ".dcm", ".obj", ".h5"}
     assert not [path for path in (ROOT / "preprocess").rglob("*") if path.suffix.lower() in kinds]
+
+
+def test_one_version_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert citation["version"] == newest == __version__
+    assert citation["license"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
+
+
+def test_hooks_run_what_make_check_runs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    checks = re.search(r"^check:.*?\n\n", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)[0]
+    for hook in hooks:
+        if hook["id"] != "docs":  # a test compares the pages
+            assert hook["entry"].replace(".venv/bin", "$(BIN)") in checks, hook["id"]
+
+
+def test_what_the_contributing_guide_runs_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {name or "default" for name in re.findall(r"^make *([a-z]*)", text, re.MULTILINE)} <= targets
+    files = re.findall(r"tests/\w+\.py|\.ci/run|requirements[-\w]*\.lock|envs/\w+\.yaml", text)
+    for name in [*files, *re.findall(r"\]\(([^)]+)\)", text)]:
+        assert (ROOT / name).exists(), name
+
+
+def test_documents_name_no_place_of_this_machine():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*.cff"), *ROOT.glob(".*.y*ml"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        assert not re.search(r"(?<![\w<>.~-])/(work|home|tmp|root|Users)/|index-url", page.read_text()), page
