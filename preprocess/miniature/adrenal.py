@@ -1,6 +1,6 @@
 """A stand-in for the adrenal glands: NIfTI masks and a table, as a holder of such data would have them.
 
-Three slender limbs in a Y, thicker in hyperplasia, with a ball in a mass; left and right of 18
+Slanting blades with the section of a Y, thicker in hyperplasia, with a ball in a mass; left and right of 18
 patients. Spacings differ and are thicker along the body in some, as in CT; some volumes are stored
 towards other sides (RAS, LAS), some unpacked; the split is given for a third of the patients. One
 mask has the matrix of a true scan's region of interest, the others are smaller.
@@ -50,24 +50,28 @@ def generate(folder: Path) -> None:
 def _gland(
     patient: int, side: str, sick: bool, extent: float, spacing: tuple[float, float, float]
 ) -> NDArray[np.uint8]:
-    """A gland in axes to Left, Posterior, Superior: limbs run from a body to the back, outwards and inwards."""
+    """A gland in axes to Left, Posterior, Superior: in each plane a Y open to the back, slanting as it rises."""
     generator = rng("adrenal", patient, side)
-    axes = [np.arange(round(extent / step)) * step for step in spacing]
-    place = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    centre = np.array([extent / 2] * 3) + generator.uniform(-4, 4, 3)
+    centre = extent / 2 + generator.uniform(-3, 3, 3)
+    left, back, up = np.meshgrid(
+        *(np.arange(round(extent / step)) * step - middle for step, middle in zip(spacing, centre, strict=True)),
+        indexing="ij",
+        sparse=True,
+    )
     outwards = 1 if side == "left" else -1
-    ends = [(0, -6, 2), (outwards * 6, 13, 0), (-outwards * 5, 12, 3)]
-    thick = generator.uniform(2.2, 3.0) + (1.2 if sick else 0)
-    inside = np.zeros(place.shape[:3], bool)
-    for end in ends:
-        limb = np.array(end) + generator.normal(0, 1.2, 3)
-        along = np.clip(((place - centre) @ limb) / (limb @ limb), 0, 1)
-        away = place - centre - along[..., None] * limb
-        # a limb is a blade: twice as high as it is thick
-        inside |= (away[..., 0] ** 2 + away[..., 1] ** 2 + (away[..., 2] / 3.2) ** 2) < thick**2 * (1 - 0.4 * along)
+    rise = up / generator.uniform(15, 20)
+    across = left - outwards * (8 * rise + 3 * rise**2)
+    behind = back - generator.uniform(2, 9) * rise
+    reach = np.sqrt(np.clip(1 - rise**2, 0, None))
+    thick = (generator.uniform(1.7, 2.3) + (1.4 if sick else 0)) * (0.6 + 0.4 * reach)
+    inside = np.zeros(np.broadcast_shapes(left.shape, back.shape, up.shape), bool)
+    for end in ((0, -7), (outwards * 6, 13), (-outwards * 5, 10)):
+        x, y = np.array(end) + generator.normal(0, 1.2, 2)
+        along = np.clip((across * x + behind * y) / (x * x + y * y), 0, reach)
+        inside |= ((across - along * x) ** 2 + (behind - along * y) ** 2 < thick**2) & (reach > 0)
     if sick and patient in ONE_SIDED:
-        nodule = centre + np.array([outwards * 4, 6, 0]) + generator.normal(0, 2, 3)
-        inside |= ((place - nodule) ** 2).sum(axis=-1) < generator.uniform(7, 11) ** 2
+        x, y, z = np.array([outwards * 4, 6, 0]) + generator.normal(0, 2, 3)
+        inside |= (left - x) ** 2 + (back - y) ** 2 + (up - z) ** 2 < generator.uniform(7, 11) ** 2
     return inside.astype(np.uint8)
 
 
