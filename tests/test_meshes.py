@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.steps import meshes
 from preprocess.steps.meshes import Mesh
 
+ROOT = Path(__file__).parents[1]
 TETRAHEDRON = "v 0 0 0\nv 9 0 0\nv 0 9 0\nv 0 0 9\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"
 VERTICES = [[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]]
 FACES = [[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]
@@ -127,14 +132,20 @@ def test_repair_closes_a_tube_and_keeps_the_terminal_clean(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_c_prints_is_kept_off_the_terminal(capfd):
-    import ctypes
-
-    with meshes._quiet():
-        ctypes.CDLL(None).puts(b"from C")
-        ctypes.CDLL(None).perror(b"from C")
-    print("from Python")
-    assert capfd.readouterr() == ("from Python\n", "")
+def test_what_c_prints_is_kept_off_the_terminal():
+    """Also what C holds back in its buffer, as it does unless Python was told to be unbuffered."""
+    code = """
+import ctypes
+from preprocess.steps import meshes
+with meshes._quiet():
+    ctypes.CDLL(None).puts(b"from C")
+    ctypes.CDLL(None).perror(b"from C")
+print("from Python")
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("from Python\n", "")
 
 
 def test_mesh_of_which_nothing_is_left_is_excluded():
@@ -193,6 +204,25 @@ def test_inside_of_a_turned_ring(seed, size):
     to_ring = np.hypot(np.hypot(place[..., 0], place[..., 1]) - 4, place[..., 2])
     assert grid[to_ring < 1.45].all()
     assert not grid[to_ring > 1.52].any()  # the ring is made of straight pieces
+
+
+def test_no_ray_leaks_along_a_side():
+    """Rays that meet a side within rounding are in one of its triangles or in the other, never in both or none."""
+    generator = np.random.default_rng(0)
+    for _ in range(400):
+        along, across = generator.normal(size=(2, 2))
+        across *= np.sign(along[0] * across[1] - along[1] * across[0])  # to the left of the side
+        if abs(np.cross([*along, 0], [*across, 0])[2]) < 0.2:
+            continue
+        t = generator.uniform(0.3, 2, 4)
+        # the side from a to b passes above the centre of the column in the middle; c and d lie beside it
+        middle = np.zeros(2)
+        a, b, c, d = middle + along * t[0], middle - along * t[1], middle + across * t[2], middle - across * t[3]
+        points = np.array([[*a, 2.2], [*b, 2.2], [*c, -2.2], [*d, -2.2]])
+        body = Mesh(points, np.array([[0, 1, 3], [1, 0, 2], [2, 3, 1], [3, 2, 0]]))
+        assert body.is_closed
+        column = meshes.inside_grid(body, np.zeros(3), 9, 9)[4, 4]
+        assert column.tolist() == [False, False, True, True, True, True, True, False, False]
 
 
 def test_cube_cuts_off_what_sticks_out():
