@@ -139,6 +139,7 @@ def test_croissant_passes_its_own_tool(described):
     tool = shutil.which("mlcroissant", path=f"{Path(sys.executable).parent}") or shutil.which("mlcroissant")
     if tool is None:
         pytest.skip("mlcroissant is not installed")
+    tool = str(Path(tool).absolute())
     file = folder / "breastmnist_8.croissant.json"
     done = subprocess.run([tool, "validate", "--jsonld", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
