@@ -48,7 +48,14 @@ for source in plan.sources:
     include: f"workflow/rules/{source}.smk"
 
 
-include: "workflow/rules/match.smk"
+module published:
+    snakefile:
+        "workflow/rules/match.smk"
+    config:
+        {"plan": plan}
+
+
+use rule * from published
 
 
 rule all:

@@ -19,7 +19,7 @@ rule checksums:
         mem_mb=500,
         runtime=10,
     params:
-        folder=OUT,
+        folder=subpath(output[0], parent=True),
     shell:
         "python -m preprocess checksums {input:q} --folder {params.folder:q} --log {log:q}"
 

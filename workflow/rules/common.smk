@@ -1,5 +1,8 @@
 # Input and params functions of the base rules. All they say they ask the plan.
 
+from preprocess.errors import PreprocessError
+from snakemake.exceptions import WorkflowError
+
 plan = config["plan"]
 
 
@@ -63,3 +66,14 @@ def published_npz(wildcards):
 
 def exceptions_file(wildcards):
     return plan.settings.exceptions or []
+
+
+def match_inputs(wildcards):
+    try:
+        return plan.match_outputs()
+    except PreprocessError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def published_of(wildcards):
+    return plan.all_released_files(wildcards.dataset)

@@ -1,23 +1,7 @@
 # Which raw sample each published row is: for every dataset whose published npz is in <raw>/released.
 
 
-def match_inputs(wildcards):
-    try:
-        return plan.match_outputs()
-    except PreprocessError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def published_of(wildcards):
-    return plan.all_released_files(wildcards.dataset)
-
-
-def match_options(wildcards):
-    return plan.options("match", wildcards.dataset)
-
-
-def match_code(wildcards):
-    return plan.fingerprint("match", wildcards.dataset)
+include: "common.smk"
 
 
 rule match_dataset:
@@ -42,8 +26,8 @@ rule match_dataset:
         mem_mb=2000,
         runtime=240,
     params:
-        options=match_options,
-        code=match_code,
+        options=command("match"),
+        code=code("match"),
         folder=subpath(output.page, parent=True),
     shell:
         "python -m preprocess match {params.options} --index {input.index:q} --published {input.published:q} "
