@@ -198,6 +198,10 @@ def _groups(built: _Built) -> Iterator[Finding]:
     for sample in built.samples:
         if sample.group:
             splits.setdefault(sample.group, {}).setdefault(sample.split, []).append(sample.key)
+    if not splits:
+        text = f"no sample's {name} is known from these files: leakage between splits cannot be seen"
+        yield Finding("groups", "information", text)
+        return
     clean = True
     for first, second in combinations(SPLITS, 2):
         shared = [found for found in splits.values() if first in found and second in found]

@@ -111,6 +111,9 @@ def test_paper_build_keeps_the_splits_and_shuffles_the_order(tmp_path, builder):
     done = builder("adrenalmnist3d", tmp_path / "adrenal", census="warn", miniature=False)
     assert {row["key"].partition("/")[0] == row["split"] for row in done.samples} == {True}
     assert [row["index"] for row in done.samples] != [row["released_index"] for row in done.samples]
+    # the published file names no patient: nothing may be claimed of them
+    (told,) = [finding["text"] for finding in done.findings if finding["check"] == "groups"]
+    assert told == "no sample's patient is known from these files: leakage between splits cannot be seen"
 
 
 def test_wrong_sizes_are_refused(tmp_path):
