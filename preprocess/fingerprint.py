@@ -21,7 +21,7 @@ TABLES = "tables/"
 DISTRIBUTIONS = {
     "h5py": "h5py", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy", "PIL": "pillow",
     "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
-    "SimpleITK": "simpleitk", "tifffile": "tifffile",
+    "SimpleITK": "simpleitk", "tifffile": "tifffile", "trimesh": "trimesh",
 }  # fmt: skip
 
 
