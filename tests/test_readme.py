@@ -31,6 +31,16 @@ def test_files_and_pictures_named_are_there():
 
 
 @pytest.mark.workflow
+def test_the_graph_is_the_workflow_s_own(tmp_path):
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    said = snakemake(tmp_path, "--forceall", "--rulegraph", "mermaid-js", "breastmnist")
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", said))
+    edges = {(names[first], names[second]) for first, second in re.findall(r"(id\d+) --> (id\d+)", said)}
+    drawn = re.search(r"```mermaid\n(.*?)```", README, re.DOTALL)[1]
+    assert set(re.findall(r"(\w+) --> (\w+)", drawn)) == edges
+
+
+@pytest.mark.workflow
 def test_commands_on_sizes_decisions_and_splits(tmp_path):
     shutil.copy(ROOT / "config.yaml", tmp_path)
     sizes, kernel, leak_free = (shlex.split(line)[1:] for line in BASH[2:])
