@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import cli, recipe
-from preprocess.table import read_rows
+from preprocess import cli, index, miniature, recipe, split
+from preprocess.table import Sample, read_rows
 
 
 class CommandError(AssertionError):
@@ -130,3 +130,10 @@ def build(
 def names_of_source(source: str) -> list[str]:
     """The datasets of one source."""
     return [name for name in recipe.names() if recipe.read(name)["source"] == source]
+
+
+def placed(dataset: str, raw: Path, protocol: str = "paper", seed: int = 42) -> list[Sample]:
+    """The samples of a stand-in with their splits, without their pixels."""
+    in_force = recipe.load(dataset, protocol)
+    indexed = index.build(in_force, raw, "strict", miniature.census(dataset))
+    return [sample for sample in split.assign(in_force, indexed.samples, seed).samples if sample.split]

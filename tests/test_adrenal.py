@@ -20,7 +20,7 @@ from preprocess.plan import Plan
 from preprocess.raw import Raw
 from preprocess.sources import adrenal
 from preprocess.steps import grids
-from tests.builds import CommandError
+from tests.builds import CommandError, placed
 
 ROOT = Path(__file__).parents[1]
 ROWS = {"train": 7, "val": 2, "test": 3}
@@ -176,14 +176,15 @@ def test_layouts_give_the_same_samples(stand_in, tmp_path):
         assert adrenal.open(Raw(folder), one).sha256() == adrenal.open(Raw(tmp_path), other).sha256()
 
 
-def test_given_splits_are_kept_and_patients_stay_together(stand_in, builder):
-    done = builder("adrenalmnist3d", stand_in("adrenal"))
+def test_given_splits_are_kept_and_patients_stay_together(stand_in):
+    samples = placed("adrenalmnist3d", stand_in("adrenal"))
     splits: dict[str, set[str]] = {}
-    for row in done.samples:
-        splits.setdefault(row["group"], set()).add(row["split"])
-        assert row["source_split"] in ("", row["split"])
-    assert max(len(found) for found in splits.values()) == 1
-    assert any(row["source_split"] for row in done.samples)
+    for sample in samples:
+        splits.setdefault(sample.group, set()).add(sample.split)
+        assert sample.source_split in ("", sample.split)
+    assert (len(samples), len(splits)) == (36, 18)
+    assert {len(found) for found in splits.values()} == {1}
+    assert {sample.source_split for sample in samples} == {"", "train", "val", "test"}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scipy import ndimage
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.raw import Raw
 from preprocess.sources import synapse
-from tests.builds import CommandError
+from tests.builds import CommandError, placed
 
 VOXEL, CUBE = [30, 8, 8], 1024
 #: what 1024 nm are in voxels of 30 x 8 x 8 nm
@@ -222,10 +222,10 @@ def test_released_order_has_label_1_first(stand_in, builder):
     assert [(row["key"], row["reason"]) for row in done.excluded] == [("30-60-144", "outside-volume")]
 
 
-def test_paper_keeps_neurons_together(stand_in, builder):
+def test_paper_keeps_neurons_together(stand_in):
     splits: dict[str, set[str]] = {}
-    for row in builder("synapsemnist3d", stand_in("synapse")).samples:
-        splits.setdefault(row["group"], set()).add(row["split"])
+    for sample in placed("synapsemnist3d", stand_in("synapse")):
+        splits.setdefault(sample.group, set()).add(sample.split)
     assert {len(found) for found in splits.values()} == {1}
     assert len(splits) == 8
 
