@@ -152,19 +152,21 @@ def test_a_list_that_cannot_be_had_is_no_error(run, server, listing):
 def test_one_failure_does_not_keep_the_others(run, server, raw, caplog):
     good, bad = server.page("/good", DATA), server.page("/bad", actions=[say(404)] * 9)
     with pytest.raises(PreprocessError, match=r"busi/data\.zip"):
-        run("busi", "pbc", busi=[entry(bad)], pbc=[entry(good)])
-    assert (raw / "pbc" / "data.zip").read_bytes() == DATA
+        run("busi", "ham10000", busi=[entry(bad)], ham10000=[entry(good)])
+    assert (raw / "ham10000" / "data.zip").read_bytes() == DATA
     with pytest.raises(PreprocessError, match="2 files could not"):
-        run("busi", "pbc", busi=[entry(bad), {**entry(bad), "name": "b.zip"}], pbc=[entry(good)])
-    assert sum("404" in record.getMessage() for record in caplog.records) == 2
+        run("busi", "ham10000", busi=[entry(bad), {**entry(bad), "name": "b.zip"}], ham10000=[entry(good)])
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 2
+    assert all("404" in error for error in errors)
 
 
 def test_a_replacement_is_tried_where_the_file_itself_is_refused(run, server, raw):
     refused = server.page("/refused", actions=[say(403)] * 9)
     files = [entry(refused), {"name": "outer.zip", "urls": [server.page("/outer", OTHER)], "replaces": ["data.zip"]}]
     for _ in range(2):
-        run("pbc", pbc=files)
-    assert [path.name for path in (raw / "pbc").iterdir()] == ["outer.zip"]
+        run("ham10000", ham10000=files)
+    assert [path.name for path in (raw / "ham10000").iterdir()] == ["outer.zip"]
     assert len(server.pages["/outer"].requests) == 1
 
 

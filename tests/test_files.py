@@ -40,10 +40,7 @@ def test_folder_replaces_a_folder_whole(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(PreprocessError, match=r"cannot write .*file/x\.txt: Not a directory"),
-        atomic(tmp_path / "file" / "x.txt"),
-    ):
+    with pytest.raises(PreprocessError, match=r"cannot write .*file/x\.txt: "), atomic(tmp_path / "file" / "x.txt"):
         pass
 
 
