@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from preprocess import miniature
 from tests.builds import Build, build
+from tests.servers import Server, serving
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,3 +47,11 @@ def builder(tmp_path: Path) -> Callable[..., Build]:
         return build(dataset, raw, tmp_path / f"{dataset}-{len(list(tmp_path.iterdir()))}", **options)  # type: ignore[arg-type]
 
     return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A web server on loopback that misbehaves as it is told."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with serving(Server()) as running:
+        yield running

@@ -35,17 +35,6 @@ def sums(body: bytes) -> tuple[tuple[str, str], ...]:
     return (("sha256", hashlib.sha256(body).hexdigest()), ("md5", hashlib.md5(body).hexdigest()))
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-
-
-@pytest.fixture
-def server():
-    with serving(Server()) as running:
-        yield running
-
-
 @pytest.fixture
 def pauses():
     return []

@@ -20,7 +20,7 @@ from preprocess import cli, fetch, registry
 from preprocess.download import Downloader, Patience
 from preprocess.errors import PreprocessError
 from preprocess.registry import Source
-from tests.servers import Server, hang_up, say, serving
+from tests.servers import hang_up, say
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,17 +33,6 @@ def zipped(text: str) -> bytes:
 
 
 DATA, OTHER = zipped("data"), zipped("xxxx")
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-
-
-@pytest.fixture
-def server():
-    with serving(Server()) as running:
-        yield running
 
 
 @pytest.fixture
