@@ -55,7 +55,9 @@ def describe(data: bytes) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data))
-            rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            # without an EXIF block, asking a PNG for it would decode the whole picture
+            tags = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+            rotation = tags.get(ExifTags.Base.Orientation, 1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return "not an image"
     text = f"{image.format} {image.mode} {image.width}x{image.height}"
