@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from preprocess import recipe
 from preprocess.render import Renderer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from preprocess.decisions import KERNELS
 from preprocess.errors import UnreadableError
@@ -253,3 +253,18 @@ def test_a_file_cut_in_half_is_unreadable_in_every_format(format):
 def test_32_bits_are_refused(mode):
     with pytest.raises(UnreadableError, match=f"has pixels of mode {mode}; only 8-bit images"):
         images.decode(encoded(Image.new(mode, (4, 4)), "TIFF"), "pillow")
+
+
+@pytest.mark.parametrize("place", ["exif", "profile", "xmp", "none"])
+def test_the_orientation_a_png_header_names_is_described(place):
+    exif = Image.Exif()
+    exif[274] = 6
+    text = PngImagePlugin.PngInfo()
+    if place == "profile":
+        text.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes()):8d}\n{exif.tobytes().hex()}\n", zip=True)
+    elif place == "xmp":
+        text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    buffer = io.BytesIO()
+    Image.new("L", (8, 6)).save(buffer, "PNG", pnginfo=text, **({"exif": exif} if place == "exif" else {}))
+    expected = "PNG L 8x6" if place == "none" else "PNG L 8x6 EXIF orientation 6"
+    assert images.describe(buffer.getvalue()) == expected

@@ -49,14 +49,18 @@ def decode(data: bytes, decoder: str) -> Pixels:
     raise UnreadableError(f"has pixels of mode {image.mode}; only 8-bit images are known to this source")
 
 
+#: where Pillow keeps what a PNG's header says of its orientation
+_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
+
+
 def describe(data: bytes) -> str:
     """Format, mode and size of an image file from its header, and its EXIF orientation where it has one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data))
-            # without an EXIF block, asking a PNG for it would decode the whole picture
-            tags = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+            # asking a PNG whose header has no EXIF would decode the whole picture; one after the pixels is not seen
+            tags = image.getexif() if image.format != "PNG" or not _EXIF_KEYS.isdisjoint(image.info) else {}
             rotation = tags.get(ExifTags.Base.Orientation, 1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return "not an image"
