@@ -15,7 +15,7 @@ from preprocess.files import atomic_folder
 from preprocess.prepared import COLUMNS, TABLE
 from preprocess.raw import Raw
 from preprocess.recipe import Recipe
-from preprocess.render import Call, bind, block, column, digest, form
+from preprocess.render import Call, bind, block, column, digest, form, joints_of
 from preprocess.table import Sample, read_samples, write_rows
 
 
@@ -33,7 +33,7 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
     A unit that cannot be read is noted, not fatal: whether it matters is for the datasets to say.
     """
     chosen = units(index_table)
-    first, end = block(chosen, shard, shards)
+    first, end = block(joints_of(chosen), shard, shards)
     raw, program = Raw(folder), [bind(recipe, name) for name in recipe.prepare]
     open_unit = sources.get(recipe.source).open
     rows: list[tuple[str, ...]] = []
@@ -44,7 +44,7 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
                 try:
                     opened = open_unit(raw, sample)
                     np.save(part / f"{number}.npy", _run(recipe, program, opened, sample))
-                    row = ("", "", form(opened), digest(opened))
+                    row = ("", "", form(opened, sample), digest(opened))
                 except UnreadableError as error:
                     row = ("unreadable", str(error), "", "")
                 except ExcludeSample as exclusion:
@@ -56,6 +56,6 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
 def _run(recipe: Recipe, program: list[Call], value: object, sample: Sample) -> np.ndarray:
     for step in program:
         asked = {name: column(recipe, sample, name) for name in step.columns}
-        value = step.function(value, **dict(step.fixed), **asked)
+        value = step.function(value, **asked)
     assert isinstance(value, np.ndarray)
     return value

@@ -7,9 +7,11 @@ import hashlib
 import inspect
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from preprocess.prepared import Prepared
 from preprocess.raw import Raw, stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
-from preprocess.table import Sample, read_samples, write_rows
+from preprocess.table import Sample, opening, read_rows, sample_of, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -49,25 +51,37 @@ class Rendered:
     raw_sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
-    """One step with everything that is known before a sample is: what to ask the row for comes last."""
+    """One step with everything that is known before a sample is: what to ask the row for comes last.
+
+    There is one object for each step with the same decisions (:func:`bind`), so that it can be looked up by.
+    """
 
     name: str
     function: Callable[..., Any]
-    fixed: tuple[tuple[str, Any], ...]
     sized: bool
     columns: tuple[str, ...]
 
 
+class _Result:
+    """A value and what further steps gave on it, by the step and what it asked the row for."""
+
+    __slots__ = ("then", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.then: dict[tuple[Call, tuple[str, ...]], _Result] = {}
+
+
 @dataclass
 class _Unit:
-    """What is open now, and every result on it by the chain of steps that led there."""
+    """What is open now, as the root of every result on it."""
 
     opening: str | None = None
     form: str = ""
     digest: str = ""
-    memo: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    opened: _Result | None = None
 
 
 class Renderer:
@@ -111,37 +125,38 @@ class Renderer:
 
     def _render(self, sample: Sample) -> Rendered:
         unit = self._unit
-        if sample.opening != unit.opening or not unit.memo:
-            unit.memo.clear()
-            unit.memo[()] = self._open(self.raw, sample)
+        if sample.opening != unit.opening or unit.opened is None:
+            unit.opened = None  # before the next is opened: one volume at a time
+            unit.opened = _Result(self._open(self.raw, sample))
             unit.opening, unit.form, unit.digest = sample.opening, "", ""
         arrays: dict[int, NDArray[np.uint8]] = {}
         upsampled: list[int] = []
         for size, program in self._programs.items():
-            arrays[size], region = self._run(program, sample)
+            arrays[size], region = self._run(program, unit.opened, sample)
             if region is not None and min(region) < size:
                 upsampled.append(size)
             self._check(arrays[size], size)
         if not unit.digest:  # after the steps: what is read piecemeal knows only now what was read
-            unit.form, unit.digest = (
-                self._prepared.described(sample) if self._prepared else (form(unit.memo[()]), digest(unit.memo[()]))
-            )
+            if self._prepared:
+                unit.form, unit.digest = self._prepared.described(sample)
+            else:
+                unit.form, unit.digest = form(unit.opened.value, sample), digest(unit.opened.value)
         return Rendered(arrays, tuple(upsampled), unit.form, unit.digest)
 
-    def _run(self, program: list[Call], sample: Sample) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
-        path: tuple[Any, ...] = ()
+    def _run(
+        self, program: list[Call], result: _Result, sample: Sample
+    ) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
         region: tuple[int, ...] | None = None
-        memo = self._unit.memo
-        value = memo[()]
         for call in program:
-            if call.sized and region is None and (shape := getattr(value, "shape", None)) is not None:
+            if call.sized and region is None and (shape := getattr(result.value, "shape", None)) is not None:
                 region = shape[: self.recipe.dimensions]
-            asked = tuple((name, column(self.recipe, sample, name)) for name in call.columns)
-            path = (*path, call.name, call.fixed, asked)
-            if path not in memo:
-                memo[path] = call.function(value, **dict(call.fixed), **dict(asked))
-            value = memo[path]
-        return value, region
+            asked = tuple(column(self.recipe, sample, name) for name in call.columns)
+            following = result.then.get((call, asked))
+            if following is None:
+                following = _Result(call.function(result.value, **dict(zip(call.columns, asked))))
+                result.then[call, asked] = following
+            result = following
+        return result.value, region
 
     def _check(self, array: NDArray[np.uint8], size: int) -> None:
         if array.dtype != np.uint8 or array.shape != self.recipe.shape(size):
@@ -153,11 +168,9 @@ class Renderer:
 
 def bind(recipe: Recipe, name: str, size: int | None = None) -> Call:
     """Bind a step to the decisions in force at one size; without a size it may ask for none."""
-    function = steps.get(name)
     fixed: list[tuple[str, Any]] = []
     columns: list[str] = []
-    wanted = list(inspect.signature(function).parameters)[1:]
-    for parameter in wanted:
+    for parameter in list(inspect.signature(steps.get(name)).parameters)[1:]:
         if parameter == "size" and size is not None:
             fixed.append(("size", size))
         elif parameter in recipe.decisions:
@@ -165,7 +178,13 @@ def bind(recipe: Recipe, name: str, size: int | None = None) -> Call:
             fixed.append((parameter, _hashable(choice.value if size is None else choice.at(size))))
         else:
             columns.append(parameter)
-    return Call(name, function, tuple(fixed), "size" in wanted, tuple(columns))
+    return _call(name, tuple(fixed), tuple(columns))
+
+
+@cache
+def _call(name: str, fixed: tuple[tuple[str, Any], ...], columns: tuple[str, ...]) -> Call:
+    given = dict(fixed)
+    return Call(name, partial(steps.get(name), **given), "size" in given, columns)
 
 
 def column(recipe: Recipe, sample: Sample, name: str) -> str:
@@ -196,46 +215,78 @@ def digest(opened: Any) -> str:
     return value
 
 
-def form(opened: Any) -> str:
-    """What a source opened, in words: format, mode and size of a picture; dtype and shape of an array."""
+def form(opened: Any, sample: Sample) -> str:
+    """What a source opened for a sample, in words: what it tells itself, a file's kind, an array's type and shape."""
     if isinstance(opened, bytes):
-        from preprocess.steps.images import describe
-
-        return describe(opened)
+        return f"{PurePosixPath(sample.path).suffix.removeprefix('.').upper()} file".lstrip()
+    told: str | None = getattr(opened, "form", None)
+    if told is not None:
+        return told
     shape = getattr(opened, "shape", None)
     if shape is None:
         return type(opened).__name__.lower()
     return f"{getattr(opened, 'dtype', type(opened).__name__)} {'x'.join(map(str, shape))}"
 
 
-def block(samples: list[Sample], shard: int, shards: int) -> tuple[int, int]:
+#: what lies between two samples that follow each other
+FREE, STREAM_ENDS, TOGETHER = range(3)
+
+
+def joints(places: Iterable[tuple[str, str]]) -> bytearray:
+    """For every sample of a list, given by its path and its opening, what lies between it and the one before.
+
+    ``TOGETHER``: one unit or file, which two jobs would read twice. ``STREAM_ENDS``: a tar archive begins or ends.
+    """
+    found = bytearray()
+    before = opened_before = ""
+    for path, opened in places:
+        if found and (opened == opened_before or (path and path == before)):
+            found.append(TOGETHER)
+        else:
+            found.append(FREE if stream_of(path) == stream_of(before) else STREAM_ENDS)
+        before, opened_before = path, opened
+    return found
+
+
+def joints_of(samples: Iterable[Sample]) -> bytearray:
+    """The joints of samples that are at hand."""
+    return joints((sample.path, sample.opening) for sample in samples)
+
+
+def block(joints: bytearray, shard: int, shards: int) -> tuple[int, int]:
     """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit or file.
 
     A cut moves to where a tar archive begins or ends if that is less than half a shard away: an archive
     read by two shards is read twice.
     """
-    reach = (len(samples) // shards - 1) // 2  # less than half, so that two cuts never meet
+    count = len(joints)
+    reach = (count // shards - 1) // 2  # less than half, so that two cuts never meet
 
     def is_edge(position: int) -> bool:
-        if not 0 < position < len(samples):
-            return False
-        before, after = stream_of(samples[position - 1].path), stream_of(samples[position].path)
-        return before != after
+        return 0 < position < count and joints[position] == STREAM_ENDS
 
     def start(k: int) -> int:
-        position = len(samples) * k // shards
+        position = count * k // shards
         if 0 < k < shards:
             near = sorted(range(-reach, reach + 1), key=abs)
             position += next((step for step in near if is_edge(position + step)), 0)
-        while 0 < position < len(samples) and _belong_together(samples[position - 1], samples[position]):
+        while 0 < position < count and joints[position] == TOGETHER:
             position += 1
         return position
 
     return start(shard), start(shard + 1)
 
 
-def _belong_together(one: Sample, other: Sample) -> bool:
-    return one.opening == other.opening or bool(one.path and one.path == other.path)
+def _of_shard(split_table: Path, shard: int, shards: int, prepared: Prepared | None) -> list[Sample]:
+    """The samples of one shard, read without holding those of the others."""
+
+    def rows() -> Iterator[dict[str, str]]:
+        return (row for row in read_rows(split_table) if row["split"])
+
+    if prepared:
+        return [sample for sample in map(sample_of, rows()) if sample in prepared]
+    first, end = block(joints((row["path"], opening(row["unit"], row["key"])) for row in rows()), shard, shards)
+    return [sample_of(row) for row in islice(rows(), first, end)]
 
 
 def render_shard(
@@ -257,12 +308,7 @@ def render_shard(
     Raises:
         PreprocessError: a file cannot be read under ``strict``, or an archive is damaged.
     """
-    samples = [sample for sample in read_samples(split_table) if sample.split]
-    if prepared:
-        samples = [sample for sample in samples if sample in prepared]
-    else:
-        first, end = block(samples, shard, shards)
-        samples = samples[first:end]
+    samples = _of_shard(split_table, shard, shards, prepared)
     renderer = Renderer(recipe, folder, sizes, prepared)
     results: list[tuple[str, ...]] = []
     blank = {size: bytes(math.prod(recipe.shape(size))) for size in sizes}
@@ -274,7 +320,8 @@ def render_shard(
         for sample in samples:
             result = _attempt(renderer, sample, strict)
             for size, file in files.items():
-                file.write(result.arrays[size].tobytes() if isinstance(result, Rendered) else blank[size])
+                done = np.ascontiguousarray(result.arrays[size]).data if isinstance(result, Rendered) else blank[size]
+                file.write(done)
             if isinstance(result, Rendered):
                 upsampled = " ".join(map(str, result.upsampled))
                 results.append((sample.key, "", "", upsampled, result.raw_form, result.raw_sha256))

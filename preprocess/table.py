@@ -48,7 +48,12 @@ class Sample:
     @property
     def opening(self) -> str:
         """What is opened for it: its unit, or the sample itself."""
-        return self.unit or self.key
+        return opening(self.unit, self.key)
+
+
+def opening(unit: str, key: str) -> str:
+    """What is opened for the sample of a row."""
+    return unit or key
 
 
 INDEX_COLUMNS = (
@@ -70,10 +75,12 @@ def write_rows(
 def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
     """Yield the rows of a tab-separated table as dictionaries, in file order."""
     with open(path, encoding="utf-8", newline="") as handle:
-        for row in csv.DictReader(handle, delimiter="\t"):
-            if None in row or None in row.values():
+        reader = csv.reader(handle, delimiter="\t")
+        columns = next(reader, [])
+        for cells in reader:
+            if len(cells) != len(columns):
                 raise PreprocessError(f"{path}: a row does not fit the header; delete it and run again")
-            yield row
+            yield dict(zip(columns, cells))
 
 
 def write_samples(path: str | Path, columns: tuple[str, ...], samples: list[Sample]) -> None:
@@ -93,7 +100,11 @@ def write_samples(path: str | Path, columns: tuple[str, ...], samples: list[Samp
 
 def read_samples(path: str | Path) -> Iterator[Sample]:
     """Yield the samples of a table that :func:`write_samples` wrote."""
-    for row in read_rows(path):
-        known = {name: row.pop(name) for name in SPLIT_COLUMNS if name in row}
-        index = int(known.pop("index", "-1"))
-        yield Sample(**known, index=index, attributes=row)
+    return map(sample_of, read_rows(path))
+
+
+def sample_of(row: dict[str, str]) -> Sample:
+    """The sample of one row of such a table."""
+    known = {name: row.pop(name) for name in SPLIT_COLUMNS if name in row}
+    index = int(known.pop("index", "-1"))
+    return Sample(**known, index=index, attributes=row)

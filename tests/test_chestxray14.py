@@ -238,7 +238,7 @@ def test_every_layout_gives_the_same(layout, tmp_path, stand_in_chest, stored):
     samples = listing(tmp_path)
     assert seen(samples) == seen(listing(stand_in_chest))
     raw = Raw(tmp_path)
-    assert {one.key: chestxray14.open(raw, one) for one in samples} == stored
+    assert {one.key: chestxray14.open(raw, one).data for one in samples} == stored
 
 
 def test_copies_beside_their_archives_are_left_aside(tmp_path, stand_in_chest, stored):
@@ -490,7 +490,7 @@ def test_a_shard_is_an_archive():
     samples = published_parts(counts)
     assert len(samples) == 112_120
     shards = recipe.read("chestmnist")["shards"]
-    found = [render.block(samples, shard, shards) for shard in range(shards)]
+    found = [render.block(render.joints_of(samples), shard, shards) for shard in range(shards)]
     assert [end - start for start, end in found] == counts
 
 
@@ -501,7 +501,7 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
         one.unit = f"unit {i // (unit + 1)}" if unit else ""
     ends = [0]
     for shard in range(shards):
-        start, end = render.block(samples, shard, shards)
+        start, end = render.block(render.joints_of(samples), shard, shards)
         assert start == ends[-1]
         assert end >= start
         ends.append(end)
@@ -514,15 +514,15 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
 
 
 def test_a_cut_does_not_move_further_than_half_a_shard():
-    ends = [render.block(published_parts([10, 989]), shard, 4)[1] for shard in range(4)]
+    ends = [render.block(render.joints_of(published_parts([10, 989])), shard, 4)[1] for shard in range(4)]
     assert ends == [249, 499, 749, 999]
-    ends = [render.block(published_parts([130, 869]), shard, 4)[1] for shard in range(4)]
+    ends = [render.block(render.joints_of(published_parts([130, 869])), shard, 4)[1] for shard in range(4)]
     assert ends == [130, 499, 749, 999]
 
 
 def test_without_archives_blocks_are_near_equal():
     samples = [Sample(key=str(i), path=f"images/{i}.png") for i in range(1000)]
-    sizes = {end - start for start, end in (render.block(samples, shard, 7) for shard in range(7))}
+    sizes = {end - start for start, end in (render.block(render.joints_of(samples), shard, 7) for shard in range(7))}
     assert sizes <= {142, 143}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from preprocess.decisions import KERNELS
 from preprocess.errors import UnreadableError
+from preprocess.picture import Picture
 from preprocess.steps import images
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -27,6 +29,10 @@ def encoded(image: Image.Image, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def pixels_of(data: bytes) -> np.ndarray:
+    return images.decode(Picture(data), "pillow")
+
+
 def luma(pixels):
     """ITU-R 601-2 in whole thousandths, rounded; independent of Pillow's fixed-point arithmetic."""
     exact = pixels.astype(np.int64) @ np.array([299, 587, 114])
@@ -38,38 +44,36 @@ def luma(pixels):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
 def test_gray_and_rgb_stay_what_they_are(format):
-    assert np.array_equal(images.decode(encoded(Image.fromarray(GRAY), format), "pillow"), GRAY)
-    assert np.array_equal(images.decode(encoded(Image.fromarray(COLOUR), format), "pillow"), COLOUR)
+    assert np.array_equal(pixels_of(encoded(Image.fromarray(GRAY), format)), GRAY)
+    assert np.array_equal(pixels_of(encoded(Image.fromarray(COLOUR), format)), COLOUR)
 
 
 def test_alpha_is_dropped_not_blended():
     alpha = np.arange(63, dtype=np.uint8).reshape(7, 9) * 4
     rgba = Image.fromarray(np.dstack([COLOUR, alpha]))
-    assert np.array_equal(images.decode(encoded(rgba, "PNG"), "pillow"), COLOUR)
+    assert np.array_equal(pixels_of(encoded(rgba, "PNG")), COLOUR)
     gray_alpha = Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(alpha)])
-    assert np.array_equal(images.decode(encoded(gray_alpha, "PNG"), "pillow"), GRAY)
+    assert np.array_equal(pixels_of(encoded(gray_alpha, "PNG")), GRAY)
 
 
 def test_a_palette_becomes_its_colours_and_a_gray_palette_gray():
     palette = RNG.integers(0, 256, (256, 3), dtype=np.uint8)
     image = Image.fromarray(GRAY, "L").convert("P")
     image.putpalette(palette.tobytes())
-    assert np.array_equal(images.decode(encoded(image, "PNG"), "pillow"), palette[GRAY])
+    assert np.array_equal(pixels_of(encoded(image, "PNG")), palette[GRAY])
     image.putpalette(np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
-    decoded = images.decode(encoded(image, "PNG"), "pillow")
+    decoded = pixels_of(encoded(image, "PNG"))
     assert all(np.array_equal(images.gray(decoded, kind), GRAY) for kind in ("luma", "libpng", "first"))
 
 
 def test_bilevel_becomes_black_and_white():
-    assert np.array_equal(
-        images.decode(encoded(Image.fromarray(GRAY > 100), "PNG"), "pillow"), (GRAY > 100).astype(np.uint8) * 255
-    )
+    assert np.array_equal(pixels_of(encoded(Image.fromarray(GRAY > 100), "PNG")), (GRAY > 100).astype(np.uint8) * 255)
 
 
 def test_cmyk_becomes_rgb():
     cmyk = np.zeros((8, 8, 4), np.uint8)
     cmyk[..., 0] = 255  # cyan: no red
-    decoded = images.decode(encoded(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=100), "pillow")
+    decoded = pixels_of(encoded(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=100))
     assert decoded.shape == (8, 8, 3)
     assert np.abs(decoded.astype(int) - (0, 255, 255)).max() <= 2
 
@@ -80,23 +84,23 @@ def test_exif_orientation_is_told_not_applied():
     plain = encoded(Image.fromarray(GRAY), "JPEG")
     turned = encoded(Image.fromarray(GRAY), "JPEG", exif=exif)
     assert plain != turned
-    assert np.array_equal(images.decode(turned, "pillow"), images.decode(plain, "pillow"))
-    assert images.describe(plain) == "JPEG L 9x7"
-    assert images.describe(turned) == "JPEG L 9x7 EXIF orientation 6"
+    assert np.array_equal(pixels_of(turned), pixels_of(plain))
+    assert Picture(plain).form == "JPEG L 9x7"
+    assert Picture(turned).form == "JPEG L 9x7 EXIF orientation 6"
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_more_than_8_bits_are_refused(format):
     deep = Image.fromarray(GRAY.astype(np.uint16) * 257)
     with pytest.raises(UnreadableError, match="has pixels of mode I;16; only 8-bit images"):
-        images.decode(encoded(deep, format), "pillow")
+        pixels_of(encoded(deep, format))
 
 
 @pytest.mark.parametrize("cut", [0, 3, 60, -40])
 def test_a_damaged_file_is_unreadable(cut):
     data = encoded(Image.fromarray(RNG.integers(0, 256, (64, 64), dtype=np.uint8)), "JPEG")
     with pytest.raises(UnreadableError, match="cannot be decoded"):
-        images.decode(data[:cut], "pillow")
+        pixels_of(data[:cut])
 
 
 # ---- gray
@@ -246,13 +250,13 @@ def test_what_is_no_square_is_resized_horizontally_first():
 def test_a_file_cut_in_half_is_unreadable_in_every_format(format):
     data = encoded(Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)), format)
     with pytest.raises(UnreadableError, match="cannot be decoded"):
-        images.decode(data[: len(data) // 2], "pillow")
+        pixels_of(data[: len(data) // 2])
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_32_bits_are_refused(mode):
     with pytest.raises(UnreadableError, match=f"has pixels of mode {mode}; only 8-bit images"):
-        images.decode(encoded(Image.new(mode, (4, 4)), "TIFF"), "pillow")
+        pixels_of(encoded(Image.new(mode, (4, 4)), "TIFF"))
 
 
 @pytest.mark.parametrize("place", ["exif", "profile", "xmp", "none"])
@@ -267,4 +271,30 @@ def test_the_orientation_a_png_header_names_is_described(place):
     buffer = io.BytesIO()
     Image.new("L", (8, 6)).save(buffer, "PNG", pnginfo=text, **({"exif": exif} if place == "exif" else {}))
     expected = "PNG L 8x6" if place == "none" else "PNG L 8x6 EXIF orientation 6"
-    assert images.describe(buffer.getvalue()) == expected
+    assert Picture(buffer.getvalue()).form == expected
+
+
+def test_an_orientation_after_a_png_s_pixels_is_seen_once_they_are_decoded():
+    exif = Image.Exif()
+    exif[274] = 6
+    picture = encoded(Image.fromarray(GRAY), "PNG")
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = len(block).to_bytes(4, "big") + b"eXIf" + block + zlib.crc32(b"eXIf" + block).to_bytes(4, "big")
+    late = Picture(picture[:-12] + chunk + picture[-12:])  # before IEND
+    assert np.array_equal(images.decode(late, "pillow"), GRAY)
+    assert late.form == "PNG L 9x7 EXIF orientation 6"
+
+
+def test_formats_nobody_publishes_raws_in_are_not_decoded():
+    with pytest.raises(UnreadableError, match="cannot be decoded"):
+        pixels_of(encoded(Image.fromarray(GRAY), "PCX"))
+
+
+def test_one_array_resized_twice_and_another_after_it():
+    """The Pillow image of the last array is kept: it must never serve another array."""
+    one, other = (RNG.integers(0, 256, (50, 40, 3), dtype=np.uint8) for _ in range(2))
+    for picture in (one, other, one[:40], one):
+        for size in (7, 16):
+            image = Image.fromarray(np.ascontiguousarray(picture))
+            expected = image.resize((size, image.height), BICUBIC).resize((size, size), BICUBIC)
+            assert np.array_equal(images.resize(picture, size, "bicubic"), np.asarray(expected))

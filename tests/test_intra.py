@@ -97,6 +97,7 @@ def test_missing_mesh_stops_and_broken_mesh_stops_or_is_left_out(tree, builder):
     with pytest.raises(CommandError):
         builder("vesselmnist3d", tree)
     done = builder("vesselmnist3d", tree, census="warn")
+    assert {row["raw_form"] for row in done.samples} == {"OBJ file"}
     assert {row["key"]: row["reason"] for row in done.excluded} == {
         "aneurysm/ArteryObjAN9-1.obj": "unreadable",
         SPECK: "empty-grid",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from preprocess import npz
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.recipe import Recipe
-from preprocess.render import Renderer, block
+from preprocess.render import Renderer, block, joints_of
 from preprocess.split import SPLITS
 from preprocess.table import Sample
 
@@ -193,7 +193,8 @@ def render(
     rows = Rows(store, len(samples), width(recipe, size))
     if workers == 1:
         return Candidates(_render_block(recipe, folder, samples, 0, len(samples), size, axes, store), rows)
-    bounds = [block(samples, shard, workers) for shard in range(workers)]
+    between = joints_of(samples)
+    bounds = [block(between, shard, workers) for shard in range(workers)]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         jobs = [
             pool.submit(

@@ -9,7 +9,7 @@ A source is a module of this package named after the collection. It has
     the census: named counts of what was found. ``options`` come from the recipe (which part of a
     shared source, which view); a parameter named after a decision receives it;
 ``open(raw, sample) -> Any``
-    what the recipe's first step takes: a file's bytes, an array, a volume or a mesh.
+    what the recipe's first step takes: a file's bytes, an array, a volume, or a :class:`~preprocess.picture.Picture`.
 ``present(folder, **options) -> bool``
     only where patterns of names cannot tell the parts of a shared source apart: instead of ``PRESENT``.
 ``FALLBACK``
@@ -27,7 +27,6 @@ import importlib
 import io
 import os
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from types import ModuleType
 from typing import Any
 
 from preprocess.errors import PreprocessError
+from preprocess.picture import Picture
 from preprocess.raw import SEPARATOR, Raw, RawFile
 from preprocess.table import Sample
 
@@ -197,26 +197,19 @@ def table_lines(name: str) -> Iterator[str]:
             yield line
 
 
-def extent(data: bytes) -> tuple[int, int] | None:
-    """Width and height a picture file's header states; None where it cannot be read."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # faulty headers are said where pixels are read
-            return Image.open(io.BytesIO(data)).size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-
-
 def first_width(raw: Raw, files: Iterable[RawFile]) -> int:
     """Width in pixels of the first of some pictures, which tells a resampled copy; 0 without one."""
     for file in files:
-        found = extent(raw.read(file.path))
+        found = Picture(raw.read(file.path)).extent
         return found[0] if found else 0
     return 0
 
 
 def open_file(raw: Raw, sample: Sample) -> bytes:
-    """The bytes of the sample's own file: the ``open`` of every source of picture files."""
+    """The bytes of the sample's own file."""
     return raw.read(sample.path)
+
+
+def open_picture(raw: Raw, sample: Sample) -> Picture:
+    """The sample's own file: the ``open`` of every source of picture files."""
+    return Picture(raw.read(sample.path))

@@ -21,14 +21,14 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.raw import Raw
-from preprocess.sources import Listing, count, natural, open_file
+from preprocess.sources import Listing, count, natural, open_picture
 from preprocess.table import Sample
 
 PRESENT = ("*.png", "*.zip")
 IMAGE = re.compile(r"(benign|malignant|normal) \((\d+)\)\.png", re.IGNORECASE)
 MASK = re.compile(r"(benign|malignant|normal) \((\d+)\)_mask(_\d+)?\.png", re.IGNORECASE)
 
-open = open_file
+open = open_picture
 
 
 def index(raw: Raw) -> Listing:

@@ -30,7 +30,7 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.raw import Raw, RawFile
-from preprocess.sources import Listing, by_name, first_width, open_file, table_lines
+from preprocess.sources import Listing, by_name, first_width, open_picture, table_lines
 from preprocess.table import Sample
 
 PRESENT = ("*.png", "*.tar.gz", "*.tgz", "*.tar", "*.zip")
@@ -45,7 +45,7 @@ FINDINGS = (
 NO_FINDING = "No Finding"
 YEARS = {"Y": 1.0, "M": 12.0, "D": 365.25}
 
-open = open_file
+open = open_picture
 
 
 def index(raw: Raw) -> Listing:

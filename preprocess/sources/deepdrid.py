@@ -26,7 +26,7 @@ import csv
 
 from preprocess.errors import PreprocessError
 from preprocess.raw import Raw, RawFile
-from preprocess.sources import Listing, count, open_file
+from preprocess.sources import Listing, count, open_picture
 from preprocess.table import Sample
 
 PRESENT = ("*_[lr][0-9].jpg", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
@@ -42,7 +42,7 @@ ATTRIBUTES = {
 }
 COLUMNS = ("patient_id", "image_id", *EYES.values(), *ATTRIBUTES)
 
-open = open_file
+open = open_picture
 
 
 def index(raw: Raw) -> Listing:

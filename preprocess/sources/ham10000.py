@@ -26,7 +26,7 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.raw import Raw, RawFile
-from preprocess.sources import Listing, by_name, count, first_width, open_file
+from preprocess.sources import Listing, by_name, count, first_width, open_picture
 from preprocess.table import Sample
 
 PRESENT = ("*.jpg", "*.jpeg", "*.zip")
@@ -41,7 +41,7 @@ KNOWN_MD5 = {
 }
 ATTRIBUTES = ("dx_type", "age", "sex", "localization", "dataset")
 
-open = open_file
+open = open_picture
 
 
 def index(raw: Raw) -> Listing:

@@ -38,7 +38,7 @@ from pathlib import Path
 
 from preprocess.errors import PreprocessError
 from preprocess.raw import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
-from preprocess.sources import Listing, open_file
+from preprocess.sources import Listing, open_picture
 from preprocess.table import Sample
 
 #: known archives and what is in them; any other one is looked into
@@ -61,7 +61,7 @@ NUMBERED = re.compile(r"(CNV|DME|DRUSEN|NORMAL|BACTERIA|VIRUS)-(\d+)-(\d+)\.jpe?
 PERSON = re.compile(r"(person\d+)_(bacteria|virus)_\d+(_\d+)?\.jpe?g", re.IGNORECASE)
 STUDY = re.compile(r"(NORMAL2-)?IM-\d+(-\d+)+\.jpe?g", re.IGNORECASE)
 
-open = open_file
+open = open_picture
 
 
 @dataclass(frozen=True)

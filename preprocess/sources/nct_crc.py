@@ -27,8 +27,9 @@ import re
 from collections import Counter
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.picture import Picture
 from preprocess.raw import SEPARATOR, Raw, RawFile
-from preprocess.sources import Listing, by_name, count, extent
+from preprocess.sources import Listing, by_name, count
 from preprocess.table import Sample
 
 PRESENT = ("*.tif", "*.tiff", "*.zip")
@@ -68,17 +69,17 @@ def index(raw: Raw) -> Listing:
     return Listing(samples, count(samples, "source_split", "original_label"), notes)
 
 
-def open(raw: Raw, sample: Sample) -> bytes:
+def open(raw: Raw, sample: Sample) -> Picture:
     """The patch's file.
 
     Raises:
         UnreadableError: it is of another size than every published patch.
     """
-    data = raw.read(sample.path)
-    found = extent(data)
+    picture = Picture(raw.read(sample.path))
+    found = picture.extent
     if found is not None and found != EXTENT:
         raise UnreadableError(f"is {found[0]}x{found[1]} pixels; every published patch is 224x224")
-    return data
+    return picture
 
 
 def _sample(raw: Raw, file: RawFile) -> Sample:
@@ -104,7 +105,7 @@ def _place(sample: Sample) -> tuple[bool, str]:
 def _refuse_resampled(raw: Raw, samples: list[Sample]) -> None:
     """Look at the first patch of each set and class: a copy that was resampled was so throughout."""
     first = {(sample.source_split, sample.original_label): sample for sample in reversed(samples)}
-    sizes = Counter(extent(raw.read(sample.path)) for sample in first.values())
+    sizes = Counter(Picture(raw.read(sample.path)).extent for sample in first.values())
     sizes.pop(None, None)  # the render stage names a file that cannot be read
     if sizes and (most := sizes.most_common(1)[0][0]) != EXTENT and most is not None:
         raise PreprocessError(

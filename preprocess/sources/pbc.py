@@ -22,8 +22,9 @@ import re
 from collections import Counter
 
 from preprocess.errors import PreprocessError
+from preprocess.picture import Picture
 from preprocess.raw import Raw, RawFile
-from preprocess.sources import Listing, count, extent, natural, open_file, unique
+from preprocess.sources import Listing, count, natural, open_picture, unique
 from preprocess.table import Sample
 
 PRESENT = ("*.jpg", "*.jpeg", "*.zip")
@@ -31,7 +32,7 @@ CLASSES = ("basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocy
 IMAGE = re.compile(r"(.+)\.jpe?g", re.IGNORECASE)
 EXTENT = (360, 363)
 
-open = open_file
+open = open_picture
 
 
 def index(raw: Raw) -> Listing:
@@ -69,7 +70,7 @@ def _key(file: RawFile) -> str | None:
 
 def _sample(raw: Raw, key: str, file: RawFile) -> Sample:
     label, _, name = key.partition("/")
-    width, height = extent(raw.read(file.path)) or ("", "")
+    width, height = Picture(raw.read(file.path)).extent or ("", "")
     attributes = {"subtype": name.partition("_")[0], "width": str(width), "height": str(height)}
     return Sample(key=key, path=file.path, original_label=label, attributes=attributes)
 

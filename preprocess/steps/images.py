@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from preprocess.errors import UnreadableError
+from preprocess.picture import Picture
 from preprocess.steps import ijg
 
 Pixels = NDArray[np.uint8]
@@ -19,53 +19,52 @@ _TO_GRAY = {"1", "L", "LA", "La"}
 _TO_RGB = {"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"}
 
 
-def decode(data: bytes, decoder: str) -> Pixels:
+class _Twins:
+    """One array and the Pillow image of the same pixels, the last that were asked for.
+
+    An array is resized to every size, and Pillow cannot look at colour without copying it.
+    """
+
+    def __init__(self) -> None:
+        self._array: Pixels | None = None
+        self._image: Image.Image | None = None
+
+    def image(self, array: Pixels) -> Image.Image:
+        if self._image is None or array is not self._array:
+            self._array, self._image = array, Image.fromarray(np.ascontiguousarray(array))
+        return self._image
+
+    def array(self, image: Image.Image) -> Pixels:
+        self._array, self._image = np.asarray(image), image
+        return self._array
+
+
+_TWINS = _Twins()
+
+
+def decode(picture: Picture, decoder: str) -> Pixels:
     """Decode one image file.
 
     Bilevel and gray stay gray; palette, CMYK and YCbCr become RGB by Pillow's conversion; alpha is
     dropped. EXIF orientation is not applied: no published pipeline is known to apply it.
 
     Args:
-        data: the file's bytes.
+        picture: the file.
         decoder: the decision of that name; it concerns JPEG files only.
 
     Raises:
         UnreadableError: damaged or truncated, or deeper than 8 bits (no rule says how to reduce it).
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # faulty TIFF headers are common and harmless
-            image = Image.open(io.BytesIO(data))
-            if image.mode in _TO_GRAY:
-                return np.asarray(image.convert("L"))
-            if image.mode in _TO_RGB:
-                pixels = np.asarray(image.convert("RGB"))
-                # Pillow has read the whole file by now: what follows may not meet a damaged one
-                if decoder.startswith("ijg-") and image.format == "JPEG" and image.mode == "RGB":
-                    return ijg.decode(data, decoder.removeprefix("ijg-"))
-                return pixels
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableError(f"cannot be decoded ({error})") from error
-    raise UnreadableError(f"has pixels of mode {image.mode}; only 8-bit images are known to this source")
-
-
-#: where Pillow keeps what a PNG's header says of its orientation
-_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
-
-
-def describe(data: bytes) -> str:
-    """Format, mode and size of an image file from its header, and its EXIF orientation where it has one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
-            # asking a PNG whose header has no EXIF would decode the whole picture; one after the pixels is not seen
-            tags = image.getexif() if image.format != "PNG" or not _EXIF_KEYS.isdisjoint(image.info) else {}
-            rotation = tags.get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return "not an image"
-    text = f"{image.format} {image.mode} {image.width}x{image.height}"
-    return text if rotation == 1 else f"{text} EXIF orientation {rotation}"
+    mode = picture.mode
+    if mode in _TO_GRAY:
+        return _TWINS.array(picture.converted("L"))
+    if mode not in _TO_RGB:
+        raise UnreadableError(f"has pixels of mode {mode}; only 8-bit images are known to this source")
+    image = picture.converted("RGB")
+    # Pillow has read the whole file by now: what follows may not meet a damaged one
+    if decoder.startswith("ijg-") and picture.format == "JPEG" and mode == "RGB":
+        return ijg.decode(picture.data, decoder.removeprefix("ijg-"))
+    return _TWINS.array(image)
 
 
 def gray(image: Pixels, gray: str) -> Pixels:
@@ -77,7 +76,7 @@ def gray(image: Pixels, gray: str) -> Pixels:
     if image.ndim == 2:
         return image
     if gray == "luma":
-        return np.asarray(Image.fromarray(image).convert("L"))
+        return _TWINS.array(_TWINS.image(image).convert("L"))
     if gray == "first":
         return np.ascontiguousarray(image[..., 0])
     if gray == "libpng":
@@ -123,8 +122,10 @@ def resize(image: Pixels, size: int, kernel: str) -> Pixels:
     Two calls fix the order of the passes, which Pillow 13 chooses by the shape and earlier versions
     do not; the intermediate is 8-bit in both, so square images are the same in all versions.
     """
+    if image.shape[:2] == (size, size):
+        return image
     resampling = Image.Resampling[kernel.upper()]
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture = _TWINS.image(image)
     if picture.width != picture.height:
         picture = picture.resize((size, picture.height), resampling)
     return np.asarray(picture.resize((size, size), resampling))
