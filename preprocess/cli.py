@@ -10,10 +10,12 @@ import argparse
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from preprocess import recipe
+from preprocess.environment import peak_memory
 from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
 
@@ -35,7 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception:
         log.exception("%s failed; this is a defect, please report it with this log", options.command)
         return 2
+    finally:
+        log.info("%s", _cost())
     return 0
+
+
+def _cost() -> str:
+    """What this process has cost, for who plans memory and time of jobs on a cluster."""
+    return f"cost: {time.process_time():.1f} CPU seconds, at most {peak_memory() / 2**20:.0f} MB of memory"
 
 
 def _start_log(path: Path | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import resource
 import sys
 from pathlib import Path
 from typing import IO
@@ -37,6 +39,15 @@ def _prepend(name: str, folder: Path) -> None:
     known = [part for part in os.environ.get(name, "").split(os.pathsep) if part]
     if str(folder) not in known[:1]:
         os.environ[name] = os.pathsep.join([str(folder), *known])
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]
+    except FileNotFoundError:  # macOS; on Linux this figure may be that of who started the process
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def hold(folder: Path) -> None:

@@ -7,12 +7,12 @@ import hashlib
 import inspect
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -318,16 +318,21 @@ def render_shard(
         for size, file in files.items():
             file.write(npy_header((len(samples), *recipe.shape(size))))
         for sample in samples:
-            result = _attempt(renderer, sample, strict)
-            for size, file in files.items():
-                done = np.ascontiguousarray(result.arrays[size]).data if isinstance(result, Rendered) else blank[size]
-                file.write(done)
-            if isinstance(result, Rendered):
-                upsampled = " ".join(map(str, result.upsampled))
-                results.append((sample.key, "", "", upsampled, result.raw_form, result.raw_sha256))
-            else:
-                results.append((sample.key, result.reason, result.detail, "", "", ""))
+            results.append(_write(_attempt(renderer, sample, strict), sample.key, files, blank))
         write_rows(part / SHARD_TABLE, SHARD_COLUMNS, results)
+
+
+def _write(
+    result: Rendered | ExcludeSample, key: str, files: Mapping[int, IO[bytes]], blank: dict[int, bytes]
+) -> tuple[str, ...]:
+    """Append one sample to the array of every size, and give its row of the shard's table."""
+    if isinstance(result, ExcludeSample):
+        for size, file in files.items():
+            file.write(blank[size])
+        return key, result.reason, result.detail, "", "", ""
+    for size, file in files.items():
+        file.write(np.ascontiguousarray(result.arrays[size]).data)
+    return key, "", "", " ".join(map(str, result.upsampled)), result.raw_form, result.raw_sha256
 
 
 def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | ExcludeSample:
