@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -11,8 +12,10 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +181,44 @@ def test_killed_runs_end_with_the_same_bytes(built, folder):
     out = folder / "results" / "miniature" / "paper"
     assert digests(out) == digests(built / "results" / "miniature" / "paper")
     assert "Nothing to be done" in snakemake(folder, "breastmnist")
+
+
+def test_killed_jobs_leave_nothing_and_the_next_run_gives_the_same_bytes(built, folder):
+    """kill -9 of a job itself at a random moment of its life, two of each kind; its run ends with an error."""
+    generator = random.Random(7)
+    out = folder / "results" / "miniature" / "paper"
+    failed = 0
+    for stage in ("render", "render", "pack", "pack"):
+        (out / "breastmnist.npz").unlink(missing_ok=True)  # a job that was quicker than its killer is run again
+        with subprocess.Popen(
+            command(folder, "breastmnist"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as run:
+            job = None
+            while job is None and run.poll() is None:
+                job = next((pid for pid, words in descendants(run.pid) if f"preprocess {stage} " in words), None)
+            assert job is not None, run.stdout.read()
+            time.sleep(generator.uniform(0, 0.3))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job, signal.SIGKILL)
+            run.communicate()
+        failed += run.returncode != 0
+        assert not [path for path in out.glob("*.npz") if not zipfile.is_zipfile(path)]
+    assert failed
+    snakemake(folder, "breastmnist")
+    assert digests(out) == digests(built / "results" / "miniature" / "paper")
+    assert not list(folder.rglob("*.part"))
+
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """Process id and command line of everything a process started."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                words = child.cmdline()
+                if words[:1] and "python" in words[0] and "-c" not in words[:2]:
+                    found.append((child.pid, " ".join(words) + " "))
+    return found
 
 
 def test_two_runs_at_once_are_told_apart(folder):
