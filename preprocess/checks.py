@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +16,7 @@ from preprocess import duplicates, licences, npz, registry
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.split import SPLITS
-from preprocess.table import read_rows, read_samples
+from preprocess.table import Sample, read_rows, read_samples
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,15 @@ class Finding:
         level: an ``error`` fails the build, a ``warning`` is shown, ``information`` is neither.
         text: one sentence with the figures.
         examples: keys of samples concerned, those that belong together (a pair of duplicates) in one entry.
+        counts: what lies in two splits by their names, ``train-test``, and ``within`` one; None where the
+            check does not count by split, or cannot.
     """
 
     check: str
     level: Level
     text: str
     examples: tuple[tuple[str, ...], ...] = ()
+    counts: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class _Built:
         self.samples = list(read_samples(tables.samples))
         self.excluded = list(read_rows(tables.excluded))
         self.members = {split: [sample for sample in self.samples if sample.split == split] for split in SPLITS}
+        self.names = ", ".join(path.name for path in files.values())
 
     def rows(self, size: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
         """Every image of one size, in the order of the samples table."""
@@ -84,7 +88,8 @@ def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, 
     built = _Built(recipe, folder, files, tables, seed)
     findings = [*_census(built), *_ledger(built), *_published(built), *_format(built)]
     if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
-        findings += [*_blank(built), *_rebuild(built), *_groups(built), *_duplicates(built), *_upsampled(built)]
+        findings += [*_blank(built), *_rebuild(built), *groups(recipe.about["group"], built.samples)]
+        findings += [*_duplicates(built), *_upsampled(built)]
     return [*findings, *_licence(recipe), *_decisions(recipe)]
 
 
@@ -96,7 +101,8 @@ def _census(built: _Built) -> Iterator[Finding]:
         told = ", ".join(f"{row['name']} {int(row['found']):,} of {int(row['expected']):,}" for row in different)
         yield Finding("census", "warning", f"the raw files are not the known ones: {told}")
     else:
-        yield Finding("census", "information", f"all {len(counts)} counts of the raw files are the known ones")
+        told = ", ".join(f"{row['name']} {int(row['found']):,}" for row in counts)
+        yield Finding("census", "information", f"all {len(counts)} counts of the raw files are the known ones: {told}")
 
 
 def _ledger(built: _Built) -> Iterator[Finding]:
@@ -148,7 +154,7 @@ def _format(built: _Built) -> Iterator[Finding]:
                 problems = True
     if problems:
         return
-    yield Finding("format", "information", f"{len(built.files)} files hold six uint8 arrays of the promised shapes")
+    yield Finding("format", "information", f"six uint8 arrays of the promised shapes in {built.names}")
 
 
 def _blank(built: _Built) -> Iterator[Finding]:
@@ -183,19 +189,23 @@ def _rebuild(built: _Built) -> Iterator[Finding]:
             text = f"{path.name}: {len(keys)} of {len(wanted)} rows are not what rendering them alone gives"
             yield Finding("rebuild", "error", text, _singles(keys))
     if not wrong:
-        text = f"{len(wanted)} random rows, rendered alone, equal the rows of {len(built.files)} files"
+        text = f"{len(wanted)} random rows, rendered alone, equal those of {built.names}"
         yield Finding("rebuild", "information", text)
 
 
-def _groups(built: _Built) -> Iterator[Finding]:
-    """No group straddles two splits, or how many do, and which."""
-    name = built.recipe.about["group"]
+def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
+    """No group straddles two splits, or how many do, and which.
+
+    Args:
+        name: what the group is (patient, lesion, scan ...); ``none`` where the source publishes no id.
+        samples: samples with their splits.
+    """
     if name == "none":
         text = "the source publishes no group id: leakage between splits cannot be seen"
         yield Finding("groups", "information", text)
         return
     splits: dict[str, dict[str, list[str]]] = {}
-    for sample in built.samples:
+    for sample in samples:
         if sample.group:
             splits.setdefault(sample.group, {}).setdefault(sample.split, []).append(sample.key)
     if not splits:
@@ -210,9 +220,10 @@ def _groups(built: _Built) -> Iterator[Finding]:
             images = sum(len(found[second]) for found in shared)
             shares = f"{len(shared):,} of {len(splits):,} {name}s are in {first} and {second}"
             text = f"{shares}: {images:,} {second} samples"
-            yield Finding("groups", "warning", text, tuple((f[first][0], f[second][0]) for f in shared[:EXAMPLES]))
+            examples = tuple((found[first][0], found[second][0]) for found in shared[:EXAMPLES])
+            yield Finding("groups", "warning", text, examples, {f"{first}-{second}": len(shared)})
     if clean:
-        yield Finding("groups", "information", f"no {name} of {len(splits):,} is in two splits")
+        yield Finding("groups", "information", f"no {name} of {len(splits):,} is in two splits", counts={})
 
 
 def _duplicates(built: _Built) -> Iterator[Finding]:
@@ -223,8 +234,7 @@ def _duplicates(built: _Built) -> Iterator[Finding]:
     for row, image in enumerate(built.rows(size)):
         digests.append(duplicates.digest(image))
         cells[row] = duplicates.cells(image, built.recipe.dimensions)
-    groups = duplicates.exact(digests)
-    same = {pair for rows in groups for pair in combinations(rows, 2)}
+    same = {pair for rows in duplicates.exact(digests) for pair in combinations(rows, 2)}
     pairs = [(pair.first, pair.second) for pair in duplicates.near(cells)]
     yield from _pairs(built, "duplicates", f"pixel-identical at {size}", sorted(same))
     yield from _pairs(
@@ -240,17 +250,18 @@ def _pairs(built: _Built, name: str, what: str, pairs: list[tuple[int, int]]) ->
     def shown(some: list[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
         return tuple((samples[a].key, samples[b].key) for a, b in some[:EXAMPLES])
 
+    between = Counter(f"{samples[a].split}-{samples[b].split}" for a, b in straddling)
+    counts = {**between, "within": len(pairs) - len(straddling)}
     if straddling:
-        between = Counter(f"{samples[a].split}-{samples[b].split}" for a, b in straddling)
         told = ", ".join(f"{count:,} {place}" for place, count in sorted(between.items()))
         text = f"{len(straddling):,} pairs of images in two splits are {what} ({told})"
-        yield Finding(name, "warning", text, shown(straddling))
+        yield Finding(name, "warning", text, shown(straddling), counts)
     if conflicts:
         text = f"{len(conflicts):,} pairs of images with different labels are {what}"
         yield Finding(f"{name}-label", "warning", text, shown(conflicts))
     if not straddling:
         inside = f"{len(pairs):,} pairs within a split" if pairs else "no two images"
-        yield Finding(name, "information", f"{inside} are {what}", shown(pairs))
+        yield Finding(name, "information", f"{inside} are {what}", shown(pairs), counts)
 
 
 def _upsampled(built: _Built) -> Iterator[Finding]:
@@ -289,6 +300,6 @@ def _singles(keys: list[str]) -> tuple[tuple[str, ...], ...]:
     return tuple((key,) for key in keys[:EXAMPLES])
 
 
-def as_json(findings: list[Finding]) -> list[dict[str, Any]]:
+def as_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """The findings as plain values."""
     return [asdict(finding) for finding in findings]

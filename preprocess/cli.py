@@ -172,7 +172,6 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--samples", type=Path, required=True)
     one.add_argument("--excluded", type=Path, required=True)
     one.add_argument("--provenance", type=Path, required=True)
-    one.add_argument("--montage", type=Path, required=True)
     one.add_argument("--output", type=Path, required=True)
     one.add_argument("--summary", type=Path, required=True)
 
@@ -183,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = command("audit-index", _audit_index, "write the index of the audit and audit.json", dataset=False)
     one.add_argument("summaries", type=Path, nargs="+")
+    one.add_argument("--picture", type=Path, required=True, help="the picture of all datasets")
     one.add_argument("--output", type=Path, required=True)
     one.add_argument("--json", type=Path, required=True)
 
@@ -395,15 +395,12 @@ def _leak_free(options: argparse.Namespace) -> None:
 
 def _audit(options: argparse.Namespace) -> None:
     from preprocess.audit import exceptions, pages
-    from preprocess.files import read_json, write_json
+    from preprocess.files import read_json
 
-    provenance = read_json(options.provenance)
-    findings = exceptions.mark(options.dataset, provenance["findings"], exceptions.read(options.exceptions))
-    in_force = _recipe(options)
-    summary = pages.summarise(in_force, options.samples, options.excluded, provenance, findings)
-    picked = pages.Picked(options.raw, options.npz, options.size, options.samples, options.montage)
-    pages.write_page(in_force, picked, summary, options.output)
-    write_json(options.summary, summary)
+    made = read_json(options.provenance)
+    findings = exceptions.mark(options.dataset, made["findings"], exceptions.read(options.exceptions))
+    built = pages.Built(options.raw, options.npz, options.size, options.samples, options.excluded, made)
+    pages.write_dataset(_recipe(options), built, findings, options.output, options.summary)
 
 
 def _collection(options: argparse.Namespace) -> None:
@@ -417,7 +414,7 @@ def _collection(options: argparse.Namespace) -> None:
 def _audit_index(options: argparse.Namespace) -> None:
     from preprocess.audit import pages
 
-    pages.write_index(options.summaries, options.output, options.json)
+    pages.write_index(options.summaries, options.picture, options.output, options.json)
 
 
 def _gate(options: argparse.Namespace) -> None:

@@ -58,6 +58,13 @@ class Decision:
         return f"{value!r} is not one of: {', '.join(allowed)}"
 
 
+def shown(value: Any) -> str:
+    """A decided value as text: by size as ``28: a, other: b``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{size}: {one}" for size, one in value.items()) or "nothing"
+    return str(value)
+
+
 KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 DECISIONS: dict[str, Decision] = {

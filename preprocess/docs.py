@@ -17,7 +17,7 @@ import jinja2
 
 from preprocess import recipe, registry, sources, steps
 from preprocess.audit.pages import GRADES
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
 from preprocess.files import write_text
 from preprocess.split import SPLITS
 
@@ -93,13 +93,6 @@ def _dataset(name: str) -> dict[str, Any]:
             for key, entry in about["decisions"].items()
         },
     }
-
-
-def shown(value: Any) -> str:
-    """A decided value as text: by size as ``28: a, other: b``."""
-    if isinstance(value, dict):
-        return ", ".join(f"{size}: {one}" for size, one in value.items()) or "nothing"
-    return str(value)
 
 
 def cell(text: Any) -> str:

@@ -27,7 +27,14 @@ CAPTION = 14
 
 
 def montage(recipe: Recipe, path: Path, out: Path) -> None:
-    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name.
+    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name."""
+    lines = by_class(recipe, path)
+    edge = lines[0][1][0].shape[0]
+    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out)
+
+
+def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
+    """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3).
 
     Volumes show their middle plane, shapes their front. A multi-label sample stands under its first label,
     or under ``no finding``.
@@ -38,9 +45,7 @@ def montage(recipe: Recipe, path: Path, out: Path) -> None:
         row = int(label[0]) if len(label) == 1 else int(np.argmax(label)) if label.any() else len(names)
         if len(tiles[row]) < PER_CLASS:
             tiles[row].append(image)
-    edge = next(iter(tiles.values()))[0].shape[0]
-    lines = [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
-    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out)
+    return [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
 
 
 def collection(files: dict[str, tuple[Recipe, Path]], out: Path) -> None:
@@ -63,7 +68,7 @@ def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
     for split in SPLITS:
         labels = reader.array(f"{split}_labels")
         for label, image in zip(labels, reader.rows(f"{split}_images"), strict=True):
-            yield label, _view(image) if recipe.dimensions == 3 else image
+            yield label, view(image) if recipe.dimensions == 3 else image
 
 
 def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
@@ -85,7 +90,7 @@ def _save(picture: Image.Image, out: Path) -> None:
         picture.save(part, "PNG", optimize=True)
 
 
-def _view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The middle plane of a volume; a shape of 0 and 255 only is seen from the front, nearer parts brighter."""
     if ((volume > 0) & (volume < 255)).any():
         plane: NDArray[np.uint8] = volume[len(volume) // 2]

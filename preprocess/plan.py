@@ -374,7 +374,7 @@ class Plan:
     def outputs(self, dataset: str) -> list[str]:
         """Every file a user gets of one dataset, but the lists of checksums."""
         tables = [str(self.out / f"{dataset}.{kind}") for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
-        whole = [str(self.out / "splits" / dataset), self.audit_page(dataset)]
+        whole = [str(self.out / "splits" / dataset), self.audit_page(dataset), self.montage(dataset)]
         return [*self.npz(dataset), *tables, *whole, *self.exports(dataset)]
 
     def exports(self, dataset: str) -> list[str]:
@@ -389,6 +389,10 @@ class Plan:
     def audit_page(self, dataset: str) -> str:
         """The audit page of one dataset."""
         return str(self.out / "audit" / f"{dataset}.html")
+
+    def montage(self, dataset: str) -> str:
+        """The picture of one dataset's classes."""
+        return str(self.out / "audit" / f"{dataset}.png")
 
     @property
     def audit(self) -> list[str]:

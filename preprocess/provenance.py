@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+import shlex
 import subprocess
 import zlib
 from importlib import metadata
@@ -37,6 +39,7 @@ def describe(
         "versions": versions(),
         "commit": commit(),
         "config": config,
+        "command": command(recipe, config),
         "recipe": {
             "source": recipe.source,
             "licence": recipe.about["licence"],
@@ -57,6 +60,19 @@ def describe(
         "verdict": verdict,
         "findings": findings,
     }
+
+
+def command(recipe: Recipe, config: dict[str, Any]) -> str:
+    """The command that builds this dataset again, quoted for a shell, whatever ``config.yaml`` says there.
+
+    It names every key that the dataset's files depend on; of the overrides, those of this dataset.
+    """
+    keys = ("raw", "results", "protocol", "sizes" if recipe.dimensions == 2 else "sizes_3d", "seed", "census")
+    values = {key: config[key] for key in (*keys, "exceptions") if config.get(key) is not None}
+    if overrides := config.get("overrides", {}).get(recipe.name):
+        values["overrides"] = {recipe.name: overrides}
+    pairs = [f"{key}={one if isinstance(one, str) else json.dumps(one)}" for key, one in values.items()]
+    return shlex.join(["snakemake", "--cores", "2", recipe.name, *(["--config", *pairs] if pairs else [])])
 
 
 def versions() -> dict[str, str]:

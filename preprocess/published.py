@@ -153,6 +153,19 @@ def current(dataset: str) -> Edition | None:
     return known[-1] if known else None
 
 
+def paper(dataset: str) -> Edition | None:
+    """The edition the paper describes (Yang et al., Scientific Data 10:41, 2023)."""
+    version = _number(_table()["paper"]["version"])
+    for edition in editions(dataset):
+        if _number(edition.first) <= version and (not edition.last or version <= _number(edition.last)):
+            return edition
+    return None
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
 def datasets() -> list[str]:
     """The names of all published datasets."""
     return list(_table()["datasets"])

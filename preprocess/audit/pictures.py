@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocess import npz
+from preprocess import montage, npz
 from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.recipe import Choice, Recipe
@@ -20,22 +21,21 @@ from preprocess.render import Renderer
 from preprocess.split import SPLITS
 from preprocess.table import Sample
 
-#: pictures are shown at least this large, enlarged by whole factors: pixels stay visible
-SHOWN = 96
 #: values tried of a decision whose values are open (a window, a crop of some pixels)
 FURTHER = {"window": ("-1024,400", "-160,240", "-150,250"), "crop": ("centre-200",)}
+#: of train, val and test: three that differ in lightness too, seen on light and on dark
+COLOURS = ("#3b82c4", "#e69f00", "#1d9a78")
 
 
 def embed(image: NDArray[np.uint8]) -> str:
-    """A data URI of one sample: a picture, or the middle plane of a volume."""
+    """A data URI of one picture (S, S) or (S, S, 3), or of a volume (S, S, S) seen as in the montage.
+
+    The page enlarges it; the file has a pixel for each pixel.
+    """
     if image.ndim == 3 and image.shape[2] != 3:
-        image = image[len(image) // 2]
-    zoom = max(1, SHOWN // image.shape[0])
-    picture = Image.fromarray(np.ascontiguousarray(image))
+        image = montage.view(image)
     buffer = io.BytesIO()
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(
-        buffer, "PNG", optimize=True
-    )
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
     return _uri("image/png", buffer.getvalue())
 
 
@@ -85,12 +85,10 @@ def alternatives(recipe: Recipe, folder: Path, sample: Sample, size: int) -> lis
 
 
 def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sample, size: int) -> dict[str, str]:
-    from dataclasses import replace
-
     try:
         image = Renderer(replace(recipe, decisions=decisions), folder, [size]).render(sample).arrays[size]
     except (PreprocessError, ExcludeSample, ValueError) as error:
-        return {"problem": str(error)}
+        return {"problem": str(error).rpartition(f"{sample.path}: ")[2]}
     return {"picture": embed(image)}
 
 
@@ -103,7 +101,8 @@ def class_balance(names: list[str], counts: dict[str, list[int]]) -> str:
 
     matplotlib.rcParams["svg.hashsalt"] = "class balance"  # element ids, the same every time
     matplotlib.rcParams["svg.fonttype"] = "none"
-    figure, axes = plt.subplots(figsize=(8, 0.9 + 0.36 * len(names)))
+    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.36 * len(names)))
+    axes.set_prop_cycle(color=COLOURS)
     height = 0.8 / len(counts)
     for position, (split, values) in enumerate(counts.items()):
         total = max(sum(values), 1)
@@ -113,7 +112,7 @@ def class_balance(names: list[str], counts: dict[str, list[int]]) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("% of the split")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(counts))
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     plt.close(figure)

@@ -27,10 +27,21 @@ rule checksums:
 rule audit_index:
     "The audit of all datasets at a glance, and the same findings as data."
     input:
-        [plan.work(name, "audit.json") for name in plan.selected],
+        summaries=[plan.work(name, "audit.json") for name in plan.selected],
+        picture=f"{OUT}/audit/collection.png",
     output:
-        page=f"{OUT}/audit/index.html",
-        data=f"{OUT}/audit/audit.json",
+        page=report(
+            f"{OUT}/audit/index.html",
+            caption="../report/index.rst",
+            category="Collection",
+            labels={"what": "audit: counts, verdicts and findings at a glance"},
+        ),
+        data=report(
+            f"{OUT}/audit/audit.json",
+            caption="../report/data.rst",
+            category="Collection",
+            labels={"what": "findings, as data"},
+        ),
     log:
         f"{OUT}/logs/audit_index.log",
     benchmark:
@@ -43,7 +54,8 @@ rule audit_index:
     params:
         code=plan.code_of("preprocess.audit.pages"),
     shell:
-        "python -m preprocess audit-index {input:q} --output {output.page:q} --json {output.data:q} --log {log:q}"
+        "python -m preprocess audit-index {input.summaries:q} --picture {input.picture:q} "
+        "--output {output.page:q} --json {output.data:q} --log {log:q}"
 
 
 rule collection:
@@ -51,7 +63,12 @@ rule collection:
     input:
         [plan.audit_npz(name) for name in plan.selected],
     output:
-        ensure(f"{OUT}/audit/collection.png", non_empty=True),
+        report(
+            ensure(f"{OUT}/audit/collection.png", non_empty=True),
+            caption="../report/collection.rst",
+            category="Collection",
+            labels={"what": "montage: samples of every dataset"},
+        ),
     log:
         f"{OUT}/logs/collection.log",
     benchmark:

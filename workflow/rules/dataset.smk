@@ -293,7 +293,13 @@ rule provenance:
         verdict=f"{WORK}/verdict.json",
         verified=plan.verified(SOURCE),
     output:
-        ensure(f"{OUT}/{{dataset}}.provenance.json", non_empty=True),
+        report(
+            ensure(f"{OUT}/{{dataset}}.provenance.json", non_empty=True),
+            caption="../report/provenance.rst",
+            category="Datasets",
+            subcategory="{dataset}",
+            labels={"what": "provenance, as data"},
+        ),
     log:
         f"{LOGS}/provenance.log",
     benchmark:
@@ -318,7 +324,13 @@ rule montage:
     input:
         audit_npz,
     output:
-        ensure(f"{OUT}/audit/{{dataset}}.png", non_empty=True),
+        report(
+            ensure(f"{OUT}/audit/{{dataset}}.png", non_empty=True),
+            caption="../report/montage.rst",
+            category="Datasets",
+            subcategory="{dataset}",
+            labels={"what": "montage: samples of each class"},
+        ),
     log:
         f"{LOGS}/montage.log",
     benchmark:
@@ -341,11 +353,17 @@ rule audit:
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         excluded=f"{OUT}/{{dataset}}.excluded.tsv",
         provenance=f"{OUT}/{{dataset}}.provenance.json",
-        montage=f"{OUT}/audit/{{dataset}}.png",
         npz=audit_npz,
         exceptions=exceptions_file,
+        facts=plan.published_facts,
     output:
-        page=ensure(f"{OUT}/audit/{{dataset}}.html", non_empty=True),
+        page=report(
+            ensure(f"{OUT}/audit/{{dataset}}.html", non_empty=True),
+            caption="../report/page.rst",
+            category="Datasets",
+            subcategory="{dataset}",
+            labels={"what": "audit page: counts, verdict, decisions, findings"},
+        ),
         summary=f"{WORK}/audit.json",
     log:
         f"{LOGS}/audit.log",
@@ -361,7 +379,7 @@ rule audit:
         code=code("audit"),
     shell:
         "python -m preprocess audit {params.options} --samples {input.samples:q} --excluded {input.excluded:q} "
-        "--provenance {input.provenance:q} --montage {input.montage:q} --npz {input.npz:q} "
+        "--provenance {input.provenance:q} --npz {input.npz:q} "
         "--output {output.page:q} --summary {output.summary:q} --log {log:q}"
 
 
