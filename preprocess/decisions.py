@@ -38,6 +38,12 @@ class Decision:
     by_size: bool = False
     fallback: dict[str, tuple[str, str]] | None = None
 
+    def typed(self, value: Any) -> Any:
+        """The value with a whole number given as text, as a command line gives it, made a number."""
+        if self.kind is int and isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value.strip()):
+            return int(value)
+        return value
+
     def problem(self, value: Any) -> str | None:
         """Say what is wrong with ``value`` for this decision, or None."""
         if self.by_size and isinstance(value, dict):

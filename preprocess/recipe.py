@@ -147,7 +147,7 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
             raise PreprocessError(
                 f"overrides: {name} has no decision {key!r}; it has: {', '.join(decisions)}, split.file"
             )
-        value = _sizes_as_text(value)
+        value = DECISIONS[key].typed(_sizes_as_text(value))
         if problem := DECISIONS[key].problem(value):
             raise PreprocessError(f"overrides: {name}: {key}: {problem}")
         decisions[key] = _choice(key, {"value": value, "evidence": "override", "why": "config.yaml"})

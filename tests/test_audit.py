@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 import shutil
-import subprocess
 from collections import Counter
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
-from preprocess import duplicates, leakfree, recipe
+from preprocess import checks, duplicates, leakfree, published, recipe
 from preprocess.audit import exceptions, pages
 from preprocess.errors import PreprocessError
-from preprocess.table import Sample
+from preprocess.table import Sample, read_rows
+from tests import browser
 from tests.builds import CommandError, build, run
 from tests.test_busi import unpack
 
@@ -31,13 +36,13 @@ def audit(done, raw, folder, protocol="paper", signed=()):
     run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
     run("provenance", *common, "--raw", raw, *tables, "--sums", sums, "--checks", done.folder / "checks.json",
         "--verdict", done.folder / "verdict.json", "--output", done.folder / "provenance.json")  # fmt: skip
-    run("montage", *common, "--npz", done.npz(size), "--output", done.folder / "montage.png")
+    run("collection", done.dataset, "--npz", done.npz(size), "--output", folder / "collection.png")
     extra = ["--exceptions", signed] if signed else []
     run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
-        done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--montage",
-        done.folder / "montage.png", "--output", folder / f"{done.dataset}.html", "--summary",
-        done.folder / "audit.json")  # fmt: skip
-    run("audit-index", done.folder / "audit.json", "--output", folder / "index.html", "--json", folder / "audit.json")
+        done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
+        folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json")  # fmt: skip
+    run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", "--output",
+        folder / "index.html", "--json", folder / "audit.json")  # fmt: skip
     page = (folder / f"{done.dataset}.html").read_text(encoding="utf-8")
     return page, json.loads((folder / "audit.json").read_text())["datasets"][done.dataset]
 
@@ -55,11 +60,30 @@ def levels(found) -> dict[str, str]:
     return {one["check"]: one["level"] for one in found["findings"] if one["level"] != "information"}
 
 
+def on_page(page: str) -> dict[tuple[str, str], str]:
+    """What the page shows of each finding, by check and level."""
+    form = r'<div class="finding" data-check="([^"]+)" data-level="(\w+)">(.*?)(?=<div class="finding"|<h2)'
+    shown: dict[tuple[str, str], str] = {}
+    for check, level, text in re.findall(form, page, re.DOTALL):
+        shown[check, level] = shown.get((check, level), "") + html.unescape(text)
+    return shown
+
+
+def leaks(page: str, check: str) -> list[str]:
+    """The cells of one line of the page's table of leakage: train-val, train-test, val-test, within a split."""
+    line = re.search(rf'<tr data-leak="{check}">(.*?)</tr>', page, re.DOTALL)[1]
+    return [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r'<td class="n">(.*?)</td>', line, re.DOTALL)]
+
+
 def test_nothing_is_found_where_nothing_was_planted(stand_in, builder, tmp_path):
     page, found = audit(builder("breastmnist", stand_in("busi")), stand_in("busi"), tmp_path)
     assert levels(found) == {}
-    assert found["errors"] == found["warnings"] == 0
+    assert found["errors"] == found["warnings"] == []
+    assert not [level for _, level in on_page(page) if level != "information"]
     assert "Nothing." in page.partition('id="excluded"')[2]
+    assert leaks(page, "groups") == ["unknown"] * 4  # BUSI has no patients
+    assert leaks(page, "duplicates") == leaks(page, "near-duplicates") == ["0"] * 4
+    assert "clean" in (tmp_path / "index.html").read_text()
     run("gate", tmp_path / "audit.json", "--output", tmp_path / "gate.txt")
 
 
@@ -74,10 +98,12 @@ def test_planted_defects_are_found_each_on_its_page_and_in_the_data(tree, tmp_pa
     train, test, other = pick("benign", "train"), pick("benign", "test"), pick("malignant", "train")
     shutil.copy(image(tree, "benign", train), image(tree, "benign", test))
     shutil.copy(image(tree, "benign", train), image(tree, "malignant", other))
+    first, darker = pick("malignant", "test"), pick("malignant", "val")
+    ImageEnhance.Brightness(Image.open(image(tree, "malignant", first))).enhance(0.8).save(
+        image(tree, "malignant", darker)
+    )
     broken = next(n for n in (5, 6, 7, 8) if f"normal/normal ({n}).png" in split)
     image(tree, "normal", broken).write_bytes(image(tree, "normal", broken).read_bytes()[:500])
-    from PIL import Image
-
     Image.new("RGB", (80, 60), (7, 7, 7)).save(image(tree, "normal", 1))
     Image.open(image(tree, "normal", 2)).crop((0, 0, 25, 120)).save(image(tree, "normal", 2))
     shutil.copy(image(tree, "benign", 2), image(tree, "benign", 21))  # one more than there should be
@@ -90,6 +116,7 @@ def test_planted_defects_are_found_each_on_its_page_and_in_the_data(tree, tmp_pa
         "blank": "error",
         "duplicates": "warning",
         "duplicates-label": "warning",
+        "near-duplicates": "warning",
     }
     by_check = {(one["check"], one["level"]): one for one in found["findings"]}
     assert "benign 21 of 20" in by_check["census", "warning"]["text"]
@@ -101,17 +128,47 @@ def test_planted_defects_are_found_each_on_its_page_and_in_the_data(tree, tmp_pa
     assert f"malignant/malignant ({other}).png" in conflict
     assert by_check["upsampled", "information"]["examples"] == [["normal/normal (2).png"]]
     assert found["excluded"]["unreadable"]["count"] == 1
-    for name in ("census", "unreadable", "blank", "duplicates", "duplicates-label", "upsampled"):
-        assert f'data-check="{name}"' in page
-    assert f"malignant/malignant ({other}).png" in page
+    almost = [f"malignant/malignant ({number}).png" for number in (first, darker)]
+    assert [sorted(one) for one in by_check["near-duplicates", "warning"]["examples"]] == [sorted(almost)]
+    assert by_check["near-duplicates", "warning"]["counts"] == {"val-test": 1, "within": 0}
+
+    shown = on_page(page)
+    assert {check: level for check, level in shown if level != "information"} == levels(found)
+    assert "benign 21 of 20" in shown["census", "warning"]
+    assert f"normal/normal ({broken}).png" in shown["unreadable", "warning"]
+    assert "left out" in shown["unreadable", "warning"]
+    assert f"normal/normal ({broken}).png" in page.partition('id="excluded"')[2].partition("<h2")[0]
+    for check, level, keys in (
+        ("blank", "error", ["normal/normal (1).png"]),
+        ("duplicates", "warning", pair),
+        ("duplicates-label", "warning", [f"malignant/malignant ({other}).png"]),
+        ("near-duplicates", "warning", almost),
+        ("upsampled", "information", ["normal/normal (2).png"]),
+    ):
+        for key in keys:  # with its picture, its name and its place
+            assert re.search(rf'alt="{re.escape(key)}" src="data:image/png', shown[check, level]), (check, key)
+            row = next(row for row in done.samples if row["key"] == key)
+            assert f'{key}<br><span class="soft">{row["split"]} {row["index"]}</span>' in shown[check, level]
+    copies = {"train-val": 0, "train-test": 0, "val-test": 0, "within": 0}
+    by_key = {row["key"]: row["split"] for row in done.samples}
+    same = [*pair, f"malignant/malignant ({other}).png"]
+    if "benign/benign (2).png" in by_key:  # and the one more than there should be
+        copies[between(by_key["benign/benign (2).png"], by_key["benign/benign (21).png"])] += 1
+    for one, another in combinations(same, 2):
+        copies[between(by_key[one], by_key[another])] += 1
+    assert leaks(page, "duplicates") == [str(count) for count in copies.values()]
+    assert leaks(page, "near-duplicates") == ["0", "0", "1", "0"]
 
     with pytest.raises(CommandError):
         run("gate", tmp_path / "audit.json", "--output", tmp_path / "gate.txt")
     assert not (tmp_path / "gate.txt").exists()
     signed = tmp_path / "signed.yaml"
-    signed.write_text("- {dataset: breastmnist, check: blank, reason: planted by a test, signed: A. Tester}\n")
+    entry = {"dataset": "breastmnist", "check": "blank", "reason": "planted by a test", "signed": "A. Tester"}
+    signed.write_text(json.dumps([entry | {"text": by_check["blank", "error"]["text"]}]))
     page, found = audit(done, tree, tmp_path, signed=signed)
-    assert "planted by a test (A. Tester)" in page
+    assert "planted by a test (A. Tester)" in on_page(page)["blank", "error"]
+    assert found["errors"] == []
+    assert levels(found) == levels({"findings": list(by_check.values())})  # nothing else is silenced or said
     run("gate", tmp_path / "audit.json", "--output", tmp_path / "gate.txt")
 
 
@@ -127,22 +184,94 @@ def test_a_patient_in_two_splits_is_found_under_the_released_rule(stand_in, buil
     assert straddling
     texts = [one["text"] for one in found["findings"] if one["check"] == "groups" and one["level"] == "warning"]
     assert any(text.startswith(f"{straddling} of {len(splits)} lesions are in train and test") for text in texts)
-    assert 'data-check="groups" data-level="warning"' in page
+    assert f"{straddling} of {len(splits)} lesions are in train and test" in on_page(page)["groups", "warning"]
+    pairs = (("train", "val"), ("train", "test"), ("val", "test"))
+    assert leaks(page, "groups") == [*(str(sum(set(two) <= one for one in splits.values())) for two in pairs), ""]
     clean = builder("dermamnist", raw)
     assert not [one for one in clean.findings if one["check"] == "groups" and one["level"] == "warning"]
 
 
-def test_exceptions_need_every_field(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- {dataset: breastmnist, check: blank, reason: '', signed: me}", "entry 1 needs exactly dataset, check, rea"),
+        ("- {dataset: breastmnist, check: blank, reason: so, signed: me, until: 2030}", "entry 1 needs exactly"),
+        ("- {dataset: breastmnist, check: blank, reason: so}", "entry 1 needs exactly"),
+        ("- {dataset: breastminst, check: blank, reason: so, signed: me}", "no dataset is called 'breastminst'"),
+        ("dataset: breastmnist", "must be a list of entries"),
+        ("- [", "cannot be read"),
+    ],
+)
+def test_a_bad_file_of_exceptions_is_refused(tmp_path, text, told):
     path = tmp_path / "signed.yaml"
-    path.write_text("- {dataset: breastmnist, check: blank, reason: '', signed: me}\n")
-    with pytest.raises(PreprocessError, match="entry 1 needs exactly dataset, check, reason, signed"):
+    path.write_text(text)
+    with pytest.raises(PreprocessError, match=told) as caught:
         exceptions.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_exceptions_must_be_there(tmp_path):
     with pytest.raises(PreprocessError, match="cannot be read"):
         exceptions.read(tmp_path / "none.yaml")
 
 
+def test_an_exception_that_fits_nothing_is_told():
+    found = [
+        {"check": "blank", "level": "error", "text": "1 image", "examples": [], "counts": None},
+        {"check": "ledger", "level": "information", "text": "all", "examples": [], "counts": None},
+    ]
+
+    def marked(**entry):
+        known = [exceptions.SignedOff("breastmnist", reason="so", signed="me", **entry)]
+        return [(one["check"], one["level"], one.get("excepted")) for one in exceptions.mark(dataset, found, known)]
+
+    dataset, ledger = "breastmnist", ("ledger", "information", None)
+    stale = ("exceptions", "warning", None)
+    assert marked(check="blank") == [("blank", "error", "so (me)"), ledger]
+    assert marked(check="blank", text="1 image") == [("blank", "error", "so (me)"), ledger]
+    assert marked(check="blank", text="2 images") == [("blank", "error", None), ledger, stale]
+    assert marked(check="ledger") == [("blank", "error", None), ledger, stale]
+    dataset = "dermamnist"  # another dataset's entry is not its business
+    assert marked(check="blank") == [("blank", "error", None), ledger]
+
+
 def test_every_grade_is_explained():
     assert all(pages.GRADES.values())
+
+
+def between(first: str, second: str) -> str:
+    """The name of a pair of splits, in their order."""
+    if first == second:
+        return "within"
+    return "-".join(sorted((first, second), key=("train", "val", "test").index))
+
+
+def test_paper_counts_add_up_to_the_totals_the_paper_prints():
+    """'708,069 2D images and 9,998 3D images in total': Scientific Data 10:41, abstract."""
+    totals = {2: 0, 3: 0}
+    for name in published.datasets():
+        totals[recipe.read(name)["dimensions"]] += sum(one.rows for one in published.paper(name).counts.values())
+    assert totals == {2: 708_069, 3: 9_998}
+
+
+def test_counts_stand_beside_the_paper_s_and_every_edition_s(stand_in, builder, tmp_path):
+    raw = stand_in("lits")
+    page, found = audit(builder("organcmnist", raw), raw, tmp_path)
+    later, earlier = found["published"]
+    assert (later["counts"], later["paper"]) == ({"train": 12975, "val": 2392, "test": 8216}, False)
+    assert (earlier["counts"], earlier["paper"]) == ({"train": 13000, "val": 2392, "test": 8268}, True)
+    section = page.partition('id="classes"')[2].partition("<h2")[0]
+    for count in ("12,975", "8,216", "13,000", "8,268", "2.0.0 to 2.2.3, and the paper", "2.2.4 and later"):
+        assert count in section
+    index = (tmp_path / "index.html").read_text()
+    assert "of 12,975" in index
+    assert "paper 13,000" in index
+    assert "paper 2,392" not in index  # where both are the same, one is enough
+    # the scans' spacing, counted a second way
+    values = Counter(row["spacing"] for row in read_rows(tmp_path / "organcmnist-0" / "samples.tsv"))
+    (spacing,) = found["spacings"]
+    assert (spacing["column"], spacing["count"], spacing["values"]) == ("spacing", values.total(), len(values))
+    assert f"{values.most_common(1)[0][0]} ({values.most_common(1)[0][1]}" in page.partition('id="spacing"')[2]
 
 
 # ---- duplicates
@@ -185,8 +314,6 @@ def altered(picture):
     """What a copy of an image goes through: JPEG, noise, scale, brightness, a burnt-in mark."""
     import io
 
-    from PIL import Image, ImageEnhance
-
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=40)
     yield Image.open(buffer)
@@ -213,8 +340,6 @@ SEEN_BY_EYE = [
 
 @pytest.mark.real
 def test_the_threshold_finds_altered_copies_and_nothing_else(real):
-    from PIL import Image
-
     folder = real / "busi" / "Dataset_BUSI_with_GT"
     files = [path for path in sorted(folder.rglob("*.png")) if "mask" not in path.name]
     cells, origin = [], []
@@ -259,13 +384,25 @@ def test_released_rule_leaks_lesions_and_both_lists_do_not(lesions):
     samples = assign(released, lesions, 42).samples
     assert Counter(sample.split for sample in samples) == {"train": 7007, "val": 1003, "test": 2005}
 
-    def straddling(split_of):
+    def splits_of(split_of):
         splits: dict[str, set[str]] = {}
         for sample in lesions:
             splits.setdefault(sample.group, set()).add(split_of[sample.key])
-        return sum(len(one) > 1 for one in splits.values())
+        return list(splits.values())
 
-    assert straddling({sample.key: sample.split for sample in samples}) > 700
+    def straddling(split_of):
+        return sum(len(one) > 1 for one in splits_of(split_of))
+
+    leaking = splits_of({sample.key: sample.split for sample in samples})
+    assert sum(len(one) > 1 for one in leaking) > 700
+    found = list(checks.groups("lesion", samples))
+    assert {one.level for one in found} == {"warning"}
+    assert {place: count for one in found for place, count in one.counts.items()} == {
+        f"{first}-{second}": sum({first, second} <= one for one in leaking)
+        for first, second in (("train", "val"), ("train", "test"), ("val", "test"))
+    }
+    paper = assign(recipe.load("dermamnist", "paper"), [replace(one) for one in lesions], 42).samples
+    assert [one.text for one in checks.groups("lesion", paper)] == ["no lesion of 7,470 is in two splits"]
     moved = leakfree.move_to_train(samples)
     assert straddling(moved) == 0
     assert set(moved) == {sample.key for sample in samples}
@@ -281,17 +418,7 @@ def test_released_rule_leaks_lesions_and_both_lists_do_not(lesions):
 
 @pytest.mark.browser
 def test_pages_show_in_a_browser(stand_in, builder, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
     audit(builder("dermamnist", stand_in("ham10000")), stand_in("ham10000"), tmp_path)
-
-    def browse(*words: str) -> str:
-        quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        options = ["--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={tmp_path / 'profile'}"]
-        return subprocess.run(
-            [chromium, *options, *words], capture_output=True, text=True, timeout=120, check=True
-        ).stdout
 
     # a page of the same folder looks at what the browser made of the others
     probe = tmp_path / "probe.html"
@@ -301,16 +428,18 @@ def test_pages_show_in_a_browser(stand_in, builder, tmp_path):
           broken: [...d.images].filter(i => !i.complete || !i.naturalWidth).length, images: d.images.length,
           wide: d.documentElement.scrollWidth, findings: d.querySelectorAll('.finding').length,
           bars: d.querySelectorAll('#balance path').length,
-          outside: [...d.querySelectorAll('[src],[href]')]
+          dark: [...d.querySelectorAll('#balance text')].map(t => getComputedStyle(t).fill),
+          outside: [...d.querySelectorAll('[src],link[href]')]
             .filter(e => /^(https?:)?\\/\\//.test(e.getAttribute('src') || e.getAttribute('href'))).length,
         })}</script>"""
     )
-    dom = browse("--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom", probe.as_uri())
-    seen = json.loads(dom.partition('<pre id="out">')[2].partition("</pre>")[0])
+    shown = browser.dom(probe, browser.DARK)
+    seen = json.loads(shown.partition('<pre id="out">')[2].partition("</pre>")[0])
     assert seen["broken"] == 0
     assert seen["images"] > 5
     assert seen["wide"] <= 390  # no sideways scrolling on a phone
     assert seen["findings"] >= 6
     assert seen["bars"] > 7
     assert seen["outside"] == 0
+    assert set(seen["dark"]) == {"rgb(230, 231, 233)"}  # the page's own text colour, on dark
     assert (tmp_path / "dermamnist.html").stat().st_size < 3_000_000

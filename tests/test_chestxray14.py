@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocess import index, recipe, render, split
+from preprocess import checks, index, recipe, render, split
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.labels import several
 from preprocess.miniature import chestxray14 as generator
@@ -104,6 +104,7 @@ def test_sizes_positives_and_patients_are_the_published_ones(whole):
     assert not patients["train"] & patients["val"]
     assert not patients["train"] & patients["test"]
     assert not patients["val"] & patients["test"]
+    assert [one.text for one in checks.groups("patient", whole)] == ["no patient of 30,805 is in two splits"]
 
 
 @pytest.mark.real
