@@ -1,7 +1,7 @@
 """How long the search for near duplicates takes and what it holds: `python benchmarks/duplicates.py [--rows 20000]`.
 
-Made pictures of smooth waves stand for a dataset; one in a thousand is a slightly changed copy of another,
-and the search has to find it. The pictures come from an iterator, as they come from an npz.
+Made pictures of smooth waves stand for a dataset; one in a thousand is a changed copy of another, and the
+search has to find it. It misses copies of pictures with large clipped areas: there noise decides the hash.
 """
 
 from __future__ import annotations

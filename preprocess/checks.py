@@ -254,14 +254,18 @@ def _pairs(built: _Built, name: str, what: str, pairs: list[tuple[int, int]]) ->
     counts = {**between, "within": len(pairs) - len(straddling)}
     if straddling:
         told = ", ".join(f"{count:,} {place}" for place, count in sorted(between.items()))
-        text = f"{len(straddling):,} pairs of images in two splits are {what} ({told})"
+        text = f"{_pairs_of(straddling)} of images in two splits: {what} ({told})"
         yield Finding(name, "warning", text, shown(straddling), counts)
     if conflicts:
-        text = f"{len(conflicts):,} pairs of images with different labels are {what}"
+        text = f"{_pairs_of(conflicts)} of images with different labels: {what}"
         yield Finding(f"{name}-label", "warning", text, shown(conflicts))
     if not straddling:
-        inside = f"{len(pairs):,} pairs within a split" if pairs else "no two images"
-        yield Finding(name, "information", f"{inside} are {what}", shown(pairs), counts)
+        text = f"{_pairs_of(pairs)} within a split: {what}" if pairs else f"no two images are {what}"
+        yield Finding(name, "information", text, shown(pairs), counts)
+
+
+def _pairs_of(pairs: list[tuple[int, int]]) -> str:
+    return f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}"
 
 
 def _upsampled(built: _Built) -> Iterator[Finding]:

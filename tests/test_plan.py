@@ -54,6 +54,13 @@ def test_sizes_in_every_form_a_command_line_gives(form):
     assert of(sizes_3d=form).sizes_3d == (28, 64)
 
 
+@pytest.mark.parametrize("value", [31, "31"])
+def test_a_whole_number_in_an_override_may_be_text(value):
+    """Snakemake hands on all that stands in a mapping on the command line as text."""
+    plan = Plan({"overrides": {"vesselmnist3d": {"cube": value}}}, SCHEMA_FILE)
+    assert plan.recipe("vesselmnist3d").value("cube") == 31
+
+
 @pytest.mark.parametrize("form", [64, "64", "[64]", [64]])
 def test_one_size(form):
     assert of(sizes=form).sizes == (64,)

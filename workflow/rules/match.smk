@@ -21,7 +21,7 @@ rule match_dataset:
         str(plan.out / "benchmarks/{dataset}/match.tsv")
     conda:
         "../../envs/preprocess.yaml"
-    threads: workflow.cores
+    threads: 16  # or as many as there are; asking for the number would refuse a --report without --cores
     resources:
         mem_mb=2000,
         runtime=240,
