@@ -73,9 +73,9 @@ def difference_hash(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def near(cells: NDArray[np.uint8], limit: int = 100_000) -> list[Pair]:
     """All pairs of rows of ``cells`` (N, 16, 17) that are near duplicates, by exhaustive comparison.
 
-    Hamming distances of a block come from one matrix product of signs, so 236,386 rows take minutes on
-    two cores (``benchmarks/duplicates.py``: 235 CPU-s, 404 MB); memory is two blocks and the hashes. Flat pictures are not compared.
-    Searching ends after ``limit`` pairs.
+    Hamming distances of a block come from one matrix product of signs, so 236,386 rows take minutes
+    (``benchmarks/duplicates.py``: 235 CPU seconds and 404 MB); memory is two blocks and the hashes. Flat
+    pictures are not compared. Searching ends after ``limit`` pairs.
     """
     hashes = difference_hash(cells)
     ones = hashes.sum(axis=1)
