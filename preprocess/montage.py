@@ -36,15 +36,16 @@ def montage(recipe: Recipe, path: Path, out: Path) -> None:
 def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3).
 
-    Volumes show their middle plane, shapes their front. A multi-label sample stands under its first label,
-    or under ``no finding``.
+    Volumes show their middle plane, shapes their front. A multi-label sample stands under each of its labels,
+    one without any under ``no finding``.
     """
     names: list[str] = recipe.about["label"]["classes"]
     tiles: dict[int, list[Tile]] = defaultdict(list)
     for label, image in _samples(recipe, path):
-        row = int(label[0]) if len(label) == 1 else int(np.argmax(label)) if label.any() else len(names)
-        if len(tiles[row]) < PER_CLASS:
-            tiles[row].append(image)
+        rows = label.tolist() if len(label) == 1 else np.flatnonzero(label).tolist() or [len(names)]
+        for row in rows:
+            if len(tiles[row]) < PER_CLASS:
+                tiles[row].append(image)
     return [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
 
 
