@@ -62,7 +62,7 @@ use rule * from published
 
 
 rule all:
-    "Everything configured: npz, tables, provenance, pictures and checksums."
+    "Everything configured, the default: npz, tables, provenance, audit, checksums and exports."
     default_target: True
     input:
         [plan.outputs(name) for name in plan.selected],

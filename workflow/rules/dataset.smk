@@ -161,7 +161,7 @@ rule render:
 
 
 rule collect:
-    "What became of every sample: the samples table, and what was left out."
+    "Write the table of all samples, and that of what was left out and why."
     input:
         split=f"{WORK}/split.tsv",
         shards=shard_folders,
@@ -237,7 +237,7 @@ rule check:
 
 
 rule sums:
-    "Checksums of the files and, independent of zip and zlib, of their arrays."
+    "Take checksums of every file and, independent of zip and zlib, of its arrays."
     input:
         all_npz,
     output:
@@ -258,7 +258,7 @@ rule sums:
 
 
 rule verdict:
-    "How each file stands to the published one, and what cannot be claimed."
+    "Compare every file with the published one: identical, how many rows are, or why it cannot be told."
     input:
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         sums=f"{WORK}/sums.tsv",
@@ -285,7 +285,7 @@ rule verdict:
 
 
 rule provenance:
-    "What the dataset was made from, by what, and how sure each decision is."
+    "Record what the dataset was made from, by which code, and how sure each decision is."
     input:
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         sums=f"{WORK}/sums.tsv",
@@ -348,7 +348,7 @@ rule montage:
 
 
 rule audit:
-    "The page of a dataset: decisions, findings, pictures."
+    "Write the audit page of a dataset: decisions, findings, pictures."
     input:
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         excluded=f"{OUT}/{{dataset}}.excluded.tsv",
@@ -384,7 +384,7 @@ rule audit:
 
 
 rule leak_free:
-    "Leak-free alternatives to the split, as lists of ids for split.file."
+    "Write leak-free alternatives to the split, as tables for the decision split.file."
     input:
         f"{OUT}/{{dataset}}.samples.tsv",
     output:
@@ -406,7 +406,7 @@ rule leak_free:
 
 
 rule export_npy:
-    "One npz in a further format, the one its name says."
+    "Export an npz as one .npy an array, which can be mapped into memory."
     input:
         npz=f"{OUT}/{{dataset}}{{tail}}.npz",
         samples=f"{OUT}/{{dataset}}.samples.tsv",
@@ -431,6 +431,7 @@ rule export_npy:
 
 
 use rule export_npy as export_png with:
+    "Export an npz as a folder of pictures and a CSV, as medmnist save does."
     output:
         main=directory(f"{OUT}/png/{{dataset}}{{tail}}"),
         table=f"{OUT}/png/{{dataset}}{{tail}}.csv",
@@ -445,6 +446,7 @@ use rule export_npy as export_png with:
 
 
 use rule export_npy as export_croissant with:
+    "Describe an npz and its samples table in MLCommons Croissant metadata."
     output:
         main=f"{OUT}/{{dataset}}{{tail}}.croissant.json",
     log:
