@@ -320,8 +320,10 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _pack(options: argparse.Namespace) -> None:
+    from preprocess import exports
     from preprocess.pack import pack
 
+    exports.discard(options.output)
     pack(_recipe(options), options.size, options.samples, options.shards, options.output)
 
 

@@ -379,12 +379,11 @@ class Plan:
 
     def exports(self, dataset: str) -> list[str]:
         """The further formats asked for, of every size."""
-        places = {"npy": "npy/{}", "png": "png/{}", "croissant": "{}.croissant.json"}
-        return [
-            str(self.out / places[form].format(Path(npz).stem))
-            for form in self.settings.exports
-            for npz in self.npz(dataset)
-        ]
+        if not self.settings.exports:
+            return []
+        from preprocess import exports
+
+        return [str(exports.place(Path(npz), form)) for form in self.settings.exports for npz in self.npz(dataset)]
 
     def audit_page(self, dataset: str) -> str:
         """The audit page of one dataset."""

@@ -15,6 +15,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -127,6 +128,22 @@ def test_a_new_size_adds_a_file_and_leaves_the_others_as_they_are(built):
     assert after["breastmnist.npz"] == before["breastmnist.npz"]
     assert (out / "breastmnist_96.npz").is_file()
     assert "breastmnist_96.npz" in (out / "MD5SUMS").read_text()
+
+
+def test_exports_follow_their_npz_or_go(built):
+    """An export no longer asked for goes when its npz changes; one asked for is written anew."""
+    out = built / "results" / "miniature" / "paper"
+    sizes, every = "sizes=[28,40]", "exports=[npy,png,croissant]"
+    snakemake(built, "breastmnist", "--config", sizes, every)
+    assert "Nothing to be done" in snakemake(built, "breastmnist", "--config", sizes, every)
+    snakemake(built, "breastmnist", "--config", sizes)  # the npz stay, so do their exports
+    assert len(list((out / "npy").iterdir())) == len(list(out.glob("*.croissant.json"))) == 2
+    snakemake(built, "breastmnist", "--config", "exports=[npy]", "overrides={breastmnist: {kernel: lanczos}}")
+    with np.load(out / "breastmnist.npz") as file:
+        mapped = np.load(out / "npy" / "breastmnist" / "test_images.npy", mmap_mode="r")
+        np.testing.assert_array_equal(mapped, file["test_images"])
+    assert sorted(path.name for path in (out / "png").iterdir()) == ["breastmnist_40", "breastmnist_40.csv"]
+    assert [path.name for path in out.glob("*.croissant.json")] == ["breastmnist_40.croissant.json"]
 
 
 def test_an_edited_module_or_recipe_reruns_what_reaches_it(tmp_path):
