@@ -1,14 +1,18 @@
 # make          installs into .venv and builds the default: all datasets from their stand-ins
 # make test     installs into .venv and runs the tests
-# make check    the linters, the types and the workflow's own lint
+# make check    the linters, the types and the workflow's own lint: the hooks of pre-commit
+# make client   installs into .client what else should open our files: the official client, mlcroissant
 
 PYTHON ?= python3
 CORES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 BIN := .venv/bin
+PIP := -m pip install --quiet --disable-pip-version-check
 # the locks are complete; without --no-deps a pip that also obeys a constraints file refuses extras in them
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+LOCKED := $(PIP) --require-hashes --no-deps
+# not locked by hash: builds with and without CUDA are different files of one version
+TORCH := torch==2.13.0
 
-.PHONY: default test check install clean
+.PHONY: default test check client install clean
 
 default: .venv/.run
 	$(BIN)/snakemake --cores $(CORES)
@@ -17,26 +21,30 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 
 check: .venv/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint
+	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+client: .client/.made
 
 install: .venv/.run
 
 clean:
-	rm -rf .venv results .snakemake
+	rm -rf .venv .client results .snakemake
 
-.venv/bin/python:
+.venv/bin/python .client/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "Python 3.11 to 3.13 is needed; name one with: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(firstword $(subst /, ,$@))
 
 .venv/.run: requirements.lock pyproject.toml | .venv/bin/python
-	$(INSTALL) -r requirements.lock
+	$(BIN)/python $(LOCKED) -r requirements.lock
 	@touch $@
 
 .venv/.dev: requirements-dev.lock requirements.lock pyproject.toml | .venv/bin/python
-	$(INSTALL) -r requirements-dev.lock
+	$(BIN)/python $(LOCKED) -r requirements-dev.lock
+	@touch $@
+
+# the client asks for torchvision too, but only its own downloads use it
+.client/.made: requirements-client.lock | .client/bin/python
+	.client/bin/python $(LOCKED) -r requirements-client.lock
+	.client/bin/python $(PIP) --no-warn-conflicts $(TORCH)
 	@touch $@

@@ -27,6 +27,15 @@ def real() -> Path:
 
 
 @pytest.fixture(scope="session")
+def client() -> Path:
+    """The folder of commands of the clients' environment, or a skip that says how to get it."""
+    python = Path(os.environ.get("MEDMNIST_CLIENT", ROOT / ".client/bin/python"))
+    if not python.exists() and "MEDMNIST_CLIENT" not in os.environ:
+        pytest.skip("the environment of the clients is not there; make it with: make client")
+    return python.parent.absolute()
+
+
+@pytest.fixture(scope="session")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Give a source's generated raw folder; made once a session, not to be changed."""
     base = tmp_path_factory.mktemp("miniature")

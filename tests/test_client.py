@@ -1,7 +1,4 @@
-"""The official medmnist client opens what is built: in an environment of its own, for it brings PyTorch with it.
-
-``MEDMNIST_CLIENT`` names a Python that has the package medmnist; without it the client's test is skipped.
-"""
+"""The official medmnist client opens what is built: in an environment of its own, for it brings PyTorch with it."""
 
 from __future__ import annotations
 
@@ -68,12 +65,9 @@ def test_plain_numpy_opens_it(breast):
     assert {split: sum(row["split"] == split for row in breast.samples) for split in ROWS} == ROWS
 
 
-def test_the_official_client_opens_it(breast, tmp_path):
-    python = os.environ.get("MEDMNIST_CLIENT")
-    if not python:
-        pytest.skip("MEDMNIST_CLIENT does not name a Python with the package medmnist")
+def test_the_official_client_opens_it(client, breast, tmp_path):
     done = subprocess.run(
-        [Path(python).absolute(), "-c", CLIENT, breast.folder, tmp_path / "client"],
+        [client / "python", "-c", CLIENT, breast.folder, tmp_path / "client"],
         capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import yaml
 from preprocess import __version__
 
 ROOT = Path(__file__).parents[1]
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 
 def locked(name: str) -> dict[str, str]:
@@ -26,7 +27,7 @@ def direct() -> set[str]:
 
 def test_every_dependency_is_locked_with_hashes():
     assert direct() <= set(locked("requirements.lock"))
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         entries = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
         assert all("--hash=sha256:" in entry for entry in entries), name
 
@@ -36,7 +37,7 @@ def test_both_locks_pin_the_same_versions():
     assert {name: dev[name] for name in run} == run
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_locks_name_no_place_to_download_from(name):
     assert not re.search(r"://|index-url|find-links", (ROOT / name).read_text())
 
@@ -64,12 +65,30 @@ def test_one_version_everywhere():
     assert citation["license"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
 
 
-def test_hooks_run_what_make_check_runs():
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    checks = re.search(r"^check:.*?\n\n", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)[0]
-    for hook in hooks:
-        if hook["id"] != "docs":  # a test compares the pages
-            assert hook["entry"].replace(".venv/bin", "$(BIN)") in checks, hook["id"]
+def test_one_list_of_checks():
+    """The hooks hold it, of tools that are locked; make check runs them all, and CI runs make check."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [one["repo"] for one in hooks] == ["local"]
+    entries = [hook["entry"] for hook in hooks[0]["hooks"]]
+    assert all(entry.startswith(".venv/bin/") for entry in entries)
+    tools = {entry.removeprefix(".venv/bin/").partition(" --")[0] for entry in entries}
+    assert {"ruff check", "ruff format", "mypy", "snakefmt", "snakemake"} <= tools
+    assert {tool.split()[0] for tool in tools} - {"python"} <= set(locked("requirements-dev.lock"))
+    check = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"\t\$\(BIN\)/pre-commit run --all-files.*\n", check[1])
+    assert re.search(r"^make .*check", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_the_clients_are_installed_where_the_tests_look_for_them():
+    assert re.search(r"^make .*client", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    pins = locked("requirements-client.lock")
+    assert {"medmnist", "mlcroissant"} <= set(pins)
+    assert not {"torch", "torchvision", "triton"} & set(pins)  # the Makefile's, a build for the machine
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda"))]
+    run = locked("requirements.lock")
+    assert {name: pins[name] for name in run.keys() & pins.keys()} == {
+        name: run[name] for name in run.keys() & pins.keys()
+    }
 
 
 def test_what_the_contributing_guide_runs_is_there():
