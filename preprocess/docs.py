@@ -23,6 +23,7 @@ from preprocess.split import SPLITS
 
 #: what to run when a recipe, a docstring or the vocabulary was changed
 COMMAND = "python -m preprocess docs docs/"
+SOURCES = Path(inspect.getfile(sources)).parent
 
 
 def write(folder: Path) -> None:
@@ -46,6 +47,7 @@ def pages() -> dict[str, str]:
         f"sources/{source}.md": templates.get_template("source.md.j2").render(
             common,
             source=source,
+            module=f"preprocess/sources/{Path(inspect.getfile(sources.get(source))).relative_to(SOURCES)}",
             datasets=served[source],
             about=markdown(inspect.cleandoc(sources.get(source).__doc__ or "")),
             access=registry.load()[source].content,

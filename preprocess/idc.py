@@ -1,4 +1,4 @@
-"""LIDC-IDRI through the Imaging Data Commons' own client, the optional package ``idc-index``."""
+"""Collections of the Imaging Data Commons through its own client, the optional package ``idc-index``."""
 
 from __future__ import annotations
 

@@ -14,11 +14,12 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from preprocess import index, lidc_nodules, miniature, recipe
+from preprocess import index, miniature, recipe
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.raw import Raw
 from preprocess.render import Renderer
 from preprocess.sources import lidc_idri
+from preprocess.sources.lidc_idri import readers
 from preprocess.steps import nodules
 
 #: of the smallest patient of the stand-in with several nodules
@@ -59,7 +60,7 @@ def test_stand_in_is_read(stand_in):
     assert found.census == miniature.census("nodulemnist3d")
     assert found.notes == ["1 further series, not CT scans of LIDC-IDRI, ignored"]
     assert not [sample.key for sample in found.samples if sample.excluded]
-    with closing(sqlite3.connect(lidc_nodules.database())) as connection:
+    with closing(sqlite3.connect(readers.database())) as connection:
         scores = dict(connection.execute("SELECT id, malignancy FROM annotations"))
         patients = dict(connection.execute("SELECT series_instance_uid, patient_id FROM scans"))
     seen = Counter()
@@ -207,7 +208,7 @@ def test_hu_and_duplicate_heights(stand_in):
 def test_the_nodule_is_where_the_readers_drew_it(stand_in):
     """All output voxels inside every reader's outline are dense, at 28 and at 45; lung is around them."""
     folder = stand_in("lidc_idri")
-    with closing(sqlite3.connect(lidc_nodules.database())) as connection:
+    with closing(sqlite3.connect(readers.database())) as connection:
         contours = connection.execute("SELECT annotation_id, image_z_position, coords FROM contours").fetchall()
         spacing = dict(connection.execute("SELECT series_instance_uid, pixel_spacing FROM scans"))
     renderer = Renderer(recipe.load("nodulemnist3d", "paper"), folder, [28, 45])

