@@ -190,7 +190,9 @@ def advice(stocks: list[Stock], raw: Path | None) -> list[str]:
     wanting = [stock for stock in stocks if stock.state in ("missing", "partial") and stock.source.datasets]
     fetchable = [stock.source.name for stock in wanting if stock.source.access != "by hand"]
     if fetchable:
-        lines.append(f"to download: snakemake fetch --config raw={raw or 'DIR'} sources={','.join(fetchable)}")
+        lines.append(
+            f"to download: snakemake --cores 1 fetch --config raw={raw or 'DIR'} sources={','.join(fetchable)}"
+        )
     for stock in wanting:
         source = stock.source
         if source.access == "automatic":

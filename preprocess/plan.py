@@ -211,7 +211,9 @@ class Plan:
         """Refuse a dataset asked for by name whose source is not there."""
         if not self.is_present(dataset):
             folder = self.raw / self.recipe(dataset).source
-            raise PreprocessError(f"{dataset}: {folder} holds no files of its source; see 'snakemake sources'")
+            raise PreprocessError(
+                f"{dataset}: {folder} holds no files of its source; see 'snakemake --cores 1 sources'"
+            )
 
     @cached_property
     def selected(self) -> list[str]:

@@ -20,7 +20,7 @@ from preprocess.reasons import REASONS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path) -> list[tuple[str, str, str]]:
@@ -123,14 +123,18 @@ def test_columns_of_a_source_are_documented(source, stand_in):
     assert documented == found
 
 
-@pytest.fixture
-def project(tmp_path):
+def copy_project(folder: Path) -> Path:
     """A copy of what a build needs."""
     for name in ("preprocess", "workflow", "profiles", "envs"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path):
+    return copy_project(tmp_path)
 
 
 def run(project: Path, language: str, text: str) -> None:
@@ -177,3 +181,55 @@ def check_nineteenth(project: Path, written: list[str]) -> None:
 
 def test_there_is_something_to_run():
     assert {"adding-a-dataset", "adding-a-resolution", "outputs"} <= {page.stem for page in RUNNABLE}
+
+
+def commands() -> set[str]:
+    """What the pages tell to type to Snakemake, in blocks that no other test runs and within lines."""
+    found = set()
+    # the pages of the sources are of one template; those of cluster.md ask for plugins that are not installed here
+    pages = [page for page in PAGES if page.parent == DOCS and page.stem != "cluster"]
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *pages, DOCS / "sources" / "busi.md"]:
+        text = page.read_text(encoding="utf-8")
+        known = {"bash"} if page.name == "README.md" else set()  # tests/test_readme.py
+        lines = [
+            line
+            for language, note, block in blocks(page)
+            if not note and language not in known
+            for line in block.splitlines()
+        ]
+        lines += re.findall(r"`((?:snakemake [^`]*|)--[^`]+)`", FENCE.sub("", text))  # others are names of targets
+        found |= {line.partition("  #")[0].strip() for line in lines if line.startswith(("snakemake ", "--config "))}
+    return found
+
+
+@pytest.fixture(scope="module")
+def with_raw(tmp_path_factory):
+    """A copy of the project, and a folder of raw files laid out as the pages say: stand-ins."""
+    folder = copy_project(tmp_path_factory.mktemp("typed"))
+    for source in ("busi", "intra"):
+        miniature.generate(source, folder / "raw" / source)
+    for name in ("raw/released/breastmnist.npz", "results/released/splits/dermamnist/grouped.tsv"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()  # only looked for
+    return folder
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("typed", sorted(commands()))
+def test_every_command_can_be_typed(typed, with_raw):
+    """Snakemake takes each with the targets and settings it names, and plans it."""
+    typed = re.sub(r"/data/raw|<raw>", str(with_raw / "raw"), typed)
+    assert "<" not in typed, "a placeholder that is not told apart"
+    words = typed if typed.startswith("snakemake ") else f"snakemake --cores 2 {typed}"
+    run(with_raw, "bash", words if "--list" in words else f"{words} --dry-run")
+
+
+def test_commands_are_found():
+    """So that the test above tests something: one of each form and page."""
+    assert {
+        "snakemake --cores 1 sources --config raw=/data/raw", "snakemake --list", "--config census=warn",
+        "snakemake --cores 2 match --config raw=/data/raw protocol=released",
+        "snakemake --cores 1 fetch --config raw=<raw> sources=busi", "snakemake --cores 4",
+        "snakemake --cores 2 breastmnist --config 'overrides={breastmnist: {kernel: lanczos}}'",
+        "--config 'overrides={organamnist: {orientation: lps}}'",
+    } <= commands()  # fmt: skip

@@ -304,7 +304,7 @@ def test_sources_says_how_to_get_each(capsys, raw, tmp_path):
     assert code == 0
     for name, source in registry.load().items():
         assert re.search(rf"^{name} +missing .*{re.escape(source.licence)}", out, re.MULTILINE)
-    assert "snakemake fetch --config" in out
+    assert "snakemake --cores 1 fetch --config" in out
     assert f"{raw}/intra/" in out
     assert "archive.zip" in out
     assert "CPU hours" in out
@@ -351,7 +351,7 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, tmp_path):
     real = ["--config", f"raw={raw}", "census=warn"]
 
     text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist", fails=True)
-    assert "see 'snakemake sources'" in text
+    assert "see 'snakemake --cores 1 sources'" in text
     assert not server.pages["/busi.zip"].requests  # a build never downloads
 
     snakemake(tmp_path, "fetch", *real, "sources=busi")

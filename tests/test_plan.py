@@ -205,7 +205,7 @@ def test_a_named_dataset_without_its_source_is_refused_and_all_leaves_it_out(mak
     found = make(raw=raw)
     assert found.selected == ["breastmnist"]
     assert "chestmnist" in found.missing
-    with pytest.raises(PreprocessError, match=r"chestmnist: .*snakemake sources"):
+    with pytest.raises(PreprocessError, match=r"chestmnist: .*snakemake --cores 1 sources"):
         make(raw=raw, datasets=["chestmnist"])
     assert make(raw=raw, datasets=["breastmnist"]).missing == []
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import yaml
 from preprocess import __version__
 
 ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 
@@ -92,12 +97,30 @@ def test_the_clients_are_installed_where_the_tests_look_for_them():
 
 
 def test_what_the_contributing_guide_runs_is_there():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {name or "default" for name in re.findall(r"^make *([a-z]*)", text, re.MULTILINE)} <= targets
-    files = re.findall(r"tests/\w+\.py|\.ci/run|requirements[-\w]*\.lock|envs/\w+\.yaml", text)
-    for name in [*files, *re.findall(r"\]\(([^)]+)\)", text)]:
+    assert {name or "default" for name in re.findall(r"^make *([a-z]*)", GUIDE, re.MULTILINE)} <= targets
+    files = re.findall(r"tests/\w+\.py|\.ci/run|tools/\w+\.py|envs/\w+\.yaml", GUIDE)
+    for name in [*files, *re.findall(r"\]\(([^)]+)\)", GUIDE)]:
         assert (ROOT / name).exists(), name
+
+
+def test_the_contributing_guide_s_test_runs_find_tests(tmp_path):
+    """Each is only collected: they run the suite, or parts of it."""
+    lines = re.findall(r"^(?:MEDMNIST_REAL=<folder> )?(pytest .*?)(?: +#.*)?$", GUIDE, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        words = [sys.executable, "-m", *shlex.split(line), "--collect-only", "-q", "-p", "no:cacheprovider"]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert re.search(r"\d+ tests? collected|\d+/\d+ tests collected", done.stdout), done.stdout
+
+
+def test_the_hooks_can_be_installed(tmp_path):
+    assert "`.venv/bin/pre-commit install`" in GUIDE
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    shutil.copy(ROOT / ".pre-commit-config.yaml", tmp_path)
+    subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / ".git" / "hooks" / "pre-commit").exists()
 
 
 def test_documents_name_no_place_of_this_machine():
