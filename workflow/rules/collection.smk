@@ -3,6 +3,13 @@
 OUT = str(plan.out)
 
 
+# they join small tables: not worth a place in a queue
+localrules:
+    checksums,
+    audit_index,
+    gate,
+
+
 rule checksums:
     "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz of the results folder."
     input:

@@ -26,6 +26,8 @@ rule miniature:
         f"{OUT}/logs/miniature/{SOURCE}.log",
     benchmark:
         f"{OUT}/benchmarks/miniature/{SOURCE}.tsv"
+    group:
+        "list"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -72,6 +74,8 @@ rule index:
         f"{LOGS}/index.log",
     benchmark:
         f"{BENCHMARKS}/index.tsv"
+    group:
+        "list"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -98,6 +102,8 @@ rule split:
         f"{LOGS}/split.log",
     benchmark:
         f"{BENCHMARKS}/split.tsv"
+    group:
+        "list"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -123,6 +129,8 @@ if plan.prepares(SOURCE):
             f"{LOGS}/prepare_{{shard}}.log",
         benchmark:
             f"{BENCHMARKS}/prepare_{{shard}}.tsv"
+        group:
+            "prepare"
         conda:
             "../../envs/preprocess.yaml"
         resources:
@@ -147,6 +155,8 @@ rule render:
         f"{LOGS}/render_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/render_{{shard}}.tsv"
+    group:
+        "render"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -172,6 +182,8 @@ rule collect:
         f"{LOGS}/collect.log",
     benchmark:
         f"{BENCHMARKS}/collect.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -195,6 +207,8 @@ rule pack:
         f"{LOGS}/pack{{tail}}.log",
     benchmark:
         f"{BENCHMARKS}/pack{{tail}}.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -223,6 +237,8 @@ rule check:
         f"{LOGS}/check.log",
     benchmark:
         f"{BENCHMARKS}/check.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -246,6 +262,8 @@ rule sums:
         f"{LOGS}/sums.log",
     benchmark:
         f"{BENCHMARKS}/sums.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -271,6 +289,8 @@ rule verdict:
         f"{LOGS}/verdict.log",
     benchmark:
         f"{BENCHMARKS}/verdict.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -304,6 +324,8 @@ rule provenance:
         f"{LOGS}/provenance.log",
     benchmark:
         f"{BENCHMARKS}/provenance.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -335,6 +357,8 @@ rule montage:
         f"{LOGS}/montage.log",
     benchmark:
         f"{BENCHMARKS}/montage.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -369,6 +393,8 @@ rule audit:
         f"{LOGS}/audit.log",
     benchmark:
         f"{BENCHMARKS}/audit.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -393,6 +419,8 @@ rule leak_free:
         f"{LOGS}/leak_free.log",
     benchmark:
         f"{BENCHMARKS}/leak_free.tsv"
+    group:
+        "finish"
     conda:
         "../../envs/preprocess.yaml"
     resources:
