@@ -370,6 +370,11 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, tmp_path):
         for name, array in direct.items():
             np.testing.assert_array_equal(built[name], array)
 
+    # a replaced archive is verified and indexed again, in one run
+    (raw / "busi" / "Dataset_BUSI.zip").touch()
+    text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
+    assert {"busi_verify", "busi_index", "busi_render", "busi_pack"} <= set(re.findall(r"^\w+(?= +\d+$)", text, re.M))
+
     # another checksum is known than the file has: the build stops before anything is read
     (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": [file | {"sha256": "0" * 64}]}}))
     text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist", fails=True)

@@ -66,7 +66,8 @@ rule index:
     "List, label and count the samples: one row a sample."
     input:
         raw_files,
-        verified=ancient(plan.verified(SOURCE)),  # that it was done, not when
+        # not ancient: Snakemake would then verify a replaced archive and not index it again
+        verified=plan.verified(SOURCE),
     output:
         index=ensure(f"{WORK}/index.tsv", non_empty=True),
         counts=f"{WORK}/census.tsv",
