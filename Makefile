@@ -2,6 +2,8 @@
 # make test     installs into .venv and runs the tests
 # make check    the linters, the types and the workflow's own lint: the hooks of pre-commit
 # make client   installs into .client what else should open our files: the official client, mlcroissant
+# make cluster  installs into .venv what Snakemake submits jobs with
+# make plugins  installs the same into .cluster, for the tests
 
 PYTHON ?= python3
 CORES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
@@ -12,7 +14,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 # not locked by hash: builds with and without CUDA are different files of one version
 TORCH := torch==2.13.0
 
-.PHONY: default test check client install clean
+.PHONY: default test check client cluster plugins install clean
 
 default: .venv/.run
 	$(BIN)/snakemake --cores $(CORES)
@@ -27,8 +29,13 @@ client: .client/.made
 
 install: .venv/.run
 
+cluster: .venv/.run
+	$(BIN)/python $(LOCKED) -r requirements-cluster.lock
+
+plugins: .cluster/.made
+
 clean:
-	rm -rf .venv .client results .snakemake
+	rm -rf .venv .client .cluster results .snakemake
 
 .venv/bin/python .client/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -47,4 +54,9 @@ clean:
 .client/.made: requirements-client.lock | .client/bin/python
 	.client/bin/python $(LOCKED) -r requirements-client.lock
 	.client/bin/python $(PIP) --no-warn-conflicts $(TORCH)
+	@touch $@
+
+# apart from .venv: installed there, each plugin slows every start of Snakemake
+.cluster/.made: requirements-cluster.lock | .venv/bin/python
+	$(BIN)/python $(LOCKED) --upgrade --target .cluster -r requirements-cluster.lock
 	@touch $@

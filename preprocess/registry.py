@@ -1,9 +1,10 @@
 """Where raw files come from: addresses, sizes, checksums, licences, and the steps for a person.
 
 One YAML file a source in ``tables/sources``. A user's own ``<raw>/sources.yaml`` adds to them or
-changes them (``{source: {files: [{name, urls, sha256 ...}]}}``, files by name): for a mirror of
-one's own, or for a source whose address nobody published. The published npz are the source
-``released``.
+changes them (``{source: {files: [{name, urls, sha256 ...}]}}``, files by name): for another edition of a
+file, or for a source whose address nobody published. Its ``mirror: <address>`` names a place that holds files
+as a raw folder does, ``<address>/<source>/<name>``; it is tried before the published addresses, and what is
+known of a file holds for what comes from there. The published npz are the source ``released``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+import urllib.parse
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,6 +28,8 @@ from preprocess.errors import PreprocessError
 RELEASED = "released"
 #: a user's own additions and changes, in the raw folder
 OWN_FILE = "sources.yaml"
+#: the key of that file that is no source: where else the files of all sources are
+MIRROR = "mirror"
 #: checksums in the order of trust
 DIGESTS = ("sha256", "md5")
 
@@ -149,7 +154,8 @@ class Source:
 
     def digest(self) -> str:
         """Hexadecimal digest of all that is known of the files, for a workflow manager to compare."""
-        return hashlib.sha256(repr((self.files, sorted(self.wrong))).encode()).hexdigest()[:16]
+        known = [replace(file, urls=()) for file in self.files]  # where a file comes from says nothing of what it is
+        return hashlib.sha256(repr((known, sorted(self.wrong))).encode()).hexdigest()[:16]
 
 
 def load(raw: Path | None = None) -> dict[str, Source]:
@@ -160,14 +166,17 @@ def load(raw: Path | None = None) -> dict[str, Source]:
     """
     contents = {name: dict(content) for name, content in _own().items()}
     path = raw / OWN_FILE if raw else None
+    mirror = ""
     if path and path.is_file():
-        for name, change in _read_changes(path).items():
+        changes = _read_changes(path)
+        mirror = _mirror(path, changes)
+        for name, change in changes.items():
             if name not in contents:
                 raise PreprocessError(f"{path}: no source is called {name!r}; there are: {', '.join(contents)}")
             contents[name] = _changed(contents[name], change)
             if problem := _problem(contents[name]):
                 raise PreprocessError(f"{path}: {name}: {problem}")
-    return {name: _source(content) for name, content in contents.items()}
+    return {name: _source(content, mirror) for name, content in contents.items()}
 
 
 @cache
@@ -218,9 +227,19 @@ def _read_changes(path: Path) -> dict[str, dict[str, Any]]:
         changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PreprocessError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(changes, dict) or not all(isinstance(change, dict) for change in changes.values()):
+    if not isinstance(changes, dict) or not all(
+        isinstance(change, dict) for name, change in changes.items() if name != MIRROR
+    ):
         raise PreprocessError(f"{path}: must be a mapping of source names to mappings, as in the documentation")
     return changes
+
+
+def _mirror(path: Path, changes: dict[str, Any]) -> str:
+    """Take the mirror's address out of a user's changes; empty where there is none."""
+    mirror = changes.pop(MIRROR, "")
+    if mirror != "" and not (isinstance(mirror, str) and re.fullmatch(r"https?://[^\s?#]+", mirror)):
+        raise PreprocessError(f"{path}: {MIRROR}: {mirror!r} must be an address, https://... without ? and #")
+    return str(mirror).rstrip("/")
 
 
 def _changed(content: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -232,24 +251,25 @@ def _changed(content: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return content | {key: value for key, value in change.items() if key != "files"} | {"files": list(files.values())}
 
 
-def _source(content: dict[str, Any]) -> Source:
+def _source(content: dict[str, Any], mirror: str) -> Source:
     files: list[RemoteFile] = []
     for entry in content["files"]:
         first, last = entry.get("numbers", (0, 0))
         for number in range(first, last + 1):
-            files.append(_file(content, entry, number if "numbers" in entry else None))
+            files.append(_file(content, entry, number if "numbers" in entry else None, mirror))
     return Source(content["source"], content, tuple(files))
 
 
-def _file(content: dict[str, Any], entry: dict[str, Any], number: int | None) -> RemoteFile:
+def _file(content: dict[str, Any], entry: dict[str, Any], number: int | None, mirror: str) -> RemoteFile:
     def named(text: str) -> str:
         return text if number is None else text.replace("{n}", str(number))
 
     inventory = entry.get("inventory", content.get("inventory"))
+    own = [f"{mirror}/{content['source']}/{urllib.parse.quote(named(entry['name']))}"] if mirror else []
     return RemoteFile(
         source=content["source"],
         name=named(entry["name"]),
-        urls=tuple(named(url) for url in entry.get("urls", ())),
+        urls=(*own, *(named(url) for url in entry.get("urls", ()))),
         size=entry.get("size"),
         about=entry.get("about"),
         digests=tuple((kind, entry[kind]) for kind in DIGESTS if kind in entry),

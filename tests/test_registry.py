@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -143,9 +144,24 @@ def test_a_users_own_additions(tmp_path):
     assert changed["busi"].digest() != KNOWN["busi"].digest()
 
 
+def test_a_mirror_comes_first_and_changes_nothing_that_is_known(tmp_path):
+    (tmp_path / "sources.yaml").write_text("mirror: https://store.example.org/raw/\n")
+    changed = registry.load(tmp_path)
+    for name, known in KNOWN.items():
+        assert changed[name].digest() == known.digest()  # nothing is verified or built again for it
+        for before, now in zip(known.files, changed[name].files, strict=True):
+            first, *others = now.urls
+            assert first == f"https://store.example.org/raw/{name}/{quote(before.name)}"
+            assert tuple(others) == before.urls
+            assert (now.size, now.digests) == (before.size, before.digests)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("mirror: s3://bucket", "mirror: 's3://bucket' must be an address"),
+        ("mirror: https://a.example.org/raw?token=1", "without ? and #"),
+        ("mirror: [https://a.example.org]", "must be an address"),
         ("busy: {files: []}", "no source is called 'busy'"),
         ("busi: {files: [{name: ../escape.zip}]}", "does not match"),
         ("busi: {files: [{name: a.zip, md5: xyz}]}", "does not match"),

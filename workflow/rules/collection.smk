@@ -83,7 +83,7 @@ rule collection:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=1000,
         runtime=10,
     params:
         names=plan.selected,

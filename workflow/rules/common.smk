@@ -24,6 +24,15 @@ def code(stage):
     return of_dataset
 
 
+def doubling(first):
+    """Amount of a resource: a job that a cluster stopped for using more gets twice as much when it is tried again."""
+
+    def of_attempt(wildcards, attempt):
+        return first * 2 ** (attempt - 1)
+
+    return of_attempt
+
+
 def raw_files(wildcards):
     return plan.raw_inputs(wildcards.dataset)
 

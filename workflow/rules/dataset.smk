@@ -31,8 +31,8 @@ rule miniature:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=doubling(1000),
+        runtime=doubling(10),
     params:
         source=SOURCE,
         code=plan.miniature_fingerprint(SOURCE),
@@ -53,8 +53,8 @@ rule verify:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=240,
+        mem_mb=doubling(500),
+        runtime=doubling(240),
     params:
         options=plan.raw_options("verify", SOURCE),
         known=plan.known_files(SOURCE),
@@ -80,8 +80,8 @@ rule index:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=120,
+        mem_mb=doubling(1500),
+        runtime=doubling(120),
     params:
         options=command("index"),
         code=code("index"),
@@ -108,8 +108,8 @@ rule split:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=doubling(1000),
+        runtime=doubling(30),
     params:
         options=command("split"),
         code=code("split"),
@@ -135,8 +135,8 @@ if plan.prepares(SOURCE):
         conda:
             "../../envs/preprocess.yaml"
         resources:
-            mem_mb=2000,
-            runtime=120,
+            mem_mb=doubling(2000),
+            runtime=doubling(120),
         params:
             options=command("prepare"),
             code=code("prepare"),
@@ -161,8 +161,8 @@ rule render:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=doubling(1000),
+        runtime=doubling(120),
     params:
         options=command("render"),
         code=code("render"),
@@ -188,8 +188,8 @@ rule collect:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=doubling(1000),
+        runtime=doubling(30),
     params:
         code=code("collect"),
     shell:
@@ -213,8 +213,8 @@ rule pack:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=120,
+        mem_mb=doubling(1000),
+        runtime=doubling(120),
     params:
         options=command("pack"),
         code=code("pack"),
@@ -243,8 +243,8 @@ rule check:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=doubling(2000),
+        runtime=doubling(60),
     params:
         options=command("check"),
         code=code("check"),
@@ -268,8 +268,8 @@ rule sums:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=doubling(500),
+        runtime=doubling(30),
     params:
         code=code("sums"),
     shell:
@@ -295,8 +295,8 @@ rule verdict:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=60,
+        mem_mb=doubling(1000),
+        runtime=doubling(60),
     params:
         options=command("verdict"),
         code=code("verdict"),
@@ -330,8 +330,8 @@ rule provenance:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=doubling(1000),
+        runtime=doubling(30),
     params:
         options=command("provenance"),
         code=code("provenance"),
@@ -363,8 +363,8 @@ rule montage:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=doubling(500),
+        runtime=doubling(30),
     params:
         options=command("montage"),
         code=code("montage"),
@@ -399,8 +399,8 @@ rule audit:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=doubling(1500),
+        runtime=doubling(60),
     params:
         options=command("audit"),
         code=code("audit"),
@@ -425,8 +425,8 @@ rule leak_free:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=doubling(1000),
+        runtime=doubling(10),
     params:
         options=command("leak-free"),
         code=code("leak-free"),
@@ -448,8 +448,8 @@ rule export_npy:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=500,
-        runtime=120,
+        mem_mb=doubling(1000),
+        runtime=doubling(120),
     params:
         format="npy",
         options=command("export"),

@@ -23,8 +23,8 @@ rule match_dataset:
         "../../envs/preprocess.yaml"
     threads: 16  # or as many as there are; asking for the number would refuse a --report without --cores
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=doubling(2000),
+        runtime=doubling(240),
     params:
         options=command("match"),
         code=code("match"),

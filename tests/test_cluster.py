@@ -1,0 +1,234 @@
+"""The workflow on clusters: through a real Slurm on loopback, and through any command that submits a script."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import slurm
+from tests.test_workflow import ROOT, snakemake
+
+PROFILES = ROOT / "profiles"
+PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+SCHEDULER = Path(__file__).parent / "scheduler"
+
+
+@pytest.fixture(scope="module")
+def plugins() -> dict[str, str]:
+    """The environment in which Snakemake finds the executor plugins; each slows every start, so only here."""
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+        return dict(os.environ)
+    if not (ROOT / ".cluster" / ".made").exists():
+        pytest.skip("the executor plugins are not there; install them with: make plugins")
+    return os.environ | {"PYTHONPATH": str(ROOT / ".cluster")}
+
+
+def command(folder: Path, profile: str, *words: str) -> list[str]:
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
+        "--profile", str(PROFILES / profile), *words,
+    ]  # fmt: skip
+
+
+def run(
+    words: list[str], environment: dict[str, str], folder: Path, disturb: Callable[[], bool], limit: float = 900
+) -> str:
+    """Run a command, call ``disturb`` until it says that it is done, and return all that was said."""
+    log = folder / "said.txt"
+    with open(log, "wb") as out, subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
+    ) as process:  # fmt: skip
+        try:
+            end = time.monotonic() + limit
+            while not disturb() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            code = process.wait(max(end - time.monotonic(), 1))
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert code == 0, log.read_text()
+    return log.read_text()
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a results folder by its place; logs and timings aside."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    places = {path.relative_to(folder): path for path in paths}
+    return {
+        str(place): hashlib.sha256(path.read_bytes()).hexdigest()
+        for place, path in places.items()
+        if place.parts[0] not in ("logs", "benchmarks")
+    }
+
+
+@pytest.fixture
+def folders(tmp_path):
+    made = tmp_path / "local", tmp_path / "cluster"
+    for folder in made:
+        folder.mkdir()
+        shutil.copy(ROOT / "config.yaml", folder)
+    return made
+
+
+@pytest.fixture
+def in_slurm(plugins):
+    """The environment of a Slurm that lasts for one test."""
+    with contextlib.ExitStack() as stack:
+        try:
+            environment = stack.enter_context(slurm.running(plugins))
+        except slurm.NoSlurmError as error:
+            pytest.skip(f"no Slurm here: {error}")
+        yield environment
+
+
+@pytest.mark.slurm
+@pytest.mark.workflow
+def test_all_datasets_through_slurm_equal_a_local_run(folders, in_slurm):
+    """A job is cancelled on the way. Some datasets share a job: most of the time goes into starts of Snakemake."""
+    local, remote = folders
+    cancelled: list[str] = []
+
+    def cancel() -> bool:
+        """Cancel the first job that renders, once it runs."""
+        queue = subprocess.run(
+            ["squeue", "-h", "-t", "RUNNING", "-o", "%i %k"], env=in_slurm, capture_output=True, text=True, check=False
+        )
+        found = re.search(r"^(\d+) .*_render", queue.stdout, re.MULTILINE)
+        if found:
+            subprocess.run(["scancel", found[1]], env=in_slurm, check=True)
+            cancelled.append(found[1])
+        return bool(cancelled)
+
+    said = run(
+        command(remote, "slurm", "--cores", "1", "--slurm-status-command", "squeue", "--slurm-no-account",
+                "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2",
+                "--group-components", "list=4", "prepare=2", "render=4", "finish=3"),
+        in_slurm, remote, cancel,
+    )  # fmt: skip
+    assert f"SLURM-job '{cancelled[0]}' failed, SLURM status is: 'CANCELLED'" in said
+    snakemake(local)
+    ours, theirs = (everything(folder / "results" / "miniature" / "paper") for folder in (local, remote))
+    assert sum(name.endswith(".npz") for name in ours) == 18
+    assert theirs == ours
+
+
+@pytest.mark.workflow
+def test_any_submit_command_gives_the_same_bytes(folders, plugins, tmp_path):
+    """A killed job is tried again with twice the memory."""
+    local, remote = folders
+    queue = tmp_path / "queue of jobs"
+    queue.mkdir()
+
+    def jobs() -> list[str]:
+        return (queue / "queue").read_text().splitlines() if (queue / "queue").exists() else []
+
+    def kill() -> bool:
+        """Kill the first job that renders, with all it started."""
+        for number, line in enumerate(jobs(), 1):
+            if "_render" in line and (queue / f"{number}.pid").exists() and (queue / f"{number}.pid").read_text():
+                os.killpg(int((queue / f"{number}.pid").read_text()), signal.SIGKILL)
+                return True
+        return False
+
+    submit = f"{shlex.quote(str(SCHEDULER / 'submit'))} {shlex.quote(str(queue))} {{name}} {{resources.mem_mb}}"
+    status = f"{shlex.quote(str(SCHEDULER / 'status'))} {shlex.quote(str(queue))}"
+    run(
+        command(remote, "cluster-generic", "breastmnist", "--cluster-generic-submit-cmd", submit,
+                "--cluster-generic-status-cmd", status, "--seconds-between-status-checks", "1", "--jobs", "2"),
+        plugins, remote, kill,
+    )  # fmt: skip
+    snakemake(local, "breastmnist")
+    ours, theirs = (everything(folder / "results" / "miniature" / "paper") for folder in (local, remote))
+    assert theirs == ours
+    asked = [int(line.split()[-1]) for line in jobs() if "_render" in line]
+    assert len(asked) == 3  # two shards, and one of them again
+    assert sorted(asked) == [asked[0], asked[0], 2 * asked[0]]
+
+
+def test_the_profiles_differ_in_the_executor_only():
+    slurm_profile, generic = (
+        yaml.safe_load((PROFILES / name / "profile.yaml").read_text()) for name in ("slurm", "cluster-generic")
+    )
+    assert slurm_profile.pop("executor") == "slurm"
+    assert generic.pop("executor") == "cluster-generic"
+    assert slurm_profile == generic
+
+
+def test_the_profiles_leave_the_default_profile_alone():
+    """Snakemake uses it besides; what both name would silently be the default profile's."""
+    default = yaml.safe_load((PROFILES / "default" / "config.yaml").read_text())
+    for name in ("slurm", "cluster-generic"):
+        assert not default.keys() & yaml.safe_load((PROFILES / name / "profile.yaml").read_text()).keys()
+
+
+def documented() -> list[str]:
+    """The commands of the page, without the real raw files they name."""
+    text = "".join(re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", " ")
+    return [line.replace(" --config raw=/data/raw", "") for line in text.splitlines()]
+
+
+def test_the_page_installs_by_a_target_of_the_makefile():
+    first, *others = documented()
+    assert first == "make cluster"
+    assert re.search(r"^cluster:.*\n\t.*-r requirements-cluster\.lock$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert all(line.startswith("snakemake --profile profiles/") for line in others)
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("line", documented()[1:])
+def test_commands_of_the_page_are_understood(line, folders, plugins):
+    """Without a cluster: every option is one of the installed plugins', and every rule they name exists."""
+    _, _, profile, *words = shlex.split(line)
+    done = subprocess.run(
+        command(folders[0], Path(profile).name, *words, "--dry-run"),
+        cwd=folders[0], env=plugins, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "This was a dry-run" in done.stdout + done.stderr
+    named = re.findall(r"(\w+):(?:mem_mb|runtime)=", line)
+    assert set(named) <= set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.mark.workflow
+def test_a_mirror_of_one_s_own_gives_what_is_known(folders, server, stand_in):
+    """The two parts of ``sources.yaml`` on the page, with a server on loopback in the place of a bucket's."""
+    mirror, file = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+    bucket = re.match(r"https://[^/]+", mirror["mirror"])[0]
+    (entry,) = file["busi"]["files"]
+    (archive,) = (path for path in stand_in("busi").iterdir() if path.name == entry["name"])
+    signed = entry["urls"][0].removeprefix(bucket)
+    local = server.page(signed, archive.read_bytes()).removesuffix(signed)
+    raw = folders[0] / "raw"
+    raw.mkdir()
+
+    def fetch(*, fails: bool = False) -> str:
+        return snakemake(folders[0], "fetch", "--config", f"raw={raw}", "sources=busi", fails=fails)
+
+    # the mirror: found there, and refused, because the known checksum is that of the real archive
+    (raw / "sources.yaml").write_text(yaml.safe_dump({"mirror": mirror["mirror"].replace(bucket, local)}))
+    place = f"{mirror['mirror'].removeprefix(bucket)}/busi/{entry['name']}"
+    server.page(place, archive.read_bytes())
+    said = fetch(fails=True)
+    assert len(server.pages[place].requests) == 1
+    assert entry["sha256"] in said
+    assert not (raw / "busi" / entry["name"]).exists()
+
+    # a signed address, and the checksum of what is there
+    entry |= {"urls": [local + signed], "sha256": hashlib.sha256(archive.read_bytes()).hexdigest()}
+    (raw / "sources.yaml").write_text(yaml.safe_dump(file))
+    fetch()
+    assert (raw / "busi" / entry["name"]).read_bytes() == archive.read_bytes()
