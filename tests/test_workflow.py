@@ -243,7 +243,7 @@ def test_two_runs_at_once_are_told_apart(folder):
         command(folder, "breastmnist"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as first:
         lock = folder / "results" / "miniature" / ".lock"
-        while not lock.exists():
+        while not lock.exists() and first.poll() is None:
             time.sleep(0.05)
         said = snakemake(folder, "breastmnist", fails=True)
         assert "another run is writing there" in said
