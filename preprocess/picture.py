@@ -7,7 +7,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from PIL import ExifTags, Image
@@ -24,7 +24,7 @@ _EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 class Picture:
     """One image file: PNG, JPEG, TIFF or BMP."""
 
-    data: bytes
+    data: bytes = field(repr=False)
 
     @cached_property
     def _image(self) -> Image.Image:
