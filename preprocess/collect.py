@@ -28,7 +28,8 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
     Raises:
         PreprocessError: a sample is in neither table: nothing may be lost.
     """
-    rendered = {entry["key"]: entry for _, _, entry in shard_rows(shards)}
+    # tuples: as many as samples lie in memory
+    rendered = {entry["key"]: tuple(entry[name] for name in SHARD_COLUMNS[1:]) for _, _, entry in shard_rows(shards)}
     kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     excluded: list[tuple[str, str, str]] = []
     for sample in read_samples(split_table):
@@ -40,8 +41,9 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
             raise PreprocessError(
                 f"{split_table}: {sample.key} was not rendered; delete the shards beside it and run again"
             )
-        if entry["excluded"]:
-            excluded.append((sample.key, entry["excluded"], entry["detail"]))
+        reason, detail, *_ = entry
+        if reason:
+            excluded.append((sample.key, reason, detail))
         else:
             kept[sample.split].append(sample)
     extra: dict[str, None] = {}
@@ -51,8 +53,11 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
             sample.index = position
             extra.update(dict.fromkeys(sample.attributes))
 
+    places = {name: place for place, name in enumerate(SHARD_COLUMNS[1:]) if name in SAMPLE_COLUMNS}
+
     def cell(sample: Sample, column: str) -> object:
-        return rendered[sample.key][column] if column in SHARD_COLUMNS[3:] else getattr(sample, column)
+        place = places.get(column)
+        return getattr(sample, column) if place is None else rendered[sample.key][place]
 
     write_rows(
         samples_out,

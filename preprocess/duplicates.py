@@ -26,7 +26,7 @@ THRESHOLD = 12
 CORRELATION = 0.985
 SIDE = 16
 #: rows of a block of the comparison; two blocks of signs and one of distances lie in memory
-BLOCK = 4096
+BLOCK = 2048
 #: a hash with fewer set (or unset) bits than this describes a flat picture, which resembles every other
 MIN_CONTRAST = 24
 

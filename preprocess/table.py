@@ -60,6 +60,8 @@ INDEX_COLUMNS = (
     "key", "path", "unit", "label", "group", "source_split", "original_label", "excluded", "detail", "released_index",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "index", *INDEX_COLUMNS)
+#: columns that say something else in every row, or nearly
+_DISTINCT = frozenset({"key", "path", "index", "released_index", "raw_sha256"})
 
 
 def write_rows(
@@ -73,14 +75,20 @@ def write_rows(
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a tab-separated table as dictionaries, in file order."""
+    """Yield the rows of a tab-separated table as dictionaries, in file order.
+
+    Values that occur again are one object, so that a list of all rows takes less memory.
+    """
     with open(path, encoding="utf-8", newline="") as handle:
         reader = csv.reader(handle, delimiter="\t")
         columns = next(reader, [])
+        shared: dict[str, str] = {}
         for cells in reader:
             if len(cells) != len(columns):
                 raise PreprocessError(f"{path}: a row does not fit the header; delete it and run again")
-            yield dict(zip(columns, cells))
+            yield {
+                name: cell if name in _DISTINCT else shared.setdefault(cell, cell) for name, cell in zip(columns, cells)
+            }
 
 
 def write_samples(path: str | Path, columns: tuple[str, ...], samples: list[Sample]) -> None:

@@ -27,6 +27,7 @@ from functools import lru_cache
 from typing import Any
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.picture import Picture
 from preprocess.raw import Raw, RawFile
 from preprocess.sources import Listing, by_name, count, one_of, own_table
 from preprocess.table import Sample
@@ -97,15 +98,13 @@ class _Stack:
     """A volume of numbered PNG slices of one size; the slices read last are kept."""
 
     def __init__(self, raw: Raw, files: dict[int, RawFile]) -> None:
-        from PIL import Image
-
         self._raw, self._files = raw, files
         first = files[min(files)]
         self.path = first.path
-        try:
-            width, height = Image.open(io.BytesIO(raw.read(first.path))).size
-        except OSError as error:
-            raise PreprocessError(f"{raw.root / first.path}: cannot be decoded ({error}); replace the file") from error
+        extent = Picture(raw.read(first.path)).extent
+        if extent is None:
+            raise PreprocessError(f"{raw.root / first.path}: cannot be decoded; replace the file")
+        width, height = extent
         self.shape = (max(files) + 1, height, width)
         self._kept: OrderedDict[int, Any] = OrderedDict()
 
@@ -122,19 +121,17 @@ class _Stack:
 
     def _slice(self, z: int) -> Any:
         import numpy as np
-        from PIL import Image
 
         if z not in self._kept:
             name = self._files[z].name
+            picture = Picture(self._raw.read(self._files[z].path))
             try:
-                image = Image.open(io.BytesIO(self._raw.read(self._files[z].path)))
-                pixels = np.asarray(image)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise UnreadableError(f"slice {name} cannot be decoded ({error})") from error
-            if image.mode != "L" or pixels.shape != self.shape[1:]:
+                pixels = np.asarray(picture.converted(picture.mode))
+            except UnreadableError as error:
+                raise UnreadableError(f"slice {name} {error}") from error
+            if picture.mode != "L" or pixels.shape != self.shape[1:]:
                 raise UnreadableError(
-                    f"slice {name} is {image.mode} of {image.width}x{image.height} pixels, "
-                    f"not 8-bit gray of {self.shape[2]}x{self.shape[1]}"
+                    f"slice {name} is {picture.form}, not 8-bit gray of {self.shape[2]}x{self.shape[1]}"
                 )
             while self._kept and (len(self._kept) + 1) * pixels.nbytes > BUDGET:
                 self._kept.popitem(last=False)
