@@ -232,7 +232,7 @@ def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
 def _duplicates(built: _Built) -> Iterator[Finding]:
     """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
     size = max(built.files)
-    digests: list[str] = []
+    digests: list[bytes] = []
     cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
     for row, image in enumerate(built.rows(size)):
         digests.append(duplicates.digest(image))

@@ -40,18 +40,17 @@ class Pair:
     distance: int
 
 
-def exact(digests: Iterable[str]) -> list[list[int]]:
+def exact(digests: Iterable[bytes]) -> list[list[int]]:
     """Row numbers that share a digest, in groups of two and more, in order of first appearance."""
-    groups: dict[str, list[int]] = defaultdict(list)
+    groups: dict[bytes, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
-        if digest:
-            groups[digest].append(row)
+        groups[digest].append(row)
     return [rows for rows in groups.values() if len(rows) > 1]
 
 
-def digest(image: NDArray[np.uint8]) -> str:
+def digest(image: NDArray[np.uint8]) -> bytes:
     """A digest of one array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def cells(image: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
