@@ -1,4 +1,4 @@
-"""How long the search for near duplicates takes and what it holds: `python benchmarks/duplicates.py [--rows 20000]`.
+"""How long the search for near duplicates takes and what it holds: `python -m benchmarks.duplicates [--rows 20000]`.
 
 Made pictures of smooth waves stand for a dataset; one in a thousand is a changed copy of another, and the
 search has to find it. It misses copies of pictures with large clipped areas: there noise decides the hash.
@@ -7,18 +7,14 @@ search has to find it. It misses copies of pictures with large clipped areas: th
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks.match import pictures
 from preprocess import duplicates
+from preprocess.environment import peak_memory
 
 BATCH = 2000
 #: one picture in so many is a copy
@@ -47,7 +43,7 @@ def main() -> None:
     start, cpu = time.perf_counter(), time.process_time()
     pairs = duplicates.near(cells)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 1e6
     planted = {(row - 1, row) for row in range(COPIES - 1, options.rows, COPIES)}
     found = {(pair.first, pair.second) for pair in pairs}
     print("| pictures | copies found | other pairs | seconds | CPU seconds | peak memory |")

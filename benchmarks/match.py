@@ -1,4 +1,4 @@
-"""How long matching takes and what it holds: `python benchmarks/match.py [--rows 20000] [--exact 0]`.
+"""How long matching takes and what it holds: `python -m benchmarks.match [--rows 20000] [--exact 0]`.
 
 Made pictures of smooth waves stand for rendered raws; the published rows are the same pictures in
 another order, slightly changed, so that the nearest has to be found for each: the worst case of a
@@ -8,16 +8,13 @@ real run, where no decision is right yet. `--exact 0.99` is the usual one.
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from preprocess.environment import peak_memory
 from preprocess.match.features import DIGEST, Candidates, Published, Rows
 from preprocess.match.pairs import find, matched
 from preprocess.table import Sample
@@ -65,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         seconds, right = run(options.rows, options.exact, Path(folder))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 1e6
     print("| rows x raws | equal pixels | pairs right | seconds | peak memory |")
     print("|---|---|---|---|---|")
     print(f"| {options.rows:,} x {options.rows:,} | {options.exact:.0%} | {right:,} | {seconds:.1f} | {peak:.0f} MB |")
