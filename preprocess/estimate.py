@@ -79,8 +79,15 @@ def report(costs: list[Cost], cores: int) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return [
         *lines,
-        f"about {total.seconds / 3600 / cores:.1f} hours on {cores} core{'s' if cores > 1 else ''}; rough figures",
+        f"about {_duration(total.seconds / cores)} on {cores} core{'s' if cores > 1 else ''}; rough figures",
     ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 5400:
+        minutes = max(round(seconds / 60), 1)
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def check_room(costs: list[Cost], folder: Path) -> str:
