@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-
-from PIL import ExifTags, Image
+from typing import TYPE_CHECKING
 
 from preprocess.errors import UnreadableError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: what raw pictures come in; Pillow's other readers are not offered files nobody vouches for
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
@@ -28,6 +30,8 @@ class Picture:
 
     @cached_property
     def _image(self) -> Image.Image:
+        from PIL import Image  # here: a list of sources needs no Pillow
+
         with _reading():
             return Image.open(io.BytesIO(self.data), formats=FORMATS)
 
@@ -55,6 +59,8 @@ class Picture:
 
         What follows a PNG's pixels is seen once they have been decoded, and costs no decoding here.
         """
+        from PIL import ExifTags
+
         try:
             image = self._image
             with _reading():
@@ -84,6 +90,8 @@ class Picture:
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
     """Turn what Pillow raises on damaged files into one error."""
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faulty TIFF headers are common and harmless

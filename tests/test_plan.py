@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -289,3 +291,24 @@ def test_a_run_that_does_not_fit_on_the_disk_is_refused(make, tmp_path, monkeypa
     with pytest.raises(PreprocessError, match=r"are needed.*10\.0 MB are free"):
         found.forecast(["breastmnist"], 2)
     assert make().forecast(["breastmnist"], 2) == []  # stand-ins are small
+
+
+def test_planning_loads_no_library_of_pixels():
+    """Snakemake plans in every job again: what is slow to import is imported where it is used."""
+    code = (
+        "import sys, yaml; from pathlib import Path; from preprocess.plan import Plan; "
+        "plan = Plan(yaml.safe_load(open('config.yaml')), Path('workflow/schemas/config.schema.json')); "
+        "[plan.outputs(name) for name in plan.selected]; "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "preprocess" in loaded
+    assert not loaded & {
+        "numpy", "PIL", "scipy", "matplotlib", "h5py", "nibabel", "SimpleITK", "pydicom", "pylidc", "trimesh",
+        "pymeshfix", "tifffile", "httpx", "jinja2", "tqdm",
+    }  # fmt: skip
+
+
+def test_plugins_are_not_in_the_default_install():
+    assert "snakemake-executor-plugin" not in (ROOT / "requirements.lock").read_text()
