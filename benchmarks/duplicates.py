@@ -1,4 +1,4 @@
-"""How long the search for near duplicates takes and what it holds: `python -m benchmarks.duplicates [--rows 20000]`.
+"""How long the search for near duplicates takes and what it holds: `python -m benchmarks.duplicates [--rows 236386]`.
 
 Made pictures of smooth waves stand for a dataset; one in a thousand is a changed copy of another, and the
 search has to find it. It misses copies of pictures with large clipped areas: there noise decides the hash.
@@ -36,7 +36,10 @@ def main() -> None:
     """Print one line of a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=20_000, help="pictures; TissueMNIST has 236,386")
+    parser.add_argument("--all-pairs", action="store_true", help="as for pictures that share too much to choose pairs")
     options = parser.parse_args()
+    if options.all_pairs:
+        duplicates._sharing = lambda part: options.rows**2
     cells = np.zeros((options.rows, duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
     for row, image in enumerate(dataset(np.random.default_rng(1), options.rows)):
         cells[row] = duplicates.cells(image, 2)

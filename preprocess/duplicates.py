@@ -70,18 +70,23 @@ def difference_hash(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def near(cells: NDArray[np.uint8], limit: int = 100_000) -> list[Pair]:
-    """All pairs of rows of ``cells`` (N, 16, 17) that are near duplicates, by exhaustive comparison.
+    """All pairs of rows of ``cells`` (N, 16, 17) that are near duplicates.
 
-    Hamming distances of a block come from one matrix product of signs, so 236,386 rows take minutes
-    (``benchmarks/duplicates.py``: 235 CPU seconds and 404 MB); memory is two blocks and the hashes. Flat
-    pictures are not compared. Searching ends after ``limit`` pairs.
+    Two hashes within the distance are the same in at least one of 13 parts of their bits, so only pairs that share
+    a part are compared. Where so many do that comparing all pairs is less work, as among pictures that are dark
+    over large areas, all are: 236,386 rows take minutes then. Either way the result is that of comparing all
+    (``python -m benchmarks.duplicates``). Flat pictures are not compared. Searching ends after ``limit`` pairs.
     """
     hashes = difference_hash(cells)
     ones = hashes.sum(axis=1)
     rows = np.flatnonzero((ones >= MIN_CONTRAST) & (ones <= hashes.shape[1] - MIN_CONTRAST))
-    alike = (
-        pair for pair in _pairs(hashes[rows], rows) if correlation(cells[pair.first], cells[pair.second]) >= CORRELATION
-    )
+    hashes = hashes[rows]
+    parts = _parts(hashes)
+    # three: what a pair costs more when it has to be looked up
+    few = 3 * sum(_sharing(part) for part in parts) < len(rows) * (len(rows) - 1) // 2
+    found = _pairs_sharing(hashes, parts) if few else _pairs_of_all(hashes)
+    pairs = (Pair(int(rows[first]), int(rows[second]), distance) for first, second, distance in found)
+    alike = (pair for pair in pairs if correlation(cells[pair.first], cells[pair.second]) >= CORRELATION)
     return sorted(islice(alike, limit), key=lambda pair: (pair.first, pair.second))
 
 
@@ -90,17 +95,52 @@ def correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def _pairs(hashes: NDArray[np.bool_], rows: NDArray[np.intp]) -> Iterator[Pair]:
+def _parts(hashes: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
+    """One more part of each hash than bits may differ, as a number; bits of a part lie apart in the picture."""
+    number = THRESHOLD + 1
+    parts = []
+    for start in range(number):
+        bits = hashes[:, start::number].astype(np.uint32)
+        parts.append(bits @ (np.uint32(1) << np.arange(bits.shape[1], dtype=np.uint32)))
+    return parts
+
+
+def _sharing(part: NDArray[np.uint32]) -> int:
+    """How many pairs of rows have the same part."""
+    counts = np.unique(part, return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _pairs_sharing(hashes: NDArray[np.bool_], parts: list[NDArray[np.uint32]]) -> Iterator[tuple[int, int, int]]:
+    """Near pairs of rows and their distances, each once: with the first part that both share."""
+    words = np.packbits(hashes, axis=1).view(np.uint64)
+    for number, part in enumerate(parts):
+        order = np.argsort(part, kind="stable")
+        ordered, packed = part[order], words[order]
+        ends = np.searchsorted(ordered, ordered, side="right")
+        left = np.arange(len(order))
+        for step in range(1, len(order)):
+            left = left[left + step < ends[left]]
+            if not len(left):
+                break
+            distances = np.bitwise_count(packed[left] ^ packed[left + step]).sum(axis=1)
+            for at in np.flatnonzero(distances <= THRESHOLD):
+                first, second = sorted((int(order[left[at]]), int(order[left[at] + step])))
+                if all(earlier[first] != earlier[second] for earlier in parts[:number]):
+                    yield first, second, int(distances[at])
+
+
+def _pairs_of_all(hashes: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Near pairs of rows and their distances: those of a block come from one matrix product of signs."""
     bits = hashes.shape[1]
-    for start in range(0, len(rows), BLOCK):
+    for start in range(0, len(hashes), BLOCK):
         left = _signs(hashes[start : start + BLOCK])
-        for other in range(start, len(rows), BLOCK):
+        for other in range(start, len(hashes), BLOCK):
             right = left if other == start else _signs(hashes[other : other + BLOCK])
             agreement = left @ right.T  # bits - 2 * distance
             for i, j in np.argwhere(agreement >= bits - 2 * THRESHOLD):
                 if start + i < other + j:
-                    distance = int(bits - agreement[i, j]) // 2
-                    yield Pair(int(rows[start + i]), int(rows[other + j]), distance)
+                    yield int(start + i), int(other + j), int(bits - agreement[i, j]) // 2
 
 
 def _signs(hashes: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -41,11 +41,15 @@ def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     """
     names: list[str] = recipe.about["label"]["classes"]
     tiles: dict[int, list[Tile]] = defaultdict(list)
+    full = 0
     for label, image in _samples(recipe, path):
         rows = label.tolist() if len(label) == 1 else np.flatnonzero(label).tolist() or [len(names)]
         for row in rows:
             if len(tiles[row]) < PER_CLASS:
                 tiles[row].append(image)
+                full += len(tiles[row]) == PER_CLASS
+        if full == len(names) + (len(label) > 1):
+            break
     return [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
 
 

@@ -277,8 +277,16 @@ def test_counts_stand_beside_the_paper_s_and_every_edition_s(stand_in, builder, 
 # ---- duplicates
 
 
-def test_near_duplicates_are_those_a_plain_loop_finds(monkeypatch):
+@pytest.fixture(params=["pairs that share a part of the hash", "all pairs"])
+def way(request, monkeypatch):
+    """Both ways to find near duplicates, whichever would be less work."""
+    everything = request.param == "all pairs"
+    monkeypatch.setattr(duplicates, "_sharing", lambda part: 10**12 if everything else 0)
+    monkeypatch.delattr(duplicates, "_pairs_sharing" if everything else "_pairs_of_all")
     monkeypatch.setattr(duplicates, "BLOCK", 16)
+
+
+def test_near_duplicates_are_those_a_plain_loop_finds(way):
     generator = np.random.default_rng(3)
     cells = generator.integers(0, 200, (60, 16, 17)).astype(np.uint8)
     for copy, original, noise in ((7, 3, 2), (40, 41, 5), (59, 0, 8), (20, 50, 30), (11, 12, 0)):
@@ -295,6 +303,26 @@ def test_near_duplicates_are_those_a_plain_loop_finds(monkeypatch):
         and np.corrcoef(cells[i].ravel(), cells[j].ravel())[0, 1] >= 0.985
     }
     assert {(11, 12), (3, 7)} <= set(expected) <= {(11, 12), (3, 7), (40, 41), (0, 59)}
+    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells)} == expected
+
+
+def test_near_duplicates_among_pictures_that_resemble_each_other(way):
+    """One slope with up to 14 bright cells, each of which turns a bit: distances about the threshold, shared parts."""
+    generator = np.random.default_rng(5)
+    slope = np.minimum(np.arange(17), 16 - np.arange(17)) * 8 + 20
+    cells = np.tile(slope, (120, 16, 1)).astype(np.uint8)
+    for one in cells:
+        count = generator.integers(0, 15)
+        one[generator.integers(0, 16, count), generator.integers(0, 17, count)] += 9
+    hashes = duplicates.difference_hash(cells)
+    distances = {(i, j): int((hashes[i] != hashes[j]).sum()) for i, j in combinations(range(120), 2)}
+    assert min(Counter(distances.values())[distance] for distance in (11, 12, 13)) > 100
+    expected = {
+        pair: distance
+        for pair, distance in distances.items()
+        if distance <= 12 and np.corrcoef(*(cells[row].ravel() for row in pair))[0, 1] >= 0.985
+    }
+    assert 12 in expected.values()
     assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells)} == expected
 
 

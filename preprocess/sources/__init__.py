@@ -96,10 +96,15 @@ def entries(name: str, folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that orders numbers in names by value: ``benign (2).png`` before ``benign (10).png``."""
-    return tuple(
-        (0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", text) if piece
+def natural(text: str) -> str:
+    """Sort key that orders numbers in names by value: ``benign (2).png`` before ``benign (10).png``.
+
+    Every number is preceded by how many digits it has: a text takes a tenth of the memory of a tuple of pieces.
+    """
+    return "".join(
+        f"\0{len(digits := str(int(piece))):04}{digits}" if piece.isdecimal() else f"\1{piece}"
+        for piece in re.split(r"(\d+)", text)
+        if piece
     )
 
 
