@@ -70,6 +70,10 @@ class _Built:
         self.members = {split: [sample for sample in self.samples if sample.split == split] for split in SPLITS}
         self.names = ", ".join(path.name for path in files.values())
 
+    def keys(self, rows: list[int]) -> tuple[tuple[str, ...], ...]:
+        """The keys of some rows, as a finding's examples."""
+        return _singles([self.samples[row].key for row in rows])
+
     def rows(self, size: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
         """Every image of one size, in the order of the samples table."""
         reader = npz.Reader(self.files[size])
@@ -90,8 +94,9 @@ def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, 
     built = _Built(recipe, folder, files, tables, seed)
     findings = [*_census(built), *_ledger(built), *_published(built), *_format(built)]
     if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
-        findings += [*_blank(built), *_rebuild(built), *groups(recipe.about["group"], built.samples)]
-        findings += [*_duplicates(built), *_upsampled(built)]
+        seen = _look(built)
+        findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
+        findings += [*_duplicates(built, seen), *_upsampled(built)]
     return [*findings, *_licence(recipe), *_decisions(recipe)]
 
 
@@ -159,40 +164,70 @@ def _format(built: _Built) -> Iterator[Finding]:
     yield Finding("format", "information", f"six uint8 arrays of the promised shapes in {built.names}")
 
 
-def _blank(built: _Built) -> Iterator[Finding]:
-    """No image has one value only."""
-    for size, path in built.files.items():
-        flat = [
-            sample.key
-            for sample, image in zip(built.samples, built.rows(size), strict=True)
-            if image.min() == image.max()
-        ]
-        if flat:
-            yield Finding("blank", "error", f"{path.name}: {len(flat):,} images have one value only", _singles(flat))
+@dataclass
+class _Seen:
+    """What one reading of every image told.
+
+    Attributes:
+        flat: rows of one value only, by size.
+        rebuilt: rows that were rendered again, alone.
+        wrong: those of them that differ, by size.
+        digests: of every image of the largest size.
+        cells: of every image of the largest size, (N, 16, 17).
+    """
+
+    flat: dict[int, list[int]]
+    rebuilt: list[int]
+    wrong: dict[int, list[int]]
+    digests: list[bytes]
+    cells: np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def _rebuild(built: _Built) -> Iterator[Finding]:
-    """Random rows, rendered alone, equal the rows in every npz."""
+def _look(built: _Built) -> _Seen:
+    """Read every image once: that is most of what checking costs."""
+    again = _rendered_again(built)
+    cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
+    seen = _Seen({size: [] for size in built.files}, list(again), {size: [] for size in built.files}, [], cells)
+    for size in built.files:
+        for row, image in enumerate(built.rows(size)):
+            if image.min() == image.max():
+                seen.flat[size].append(row)
+            if row in again and not np.array_equal(image, again[row][size]):
+                seen.wrong[size].append(row)
+            if size == max(built.files):
+                seen.digests.append(duplicates.digest(image))
+                cells[row] = duplicates.cells(image, built.recipe.dimensions)
+    return seen
+
+
+def _rendered_again(built: _Built) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
+    """Some random rows, each rendered alone: arrays by row and size."""
     reading_order = {key: position for position, key in enumerate(built.indexed)}
     chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
     # one after the other as the raw files are stored: a tar.gz is read forwards
-    chosen.sort(key=lambda i: reading_order[built.samples[i].key])
+    chosen.sort(key=lambda row: reading_order[built.samples[row].key])
     whole = {row: sample for row, sample in enumerate(read_samples(built.tables.samples)) if row in chosen}
     renderer = Renderer(built.recipe, built.folder, list(built.files))
-    wanted = {i: renderer.render(whole[i]).arrays for i in chosen}
-    wrong = False
-    for size, path in built.files.items():
-        keys = [
-            built.samples[position].key
-            for position, image in enumerate(built.rows(size))
-            if position in wanted and not np.array_equal(image, wanted[position][size])
-        ]
-        if keys:
-            wrong = True
-            text = f"{path.name}: {len(keys)} of {len(wanted)} rows are not what rendering them alone gives"
-            yield Finding("rebuild", "error", text, _singles(keys))
-    if not wrong:
-        text = f"{len(wanted)} random rows, rendered alone, equal those of {built.names}"
+    return {row: renderer.render(whole[row]).arrays for row in chosen}
+
+
+def _blank(built: _Built, seen: _Seen) -> Iterator[Finding]:
+    """No image has one value only."""
+    for size, rows in seen.flat.items():
+        if rows:
+            text = f"{built.files[size].name}: {len(rows):,} images have one value only"
+            yield Finding("blank", "error", text, built.keys(rows))
+
+
+def _rebuild(built: _Built, seen: _Seen) -> Iterator[Finding]:
+    """Random rows, rendered alone, equal the rows in every npz."""
+    for size, rows in seen.wrong.items():
+        if rows:
+            name = built.files[size].name
+            text = f"{name}: {len(rows)} of {len(seen.rebuilt)} rows are not what rendering them alone gives"
+            yield Finding("rebuild", "error", text, built.keys(rows))
+    if not any(seen.wrong.values()):
+        text = f"{len(seen.rebuilt)} random rows, rendered alone, equal those of {built.names}"
         yield Finding("rebuild", "information", text)
 
 
@@ -229,16 +264,11 @@ def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
         yield Finding("groups", "information", f"no {name} of {len(splits):,} is in two splits", counts={})
 
 
-def _duplicates(built: _Built) -> Iterator[Finding]:
+def _duplicates(built: _Built, seen: _Seen) -> Iterator[Finding]:
     """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
     size = max(built.files)
-    digests: list[bytes] = []
-    cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
-    for row, image in enumerate(built.rows(size)):
-        digests.append(duplicates.digest(image))
-        cells[row] = duplicates.cells(image, built.recipe.dimensions)
-    same = {pair for rows in duplicates.exact(digests) for pair in combinations(rows, 2)}
-    pairs = [(pair.first, pair.second) for pair in duplicates.near(cells)]
+    same = {pair for rows in duplicates.exact(seen.digests) for pair in combinations(rows, 2)}
+    pairs = [(pair.first, pair.second) for pair in duplicates.near(seen.cells)]
     yield from _pairs(built, "duplicates", f"pixel-identical at {size}", sorted(same))
     yield from _pairs(
         built, "near-duplicates", f"alike to the eye at {size}", [pair for pair in pairs if pair not in same]
