@@ -112,19 +112,19 @@ def build(
             "--output",
             done.npz(size),
         )
-    tables = [
-        "--index",
-        f / "index.tsv",
-        "--counts",
-        f / "census.tsv",
-        "--samples",
-        f / "samples.tsv",
-        "--excluded",
-        f / "excluded.tsv",
-    ]
-    files = [done.npz(size) for size in sizes]
-    run("check", *common, "--raw", raw, *tables, "--sizes", *sizes, "--npz", *files, "--output", f / "checks.json")
+    checked(done, raw, *common[1:])
     return done
+
+
+def checked(done: Build, raw: Path, *decisions: object) -> dict[tuple[str, str], dict[str, Any]]:
+    """Run the check stage on a build and give its findings by check and level."""
+    f = done.folder
+    tables = ["--index", f / "index.tsv", "--counts", f / "census.tsv", "--samples", f / "samples.tsv",
+              "--excluded", f / "excluded.tsv"]  # fmt: skip
+    files = ["--sizes", *done.sizes, "--npz", *(done.npz(size) for size in done.sizes)]
+    run("check", done.dataset, *decisions, "--raw", raw, *tables, *files, "--output", f / "checks.json")
+    found = json.loads((f / "checks.json").read_text())
+    return {(one["check"], one["level"]): one for one in found}
 
 
 def names_of_source(source: str) -> list[str]:
