@@ -80,9 +80,12 @@ def is_tar(name: str) -> bool:
 
 
 def stream_of(path: str) -> str:
-    """The tar archive a file is read forwards from, or an empty text where it can be read by itself."""
+    """The tar archive a file is read forwards from, or an empty text where it can be read by itself.
+
+    A tar that is a file of its own and not packed is read at random.
+    """
     archive = path.rpartition(SEPARATOR)[0]
-    return archive if is_tar(archive) else ""
+    return archive if is_tar(archive) and (archive.lower().endswith("gz") or SEPARATOR in archive) else ""
 
 
 def walk(root: Path) -> Iterator[str]:
@@ -353,20 +356,25 @@ class _Window(io.RawIOBase):
 
 
 class _TarReader:
-    """A tar read forwards: members asked for in stored order cost one pass over the archive."""
+    """A tar. Members asked for in stored order cost one pass over the archive.
+
+    Where it is not packed the pass reads headers alone and notes where each member lies, so that any
+    order costs no more.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self._places: dict[str, tuple[int, int]] = {}
         self._open()
 
     def _open(self) -> None:
         self._stream.seek(0)
-        packed = self._stream.read(2) == b"\x1f\x8b"
+        self._packed = self._stream.read(2) == b"\x1f\x8b"
         self._stream.seek(0)
-        self.is_ended = packed or self._has_end()
+        self.is_ended = self._packed or self._has_end()
         # gzip's own reader, not tarfile's: it checks the CRC and notices a cut file
-        self._data = gzip.GzipFile(fileobj=self._stream) if packed else self._stream
-        self.archive = tarfile.open(fileobj=self._data, mode="r|")
+        self._data = gzip.GzipFile(fileobj=self._stream) if self._packed else self._stream
+        self.archive = tarfile.open(fileobj=self._data, mode="r|" if self._packed else "r:")
 
     def _has_end(self) -> bool:
         """Whether a tar that is not packed ends in empty blocks; gzip knows its end by itself."""
@@ -377,16 +385,20 @@ class _TarReader:
         return len(end) == 1024 and not any(end)
 
     def next(self) -> tarfile.TarInfo | None:
-        """The next regular file's header; None at the end, once the rest has been read too."""
+        """The next regular file's header; None at the end, once the rest of a packed tar has been read too."""
         while (info := self.archive.next()) is not None:
             self.archive.members.clear()  # type: ignore[attr-defined]  # 100,000 headers are not to be kept
             if info.isfile():
+                if not (self._packed or info.issparse()):
+                    self._places.setdefault(info.name, (info.offset_data, info.size))
                 return info
-        while self._data.read(1 << 20):
+        while self._packed and self._data.read(1 << 20):
             pass
         return None
 
     def read(self, member: str) -> bytes:
+        if member in self._places:
+            return self._at(*self._places[member])
         for restart in (False, True):
             if restart:  # an earlier member, or none: look once more from the start
                 self._open()
@@ -396,6 +408,13 @@ class _TarReader:
                     assert handle is not None
                     return handle.read()
         raise KeyError(member)
+
+    def _at(self, start: int, size: int) -> bytes:
+        self._stream.seek(start)
+        data = self._stream.read(size)
+        if len(data) < size:
+            raise tarfile.ReadError("unexpected end of data")
+        return data
 
     def close(self) -> None:
         self.archive.close()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from preprocess import raw as raw_module
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw, is_junk, walk
+from preprocess.raw import Raw, is_junk, stream_of, walk
 
 NAMES = ("top/b/2.png", "top/a/1.png", "top/a/10.png", "top/c.csv")
 FILES = {name: random.Random(name).randbytes(2000 + 37 * i) for i, name in enumerate(NAMES)}
@@ -150,6 +150,32 @@ def test_reading_a_tar_in_order_costs_one_pass(tmp_path, monkeypatch):
     assert len(opened) == 1
     raw.read(paths[0])
     assert len(opened) == 2
+
+
+def test_a_tar_that_is_not_packed_is_read_at_random(tmp_path, monkeypatch):
+    """From the last member to the first: each member's bytes once, and the headers."""
+    files = {name: random.Random(name).randbytes(100_000) for name in NAMES}
+    (tmp_path / "data.tar").write_bytes(tarred(files))
+    read = []
+
+    class Counting(io.FileIO):
+        def readinto(self, buffer):
+            read.append(super().readinto(buffer))
+            return read[-1]
+
+        def read(self, size=-1):
+            data = super().read(size)
+            read.append(len(data))
+            return data
+
+    monkeypatch.setattr(Raw, "_stream", lambda self, path: Counting(tmp_path / path))
+    raw = Raw(tmp_path)
+    for name in reversed(NAMES):
+        assert raw.read(f"data.tar!/{name}") == files[name]
+    assert sum(read) < 400_000 + 20_000
+    assert stream_of("data.tar!/top/a.png") == ""
+    assert stream_of("data.tar.gz!/top/a.png") == "data.tar.gz"
+    assert stream_of("outer.zip!/data.tar!/top/a.png") == "outer.zip!/data.tar"
 
 
 def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):

@@ -76,7 +76,7 @@ def index(raw: Raw) -> Listing:
     census = {"patients": len({scan.patient for scan in scans}), "scans": len(scans), "nodules": len(nodules)}
     notes = [f"{len(others):,} further series, not CT scans of LIDC-IDRI, ignored"] if others else []
     if any(stream_of(folder) for folder, _ in found.values()):
-        notes.append("slices in tar archives are found by reading the archive again and again: unpack them")
+        notes.append("slices in packed tar archives are found by reading the archive again and again: unpack them")
     return Listing([_sample(nodule, *found[nodule.scan.id]) for nodule in nodules], census, notes)
 
 
