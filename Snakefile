@@ -43,6 +43,7 @@ onstart:
         print(line, file=sys.stderr)
 
 
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/raw.smk"
 
 
@@ -61,20 +62,17 @@ module published:
 use rule * from published
 
 
+include: "workflow/rules/collection.smk"
+
+
 rule all:
     "Everything configured, the default: npz, tables, provenance, audit, checksums and exports."
     default_target: True
     input:
-        [plan.outputs(name) for name in plan.selected],
-        plan.sum_lists,
-        plan.audit,
+        everything,
 
 
 rule audit:
     "The audit pages of everything configured; fails on an error that nobody signed off."
     input:
-        plan.audit,
-        [plan.audit_page(name) for name in plan.selected],
-
-
-include: "workflow/rules/collection.smk"
+        all_audits,

@@ -222,6 +222,12 @@ class Plan:
             return list(self.settings.datasets)
         return [name for name in recipe.names() if self.is_present(name)]
 
+    def _some(self) -> list[str]:
+        """The datasets to build, at least one."""
+        if not self.selected:
+            raise PreprocessError(f"raw: {self.raw} holds raw files of no dataset; see 'snakemake --cores 1 sources'")
+        return self.selected
+
     @cached_property
     def missing(self) -> list[str]:
         """The datasets ``all`` leaves out because their source is not there."""
@@ -260,6 +266,7 @@ class Plan:
 
     def raw_inputs(self, dataset: str) -> list[str]:
         """What the index depends on: the entries of the source's raw folder."""
+        self.require(dataset)
         folder = self.folder(dataset)
         if self.is_miniature:
             return [str(folder)]
@@ -267,7 +274,8 @@ class Plan:
 
     def raw_entries(self, source: str) -> list[str]:
         """The entries of a source's raw folder."""
-        return self.raw_inputs(self.of_source(source)[0])
+        served = self.of_source(source)
+        return self.raw_inputs(next(filter(self.is_present, served), served[0]))
 
     def verified(self, source: str) -> list[str]:
         """The report on a source's checksums a build waits for; stand-ins have none."""
@@ -407,6 +415,14 @@ class Plan:
     def sum_lists(self) -> list[str]:
         """The lists of checksums of the results folder."""
         return [str(self.out / name) for name in ("MD5SUMS", "SHA256SUMS", "ARRAYS.sha256")]
+
+    def everything(self) -> list[str]:
+        """All a run makes where nothing is named. Raises PreprocessError: there is nothing to make it from."""
+        return [*(path for name in self._some() for path in self.outputs(name)), *self.sum_lists, *self.audit]
+
+    def all_audits(self) -> list[str]:
+        """The audit of everything configured. Raises PreprocessError: there is nothing to audit."""
+        return [*self.audit, *map(self.audit_page, self._some())]
 
     # ---- command lines
 

@@ -275,6 +275,22 @@ def test_a_mistake_is_one_clear_line(folder, config, said):
     assert not list(folder.rglob("*.npz"))
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("breastmnist", "breastmnist: raw/busi holds no files of its source; see 'snakemake --cores 1 sources'"),
+        ("all", "raw: raw holds raw files of no dataset; see 'snakemake --cores 1 sources'"),
+        ("audit", "raw: raw holds raw files of no dataset; see 'snakemake --cores 1 sources'"),
+    ],
+)
+def test_an_empty_folder_of_raw_files_is_told(folder, target, said):
+    (folder / "raw").mkdir()
+    text = snakemake(folder, target, "--config", "raw=raw", fails=True)
+    assert [line.strip() for line in text.splitlines() if said in line] == [said]
+    assert "preprocess/" not in text  # not where in the code it came from
+    assert "busi" in snakemake(folder, "sources", "--config", "raw=raw")
+
+
 def test_list_reads_like_documentation(folder):
     text = snakemake(folder, "--list")
     for line in text.splitlines():

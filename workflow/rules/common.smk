@@ -1,7 +1,8 @@
 # Input and params functions of the base rules. All they say they ask the plan.
 
-from preprocess.errors import PreprocessError
-from snakemake.exceptions import WorkflowError
+
+include: "refusals.smk"
+
 
 plan = config["plan"]
 
@@ -33,10 +34,12 @@ def doubling(first):
     return of_attempt
 
 
+@refusing
 def raw_files(wildcards):
     return plan.raw_inputs(wildcards.dataset)
 
 
+@refusing
 def raw_entries(wildcards):
     return plan.raw_entries(config["source"])
 
@@ -49,6 +52,7 @@ def prepared_folder(wildcards):
     return plan.prepared_folder(wildcards.dataset, wildcards.shard) or []
 
 
+@refusing
 def split_file(wildcards):
     return plan.split_file(wildcards.dataset) or []
 
@@ -77,11 +81,9 @@ def exceptions_file(wildcards):
     return plan.settings.exceptions or []
 
 
+@refusing
 def match_inputs(wildcards):
-    try:
-        return plan.match_outputs()
-    except PreprocessError as error:
-        raise WorkflowError(str(error)) from None
+    return plan.match_outputs()
 
 
 def published_of(wildcards):
