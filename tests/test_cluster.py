@@ -143,12 +143,16 @@ def test_all_datasets_through_any_submit_command_equal_a_local_run(folders, plug
         return (queue / "queue").read_text().splitlines() if (queue / "queue").exists() else []
 
     def kill() -> bool:
-        """Kill the first job that renders, with all it started."""
+        """Kill the first job that renders, with all it started; one that ended by itself does not count."""
         for number, line in enumerate(jobs(), 1):
-            if "_render" in line and (queue / f"{number}.pid").exists() and (queue / f"{number}.pid").read_text():
-                os.killpg(int((queue / f"{number}.pid").read_text()), signal.SIGKILL)
-                killed.append(line.split()[0])
-                return True
+            pid = queue / f"{number}.pid"
+            if "_render" not in line or not pid.exists() or not pid.read_text():
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(int(pid.read_text()), signal.SIGKILL)
+                if not (queue / f"{number}.code").exists():
+                    killed.append(line.split()[0])
+                    return True
         return False
 
     submit = f"{shlex.quote(str(SCHEDULER / 'submit'))} {shlex.quote(str(queue))} {{name}} {{resources.mem_mb}}"
