@@ -38,13 +38,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="pictures; TissueMNIST has 236,386")
     parser.add_argument("--all-pairs", action="store_true", help="as for pictures that share too much to choose pairs")
     options = parser.parse_args()
-    if options.all_pairs:
-        duplicates._sharing = lambda part: options.rows**2
     cells = np.zeros((options.rows, duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
     for row, image in enumerate(dataset(np.random.default_rng(1), options.rows)):
         cells[row] = duplicates.cells(image, 2)
     start, cpu = time.perf_counter(), time.process_time()
-    pairs = duplicates.near(cells)
+    pairs = duplicates.near(cells, way=duplicates.pairs_of_all if options.all_pairs else None)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = peak_memory() / 1e6
     planted = {(row - 1, row) for row in range(COPIES - 1, options.rows, COPIES)}

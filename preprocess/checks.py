@@ -69,6 +69,7 @@ class _Built:
         self.excluded = list(read_rows(tables.excluded))
         self.members = {split: [sample for sample in self.samples if sample.split == split] for split in SPLITS}
         self.names = ", ".join(path.name for path in files.values())
+        self.largest = max(files)
 
     def keys(self, rows: list[int]) -> tuple[tuple[str, ...], ...]:
         """The keys of some rows, as a finding's examples."""
@@ -194,7 +195,7 @@ def _look(built: _Built) -> _Seen:
                 seen.flat[size].append(row)
             if row in again and not np.array_equal(image, again[row][size]):
                 seen.wrong[size].append(row)
-            if size == max(built.files):
+            if size == built.largest:
                 seen.digests.append(duplicates.digest(image))
                 cells[row] = duplicates.cells(image, built.recipe.dimensions)
     return seen
@@ -266,12 +267,11 @@ def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
 
 def _duplicates(built: _Built, seen: _Seen) -> Iterator[Finding]:
     """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
-    size = max(built.files)
     same = {pair for rows in duplicates.exact(seen.digests) for pair in combinations(rows, 2)}
     pairs = [(pair.first, pair.second) for pair in duplicates.near(seen.cells)]
-    yield from _pairs(built, "duplicates", f"pixel-identical at {size}", sorted(same))
+    yield from _pairs(built, "duplicates", f"pixel-identical at {built.largest}", sorted(same))
     yield from _pairs(
-        built, "near-duplicates", f"alike to the eye at {size}", [pair for pair in pairs if pair not in same]
+        built, "near-duplicates", f"alike to the eye at {built.largest}", [pair for pair in pairs if pair not in same]
     )
 
 

@@ -314,13 +314,18 @@ def test_a_lost_sample_and_an_altered_label_are_errors(tree, tmp_path):
 # ---- duplicates
 
 
-@pytest.fixture(params=["pairs that share a part of the hash", "all pairs"])
+@pytest.fixture(params=[duplicates.pairs_sharing, duplicates.pairs_of_all])
 def way(request, monkeypatch):
-    """Both ways to find near duplicates, whichever would be less work."""
-    everything = request.param == "all pairs"
-    monkeypatch.setattr(duplicates, "_sharing", lambda part: 10**12 if everything else 0)
-    monkeypatch.delattr(duplicates, "_pairs_sharing" if everything else "_pairs_of_all")
+    """Both ways to find near duplicates."""
     monkeypatch.setattr(duplicates, "BLOCK", 16)
+    return request.param
+
+
+def test_the_way_with_less_work_is_taken():
+    """Hashes of noise share nothing; among those of one picture every pair shares all."""
+    noise = np.random.default_rng(2).random((400, 256)) < 0.5
+    assert duplicates.less_work(noise) is duplicates.pairs_sharing
+    assert duplicates.less_work(noise[:1].repeat(400, 0)) is duplicates.pairs_of_all
 
 
 def test_near_duplicates_are_those_a_plain_loop_finds(way):
@@ -340,7 +345,7 @@ def test_near_duplicates_are_those_a_plain_loop_finds(way):
         and np.corrcoef(cells[i].ravel(), cells[j].ravel())[0, 1] >= 0.985
     }
     assert {(11, 12), (3, 7)} <= set(expected) <= {(11, 12), (3, 7), (40, 41), (0, 59)}
-    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells)} == expected
+    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells, way=way)} == expected
 
 
 def test_near_duplicates_among_pictures_that_resemble_each_other(way):
@@ -360,7 +365,7 @@ def test_near_duplicates_among_pictures_that_resemble_each_other(way):
         if distance <= 12 and np.corrcoef(*(cells[row].ravel() for row in pair))[0, 1] >= 0.985
     }
     assert 12 in expected.values()
-    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells)} == expected
+    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells, way=way)} == expected
 
 
 def test_hash_sees_through_size_and_brightness():
