@@ -42,7 +42,7 @@ def main() -> None:
     for row, image in enumerate(dataset(np.random.default_rng(1), options.rows)):
         cells[row] = duplicates.cells(image, 2)
     start, cpu = time.perf_counter(), time.process_time()
-    pairs = duplicates.near(cells, way=duplicates.pairs_of_all if options.all_pairs else None)
+    pairs = duplicates.near(cells, all_pairs=options.all_pairs or None)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = peak_memory() / 1e6
     planted = {(row - 1, row) for row in range(COPIES - 1, options.rows, COPIES)}

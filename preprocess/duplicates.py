@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -29,10 +29,6 @@ SIDE = 16
 BLOCK = 2048
 #: a hash with fewer set (or unset) bits than this describes a flat picture, which resembles every other
 MIN_CONTRAST = 24
-
-
-#: finds the pairs of (N, 256) hashes within THRESHOLD, each once: two rows, the lower first, and their distance
-Way = Callable[[NDArray[np.bool_]], Iterator[tuple[int, int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +69,38 @@ def difference_hash(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return bits.reshape(*cells.shape[:-2], SIDE * SIDE)
 
 
-def near(cells: NDArray[np.uint8], limit: int = 100_000, way: Way | None = None) -> list[Pair]:
+def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None = None) -> list[Pair]:
     """All pairs of rows of ``cells`` (N, 16, 17) that are near duplicates.
 
-    Flat pictures are not compared. Searching ends after ``limit`` pairs. ``way`` finds the pairs whose hashes are
-    near: :func:`pairs_sharing` or :func:`pairs_of_all`, by default that with less work. Both find the same.
+    Two hashes within the distance are the same in at least one of 13 parts of their bits, so only pairs that share
+    a part are compared; with ``all_pairs`` all are, by default where that is less work. The result is the same.
+    Flat pictures are not compared. Searching ends after ``limit`` pairs.
     """
     hashes = difference_hash(cells)
     ones = hashes.sum(axis=1)
     rows = np.flatnonzero((ones >= MIN_CONTRAST) & (ones <= hashes.shape[1] - MIN_CONTRAST))
     hashes = hashes[rows]
-    found = (way or less_work(hashes))(hashes)
+    parts = bit_parts(hashes)
+    if all_pairs is None:
+        all_pairs = share_much(parts)
+    found = _pairs_of_all(hashes) if all_pairs else _pairs_sharing(hashes, parts)
     pairs = (Pair(int(rows[first]), int(rows[second]), distance) for first, second, distance in found)
     alike = (pair for pair in pairs if correlation(cells[pair.first], cells[pair.second]) >= CORRELATION)
     return sorted(islice(alike, limit), key=lambda pair: (pair.first, pair.second))
 
 
-def less_work(hashes: NDArray[np.bool_]) -> Way:
-    """The way to find near pairs that compares less.
+def share_much(parts: list[NDArray[np.uint32]]) -> bool:
+    """Whether so many hashes share a part that comparing all pairs is less work.
 
-    Among pictures that are dark over large areas so many share a part of their hashes that comparing all pairs is
-    less work: minutes for 236,386 rows (``python -m benchmarks.duplicates``).
+    So it is among pictures that are dark over large areas; 236,386 of them take minutes
+    (``python -m benchmarks.duplicates``).
     """
     sharing = 0
-    for part in _parts(hashes):
+    for part in parts:
         counts = np.unique(part, return_counts=True)[1]
         sharing += int((counts * (counts - 1) // 2).sum())
     # three: what a pair costs more when it has to be looked up
-    return pairs_sharing if 3 * sharing < len(hashes) * (len(hashes) - 1) // 2 else pairs_of_all
+    return 3 * sharing >= len(parts[0]) * (len(parts[0]) - 1) // 2
 
 
 def correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -108,7 +108,7 @@ def correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def _parts(hashes: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
+def bit_parts(hashes: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
     """One more part of each hash than bits may differ, as a number; bits of a part lie apart in the picture."""
     number = THRESHOLD + 1
     parts = []
@@ -118,13 +118,8 @@ def _parts(hashes: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
     return parts
 
 
-def pairs_sharing(hashes: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
-    """Near pairs of rows and their distances, each once: with the first part that both share.
-
-    Two hashes within the distance are the same in at least one of 13 parts of their bits (the pigeonhole
-    principle), so only pairs that share a part are compared.
-    """
-    parts = _parts(hashes)
+def _pairs_sharing(hashes: NDArray[np.bool_], parts: list[NDArray[np.uint32]]) -> Iterator[tuple[int, int, int]]:
+    """Near pairs of rows and their distances, each once: with the first part that both share."""
     words = np.packbits(hashes, axis=1).view(np.uint64)
     for number, part in enumerate(parts):
         order = np.argsort(part, kind="stable")
@@ -142,7 +137,7 @@ def pairs_sharing(hashes: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
                     yield first, second, int(distances[at])
 
 
-def pairs_of_all(hashes: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+def _pairs_of_all(hashes: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
     """Near pairs of rows and their distances: those of a block come from one matrix product of signs."""
     bits = hashes.shape[1]
     for start in range(0, len(hashes), BLOCK):

@@ -314,9 +314,9 @@ def test_a_lost_sample_and_an_altered_label_are_errors(tree, tmp_path):
 # ---- duplicates
 
 
-@pytest.fixture(params=[duplicates.pairs_sharing, duplicates.pairs_of_all])
-def way(request, monkeypatch):
-    """Both ways to find near duplicates."""
+@pytest.fixture(params=[False, True], ids=["pairs that share a part of the hash", "all pairs"])
+def all_pairs(request, monkeypatch):
+    """Both ways to find near duplicates, whichever would be less work."""
     monkeypatch.setattr(duplicates, "BLOCK", 16)
     return request.param
 
@@ -324,11 +324,11 @@ def way(request, monkeypatch):
 def test_the_way_with_less_work_is_taken():
     """Hashes of noise share nothing; among those of one picture every pair shares all."""
     noise = np.random.default_rng(2).random((400, 256)) < 0.5
-    assert duplicates.less_work(noise) is duplicates.pairs_sharing
-    assert duplicates.less_work(noise[:1].repeat(400, 0)) is duplicates.pairs_of_all
+    assert not duplicates.share_much(duplicates.bit_parts(noise))
+    assert duplicates.share_much(duplicates.bit_parts(noise[:1].repeat(400, 0)))
 
 
-def test_near_duplicates_are_those_a_plain_loop_finds(way):
+def test_near_duplicates_are_those_a_plain_loop_finds(all_pairs):
     generator = np.random.default_rng(3)
     cells = generator.integers(0, 200, (60, 16, 17)).astype(np.uint8)
     for copy, original, noise in ((7, 3, 2), (40, 41, 5), (59, 0, 8), (20, 50, 30), (11, 12, 0)):
@@ -345,10 +345,11 @@ def test_near_duplicates_are_those_a_plain_loop_finds(way):
         and np.corrcoef(cells[i].ravel(), cells[j].ravel())[0, 1] >= 0.985
     }
     assert {(11, 12), (3, 7)} <= set(expected) <= {(11, 12), (3, 7), (40, 41), (0, 59)}
-    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells, way=way)} == expected
+    found = duplicates.near(cells, all_pairs=all_pairs)
+    assert {(pair.first, pair.second): pair.distance for pair in found} == expected
 
 
-def test_near_duplicates_among_pictures_that_resemble_each_other(way):
+def test_near_duplicates_among_pictures_that_resemble_each_other(all_pairs):
     """One slope with up to 14 bright cells, each of which turns a bit: distances about the threshold, shared parts."""
     generator = np.random.default_rng(5)
     slope = np.minimum(np.arange(17), 16 - np.arange(17)) * 8 + 20
@@ -365,7 +366,8 @@ def test_near_duplicates_among_pictures_that_resemble_each_other(way):
         if distance <= 12 and np.corrcoef(*(cells[row].ravel() for row in pair))[0, 1] >= 0.985
     }
     assert 12 in expected.values()
-    assert {(pair.first, pair.second): pair.distance for pair in duplicates.near(cells, way=way)} == expected
+    found = duplicates.near(cells, all_pairs=all_pairs)
+    assert {(pair.first, pair.second): pair.distance for pair in found} == expected
 
 
 def test_hash_sees_through_size_and_brightness():
