@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return base / source
 
     return of_source
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder to run the workflow in."""
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -67,9 +67,10 @@ def run(
 
 
 def everything(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a results folder by its place; logs and timings aside."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    places = {path.relative_to(folder): path for path in paths}
+    """sha256 of every file of a folder's results by its place; logs and timings aside."""
+    out = folder / "results" / "miniature" / "paper"
+    paths = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    places = {path.relative_to(out): path for path in paths}
     return {
         str(place): hashlib.sha256(path.read_bytes()).hexdigest()
         for place, path in places.items()
@@ -77,13 +78,13 @@ def everything(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def folders(tmp_path):
-    made = tmp_path / "local", tmp_path / "cluster"
-    for folder in made:
-        folder.mkdir()
-        shutil.copy(ROOT / "config.yaml", folder)
-    return made
+@pytest.fixture(scope="module")
+def local(plugins, tmp_path_factory):
+    """Every result of a run without a cluster; after the plugins, without which nothing is compared with it."""
+    folder = tmp_path_factory.mktemp("local")
+    shutil.copy(ROOT / "config.yaml", folder)
+    snakemake(folder)
+    return everything(folder)
 
 
 @pytest.fixture
@@ -100,9 +101,8 @@ def in_slurm(plugins):
 @pytest.mark.slurm
 @pytest.mark.workflow
 @pytest.mark.timeout(1000)
-def test_all_datasets_through_slurm_equal_a_local_run(folders, in_slurm):
+def test_all_datasets_through_slurm_equal_a_local_run(folder, local, in_slurm):
     """A job is cancelled on the way."""
-    local, remote = folders
     cancelled: list[str] = []
 
     def cancel() -> bool:
@@ -117,58 +117,55 @@ def test_all_datasets_through_slurm_equal_a_local_run(folders, in_slurm):
         return bool(cancelled)
 
     said = run(
-        command(remote, "slurm", "--cores", "1", "--slurm-status-command", "squeue", "--slurm-no-account",
+        command(folder, "slurm", "--cores", "1", "--slurm-status-command", "squeue", "--slurm-no-account",
                 "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2",
                 *TOGETHER),
-        in_slurm, remote, cancel,
+        in_slurm, folder, cancel,
     )  # fmt: skip
     _, _, failed = said.partition("Error in group render")
     assert f"/{cancelled[0]}.log" in failed.partition("Trying to restart job")[0]
-    snakemake(local)
-    ours, theirs = (everything(folder / "results" / "miniature" / "paper") for folder in (local, remote))
-    assert sum(name.endswith(".npz") for name in ours) == 18
-    assert theirs == ours
+    assert sum(name.endswith(".npz") for name in local) == 18
+    assert everything(folder) == local
 
 
 @pytest.mark.workflow
 @pytest.mark.timeout(1000)
-def test_all_datasets_through_any_submit_command_equal_a_local_run(folders, plugins, tmp_path):
+def test_all_datasets_through_any_submit_command_equal_a_local_run(folder, local, plugins):
     """A job is killed on the way; it is tried again with twice the memory."""
-    local, remote = folders
     killed: list[str] = []
-    queue = tmp_path / "queue of jobs"
+    queue = folder / "queue of jobs"
     queue.mkdir()
 
-    def jobs() -> list[str]:
-        return (queue / "queue").read_text().splitlines() if (queue / "queue").exists() else []
+    def jobs() -> list[tuple[str, int]]:
+        """Name and memory of every job, as they were submitted."""
+        lines = (queue / "queue").read_text().splitlines() if (queue / "queue").exists() else []
+        return [(name, int(memory)) for name, memory in map(str.split, lines)]
 
     def kill() -> bool:
         """Kill the first job that renders, with all it started; one that ended by itself does not count."""
-        for number, line in enumerate(jobs(), 1):
+        for number, (name, _) in enumerate(jobs(), 1):
             pid = queue / f"{number}.pid"
-            if "_render" not in line or not pid.exists() or not pid.read_text():
+            if "_render" not in name or not pid.exists() or not pid.read_text():
                 continue
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(int(pid.read_text()), signal.SIGKILL)
                 if not (queue / f"{number}.code").exists():
-                    killed.append(line.split()[0])
+                    killed.append(name)
                     return True
         return False
 
     submit = f"{shlex.quote(str(SCHEDULER / 'submit'))} {shlex.quote(str(queue))} {{name}} {{resources.mem_mb}}"
     status = f"{shlex.quote(str(SCHEDULER / 'status'))} {shlex.quote(str(queue))}"
     run(
-        command(remote, "cluster-generic", "--cores", "1", "--jobs", "4", *TOGETHER,
+        command(folder, "cluster-generic", "--cores", "1", "--jobs", "4", *TOGETHER,
                 "--cluster-generic-submit-cmd", submit, "--cluster-generic-status-cmd", status,
                 "--seconds-between-status-checks", "1"),
-        plugins, remote, kill,
+        plugins, folder, kill,
     )  # fmt: skip
-    snakemake(local)
-    ours, theirs = (everything(folder / "results" / "miniature" / "paper") for folder in (local, remote))
-    assert theirs == ours
+    assert everything(folder) == local
     asked: dict[str, list[int]] = {}
-    for line in jobs():
-        asked.setdefault(line.split()[0], []).append(int(line.split()[1]))
+    for name, memory in jobs():
+        asked.setdefault(name, []).append(memory)
     assert asked.pop(killed[0]) == [1000, 2000]
     assert len(asked) > 10
     assert all(len(tries) == 1 for tries in asked.values())
@@ -205,12 +202,12 @@ def test_the_page_installs_by_a_target_of_the_makefile():
 
 @pytest.mark.workflow
 @pytest.mark.parametrize("line", documented()[1:])
-def test_commands_of_the_page_are_understood(line, folders, plugins):
+def test_commands_of_the_page_are_understood(line, folder, plugins):
     """Without a cluster: every option is one of the installed plugins', and every rule they name exists."""
     _, _, profile, *words = shlex.split(line)
     done = subprocess.run(
-        command(folders[0], Path(profile).name, *words, "--dry-run"),
-        cwd=folders[0], env=plugins, capture_output=True, text=True, check=False,
+        command(folder, Path(profile).name, *words, "--dry-run"),
+        cwd=folder, env=plugins, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "This was a dry-run" in done.stdout + done.stderr
@@ -219,7 +216,7 @@ def test_commands_of_the_page_are_understood(line, folders, plugins):
 
 
 @pytest.mark.workflow
-def test_a_mirror_of_one_s_own_gives_what_is_known(folders, server, stand_in):
+def test_a_mirror_of_one_s_own_gives_what_is_known(folder, server, stand_in):
     """The two parts of ``sources.yaml`` on the page, with a server on loopback in the place of a bucket's."""
     mirror, file = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
     bucket = re.match(r"https://[^/]+", mirror["mirror"])[0]
@@ -227,11 +224,11 @@ def test_a_mirror_of_one_s_own_gives_what_is_known(folders, server, stand_in):
     (archive,) = (path for path in stand_in("busi").iterdir() if path.name == entry["name"])
     signed = entry["urls"][0].removeprefix(bucket)
     local = server.page(signed, archive.read_bytes()).removesuffix(signed)
-    raw = folders[0] / "raw"
+    raw = folder / "raw"
     raw.mkdir()
 
     def fetch(*, fails: bool = False) -> str:
-        return snakemake(folders[0], "fetch", "--config", f"raw={raw}", "sources=busi", fails=fails)
+        return snakemake(folder, "fetch", "--config", f"raw={raw}", "sources=busi", fails=fails)
 
     # the mirror: found there, and refused, because the known checksum is that of the real archive
     nowhere_else = {"busi": {"files": [{name: entry[name] for name in ("name", "sha256")}]}}  # tests stay on loopback

@@ -7,11 +7,9 @@ import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 import types
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +19,7 @@ from preprocess.download import Downloader, Patience
 from preprocess.errors import PreprocessError
 from preprocess.registry import Source
 from tests.servers import hang_up, say
-
-ROOT = Path(__file__).parents[1]
+from tests.test_workflow import snakemake
 
 
 def zipped(text: str) -> bytes:
@@ -341,61 +338,49 @@ def test_verify_command(capsys, raw, tmp_path):
 # ---- all of it, through the workflow
 
 
-def snakemake(folder: Path, *words: str, fails: bool = False) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--workflow-profile",
-         str(ROOT / "profiles" / "default"), "--directory", str(folder), "--cores", "2", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode != 0) == fails, done.stdout
-    return done.stdout
-
-
 @pytest.mark.workflow
-def test_fetch_and_build_of_one_source(server, stand_in, builder, tmp_path):
+def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
     """The stand-in's archive is fetched from a server that breaks, and gives what a build of it gives."""
-    shutil.copy(ROOT / "config.yaml", tmp_path)
     (path,) = (path for path in stand_in("busi").iterdir() if path.suffix == ".zip")
     body = path.read_bytes()
     url = server.page("/busi.zip", body, etag='"v1"', actions=[say(503, Retry_After="0"), hang_up(len(body) // 2)])
-    raw = tmp_path / "raw"
+    raw = folder / "raw"
     raw.mkdir()
     file = {"name": "Dataset_BUSI.zip", "urls": [url], "sha256": hashlib.sha256(body).hexdigest()}
     (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": [file]}}))
     real = ["--config", f"raw={raw}", "census=warn"]
 
-    text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist", fails=True)
+    text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", fails=True)
     assert "see 'snakemake --cores 1 sources'" in text
     assert not server.pages["/busi.zip"].requests  # a build never downloads
 
-    snakemake(tmp_path, "fetch", *real, "sources=busi")
+    snakemake(folder, "fetch", *real, "sources=busi")
     assert (raw / "busi" / "Dataset_BUSI.zip").read_bytes() == body
     assert server.pages["/busi.zip"].requests[2]["range"] == f"bytes={len(body) // 2}-"
 
-    text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist")
+    text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist")
     assert re.search(r"needed in .* free", text)
-    (report,) = json.loads((tmp_path / "results" / "paper" / "raw" / "busi.json").read_text())
+    (report,) = json.loads((folder / "results" / "paper" / "raw" / "busi.json").read_text())
     assert report["known"]
-    provenance = json.loads((tmp_path / "results" / "paper" / "breastmnist.provenance.json").read_text())
+    provenance = json.loads((folder / "results" / "paper" / "breastmnist.provenance.json").read_text())
     assert provenance["raw"]["archives"]["busi/Dataset_BUSI.zip"]["sha256"] == file["sha256"]
     direct = builder("breastmnist", stand_in("busi")).arrays(28)
-    with np.load(tmp_path / "results" / "paper" / "breastmnist.npz") as built:
+    with np.load(folder / "results" / "paper" / "breastmnist.npz") as built:
         assert set(built.files) == set(direct)
         for name, array in direct.items():
             np.testing.assert_array_equal(built[name], array)
 
     # a replaced archive is verified and indexed again, in one run
     (raw / "busi" / "Dataset_BUSI.zip").touch()
-    text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
+    text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
     assert {"busi_verify", "busi_index", "busi_render", "busi_pack"} <= set(re.findall(r"^\w+(?= +\d+$)", text, re.M))
 
     # another checksum is known than the file has: the build stops before anything is read
     (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": [file | {"sha256": "0" * 64}]}}))
-    text = snakemake(tmp_path, "breastmnist", *real, "datasets=breastmnist", fails=True)
+    text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", fails=True)
     assert "the published file has 0000" in text
 
 
 @pytest.mark.workflow
-def test_fetch_of_a_stand_in_names_the_way_out(tmp_path):
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    assert "raw=DIR" in snakemake(tmp_path, "fetch", "--config", "sources=busi", fails=True)
+def test_fetch_of_a_stand_in_names_the_way_out(folder):
+    assert "raw=DIR" in snakemake(folder, "fetch", "--config", "sources=busi", fails=True)

@@ -59,12 +59,6 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def folder(tmp_path):
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished build of BreastMNIST at 28; copied by the tests that change it."""
