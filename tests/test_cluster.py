@@ -154,7 +154,9 @@ def test_all_datasets_through_any_submit_command_equal_a_local_run(folder, local
                     return True
         return False
 
-    submit = f"{shlex.quote(str(SCHEDULER / 'submit'))} {shlex.quote(str(queue))} {{name}} {{resources.mem_mb}}"
+    # two groups may have one name: it holds their first rules only
+    words = "{name}.{jobid} {resources.mem_mb}"
+    submit = f"{shlex.quote(str(SCHEDULER / 'submit'))} {shlex.quote(str(queue))} {words}"
     status = f"{shlex.quote(str(SCHEDULER / 'status'))} {shlex.quote(str(queue))}"
     run(
         command(folder, "cluster-generic", "--cores", "1", "--jobs", "4", *TOGETHER,
