@@ -18,7 +18,7 @@ sys.path.insert(0, workflow.basedir)
 
 from preprocess import environment
 from preprocess.errors import PreprocessError
-from preprocess.plan import Plan
+from preprocess.plan.plan import Plan
 
 try:
     environment.prepare()

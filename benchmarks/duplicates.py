@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.match import pictures
-from preprocess import duplicates
+from preprocess.audit import duplicates
 from preprocess.environment import peak_memory
 
 BATCH = 2000

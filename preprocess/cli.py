@@ -328,7 +328,7 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from preprocess import checks
+    from preprocess.audit import checks
     from preprocess.files import write_json
 
     tables = checks.Tables(options.index, options.counts, options.samples, options.excluded)
@@ -340,7 +340,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _verdict(options: argparse.Namespace) -> None:
-    from preprocess import verdict
+    from preprocess.audit import verdict
     from preprocess.checksums import read_sums
     from preprocess.files import write_json
 
@@ -370,7 +370,7 @@ def _match(options: argparse.Namespace) -> None:
 
 
 def _provenance(options: argparse.Namespace) -> None:
-    from preprocess import provenance
+    from preprocess.audit import provenance
     from preprocess.files import read_json, write_json
 
     findings, verdict = read_json(options.checks), read_json(options.verdict)
@@ -384,13 +384,13 @@ def _provenance(options: argparse.Namespace) -> None:
 
 
 def _montage(options: argparse.Namespace) -> None:
-    from preprocess.montage import montage
+    from preprocess.audit.montage import montage
 
     montage(_recipe(options), options.npz, options.output)
 
 
 def _leak_free(options: argparse.Namespace) -> None:
-    from preprocess import leakfree
+    from preprocess.audit import leakfree
 
     leakfree.write(_recipe(options), options.samples, options.seed, options.output)
 
@@ -406,7 +406,7 @@ def _audit(options: argparse.Namespace) -> None:
 
 
 def _collection(options: argparse.Namespace) -> None:
-    from preprocess.montage import collection
+    from preprocess.audit.montage import collection
 
     recipes = [recipe.load(name, "paper") for name in options.datasets]
     named = zip(options.datasets, recipes, options.npz, strict=True)
@@ -463,8 +463,8 @@ def _docs(options: argparse.Namespace) -> None:
 
 
 def _sources(options: argparse.Namespace) -> None:
-    from preprocess import inventory, registry
-    from preprocess.verify import Memory
+    from preprocess.acquire import inventory, registry
+    from preprocess.acquire.verify import Memory
 
     known = registry.load(options.raw)
     nowhere = Path("raw: miniature")  # the stand-ins are not looked for
@@ -482,9 +482,9 @@ def _sources(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from preprocess import registry
-    from preprocess.download import Downloader, Patience
-    from preprocess.fetch import Fetcher, orders
+    from preprocess.acquire import registry
+    from preprocess.acquire.download import Downloader, Patience
+    from preprocess.acquire.fetch import Fetcher, orders
 
     if not options.sources:
         _sources(options)
@@ -500,7 +500,7 @@ def _fetch(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from preprocess import registry, verify
+    from preprocess.acquire import registry, verify
     from preprocess.files import write_json
 
     known = registry.load(options.raw)
@@ -522,7 +522,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    from preprocess import estimate
+    from preprocess.acquire import estimate
 
     names = recipe.names() if options.datasets is None else options.datasets
     costs = [
@@ -538,7 +538,7 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _recognise(options: argparse.Namespace) -> None:
-    from preprocess import inventory, registry
+    from preprocess.acquire import inventory, registry
 
     known = registry.load()
     for path in options.archives:

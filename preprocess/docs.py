@@ -15,7 +15,8 @@ from typing import Any
 
 import jinja2
 
-from preprocess import recipe, registry, sources, steps
+from preprocess import recipe, sources, steps
+from preprocess.acquire import registry
 from preprocess.audit.pages import GRADES
 from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
 from preprocess.files import write_text

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocess import __version__, npz, registry
+from preprocess import __version__, npz
+from preprocess.acquire import registry
 from preprocess.checksums import file_digest
 from preprocess.files import atomic, atomic_folder, write_json
 from preprocess.recipe import Recipe

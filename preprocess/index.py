@@ -10,7 +10,7 @@ from typing import Literal
 
 from preprocess import labels, sources
 from preprocess.errors import ExcludeSample, PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.table import Sample

@@ -13,7 +13,7 @@ from preprocess import sources
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.files import atomic_folder
 from preprocess.prepared import COLUMNS, TABLE
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.recipe import Recipe
 from preprocess.render import Call, bind, block, column, digest, form, joints_of
 from preprocess.table import Sample, read_samples, write_rows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import ExcludeSample, UnreadableError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.table import Sample, read_rows
 
 #: the table beside the arrays, and its columns; a unit's array is ``<its row>.npy``

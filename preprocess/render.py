@@ -22,7 +22,7 @@ from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.files import atomic_folder
 from preprocess.npz import npy_header
 from preprocess.prepared import Prepared
-from preprocess.raw import Raw, stream_of
+from preprocess.reading.archives import Raw, stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.table import Sample, opening, read_rows, sample_of, write_rows

@@ -17,7 +17,7 @@ class Sample:
 
     Attributes:
         key: stable name from the source's own names, unique within the dataset.
-        path: where its pixels are, relative to the source's raw folder (see :mod:`preprocess.raw`).
+        path: where its pixels are, relative to the source's raw folder (see :mod:`preprocess.reading.archives`).
         unit: what is opened for it, where samples share it; they follow each other in the index.
         label: class index, or the digits of a multi-label sample joined by spaces.
         group: what must not straddle a split (patient, lesion, scan ...); empty where unknown.

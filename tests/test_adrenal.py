@@ -16,8 +16,8 @@ from scipy import ndimage
 
 from preprocess import npz, sources
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
-from preprocess.plan import Plan
-from preprocess.raw import Raw
+from preprocess.plan.plan import Plan
+from preprocess.reading.archives import Raw
 from preprocess.sources import adrenal
 from preprocess.steps import grids
 from tests.builds import CommandError, placed

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from preprocess import checks, duplicates, leakfree, published, recipe
-from preprocess.audit import exceptions, pages
+from preprocess import published, recipe
+from preprocess.audit import checks, duplicates, exceptions, leakfree, pages
 from preprocess.errors import PreprocessError
 from preprocess.table import Sample, read_rows
 from tests import browser

@@ -16,7 +16,7 @@ from PIL import Image
 
 from preprocess import published, recipe, split
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import bbbc051
 from preprocess.steps import stacks
 from tests.builds import CommandError, build

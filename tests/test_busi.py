@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import busi
 from tests.builds import CommandError, build
 

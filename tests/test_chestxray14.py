@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocess import checks, index, recipe, render, split
+from preprocess import index, recipe, render, split
+from preprocess.audit import checks
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.labels import several
 from preprocess.miniature import chestxray14 as generator
-from preprocess.raw import Raw, _TarReader
+from preprocess.reading.archives import Raw, _TarReader
 from preprocess.sources import chestxray14
 from preprocess.table import Sample
 from tests.builds import CommandError

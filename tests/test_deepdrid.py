@@ -13,7 +13,7 @@ from PIL import Image
 
 from preprocess import recipe, split
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import deepdrid
 from preprocess.table import Sample
 from tests.builds import CommandError, build

@@ -14,7 +14,7 @@ import pytest
 from preprocess import docs, index, miniature, recipe
 from preprocess.collect import EXCLUDED_COLUMNS, SAMPLE_COLUMNS
 from preprocess.decisions import DECISIONS
-from preprocess.plan import Plan
+from preprocess.plan.plan import Plan
 from preprocess.reasons import REASONS
 
 ROOT = Path(__file__).parents[1]

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocess import download
-from preprocess.download import Downloader, Patience, Wanted
+from preprocess.acquire import download
+from preprocess.acquire.download import Downloader, Patience, Wanted
 from preprocess.errors import PreprocessError
 from tests.servers import Server, change, hang_up, say, serving
 
@@ -400,7 +400,7 @@ def test_killed_at_random_points_twenty_times(server, tmp_path):
     url = server.page("/a", body, etag='"v1"', rate=1_500_000)
     target = tmp_path / "source" / "file.bin"
     program = (
-        "import sys; from pathlib import Path; from preprocess.download import *;"
+        "import sys; from pathlib import Path; from preprocess.acquire.download import *;"
         "d = Downloader(Patience(tries=3, pause=0.05)); d.client();"  # loading certificates takes a while
         f"print('ready', flush=True); d.download(Wanted('source/file.bin', ({url!r},), Path({str(target)!r})))"
     )

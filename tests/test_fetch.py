@@ -14,10 +14,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from preprocess import cli, estimate, fetch, registry
-from preprocess.download import Downloader, Patience
+from preprocess import cli
+from preprocess.acquire import estimate, fetch, registry
+from preprocess.acquire.download import Downloader, Patience
+from preprocess.acquire.registry import Source
 from preprocess.errors import PreprocessError
-from preprocess.registry import Source
 from tests.servers import hang_up, say
 from tests.test_workflow import snakemake
 

@@ -17,7 +17,7 @@ from PIL import Image
 from preprocess import index, recipe, split
 from preprocess.errors import PreprocessError
 from preprocess.miniature import ham10000 as generator
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import ham10000, is_present
 from preprocess.table import Sample
 from tests.builds import CommandError

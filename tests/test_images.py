@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from preprocess.decisions import KERNELS
 from preprocess.errors import UnreadableError
-from preprocess.picture import Picture
+from preprocess.reading.picture import Picture
 from preprocess.steps import images
 
 BICUBIC = Image.Resampling.BICUBIC

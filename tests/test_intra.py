@@ -11,7 +11,7 @@ import pytest
 
 from preprocess import order
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import intra
 from tests.builds import CommandError, placed
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from preprocess import recipe, sources, split
 from preprocess.errors import PreprocessError
-from preprocess.plan import Plan
-from preprocess.raw import Raw
+from preprocess.plan.plan import Plan
+from preprocess.reading.archives import Raw
 from preprocess.sources import kermany
 from preprocess.table import Sample
 from tests.builds import CommandError, build

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from preprocess import licences, recipe, registry
+from preprocess import recipe
+from preprocess.acquire import registry
+from preprocess.audit import licences
 
 
 @pytest.mark.parametrize(

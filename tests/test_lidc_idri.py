@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from preprocess import index, miniature, recipe
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.render import Renderer
 from preprocess.sources import lidc_idri
 from preprocess.sources.lidc_idri import readers

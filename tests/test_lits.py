@@ -20,10 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocess import cli, labels, nifti, recipe, sources, split
+from preprocess import cli, labels, recipe, sources, split
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
-from preprocess.plan import Plan
-from preprocess.raw import Raw
+from preprocess.plan.plan import Plan
+from preprocess.reading import nifti
+from preprocess.reading.archives import Raw
 from preprocess.reasons import REASONS
 from preprocess.render import Renderer
 from preprocess.sources import lits

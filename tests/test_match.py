@@ -18,8 +18,8 @@ from preprocess.match import features, pairs
 from preprocess.match.features import Candidates, Published, Rows
 from preprocess.match.nearest import Finder
 from preprocess.match.run import match, verify
-from preprocess.plan import Plan
-from preprocess.raw import Raw
+from preprocess.plan.plan import Plan
+from preprocess.reading.archives import Raw
 from preprocess.table import Sample, read_rows, read_samples
 from tests.builds import CommandError, run
 

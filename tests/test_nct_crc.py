@@ -14,7 +14,7 @@ from PIL import Image
 
 from preprocess import labels, published, recipe, split
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import nct_crc
 from preprocess.table import Sample
 from tests.builds import CommandError, build

@@ -8,9 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from preprocess import raw as raw_module
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading import archives as raw_module
+from preprocess.reading.archives import Raw
 
 CONTENT = {f"pictures/{i:03d}.bin": np.random.default_rng(i).bytes(3000) for i in range(60)}
 

@@ -15,10 +15,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import plan as plan_module
 from preprocess import recipe
 from preprocess.errors import PreprocessError
-from preprocess.plan import Plan, settings
+from preprocess.plan import plan as plan_module
+from preprocess.plan.plan import Plan, settings
 
 ROOT = Path(__file__).parents[1]
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
@@ -262,7 +262,7 @@ def test_a_build_of_real_files_waits_for_their_verification(make, tmp_path):
 
 
 def test_the_forecast_counts_arrays_exactly(make, tmp_path):
-    from preprocess import estimate
+    from preprocess.acquire import estimate
 
     one = estimate.cost("breastmnist", [28, 224])
     assert one.samples == 780
@@ -274,7 +274,7 @@ def test_the_forecast_counts_arrays_exactly(make, tmp_path):
 
 @pytest.mark.parametrize("name", recipe.names())
 def test_every_dataset_has_figures_with_a_basis(name):
-    from preprocess import estimate
+    from preprocess.acquire import estimate
 
     one = estimate.cost(name, [28])
     assert one.basis in ("measured", "similar", "assumed")
@@ -296,7 +296,7 @@ def test_a_run_that_does_not_fit_on_the_disk_is_refused(make, tmp_path, monkeypa
 def test_planning_loads_no_library_of_pixels():
     """Snakemake plans in every job again: what is slow to import is imported where it is used."""
     code = (
-        "import sys, yaml; from pathlib import Path; from preprocess.plan import Plan; "
+        "import sys, yaml; from pathlib import Path; from preprocess.plan.plan import Plan; "
         "plan = Plan(yaml.safe_load(open('config.yaml')), Path('workflow/schemas/config.schema.json')); "
         "[plan.outputs(name) for name in plan.selected]; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import raw as raw_module
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw, is_junk, stream_of, walk
+from preprocess.reading import archives as raw_module
+from preprocess.reading.archives import Raw, is_junk, stream_of, walk
 
 NAMES = ("top/b/2.png", "top/a/1.png", "top/a/10.png", "top/c.csv")
 FILES = {name: random.Random(name).randbytes(2000 + 37 * i) for i, name in enumerate(NAMES)}

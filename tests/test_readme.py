@@ -11,8 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from preprocess import miniature, recipe, registry
-from preprocess.inventory import gigabytes
+from preprocess import miniature, recipe
+from preprocess.acquire import registry
+from preprocess.acquire.inventory import gigabytes
 from tests.test_docs import blocks
 from tests.test_workflow import ROOT, snakemake
 

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from preprocess import published, recipe, registry
+from preprocess import published, recipe
+from preprocess.acquire import registry
 from preprocess.errors import PreprocessError
 
 SOURCES = [
@@ -24,7 +25,7 @@ def file(source, name):
 
 def test_the_files_fit_their_schema_and_are_named_after_their_source():
     assert registry.problems() == []
-    folder = Path(registry.__file__).parent / "tables" / "sources"
+    folder = Path(registry.__file__).parents[1] / "tables" / "sources"
     assert {path.stem for path in folder.glob("*.yaml")} == set(KNOWN)
 
 

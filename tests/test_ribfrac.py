@@ -15,7 +15,7 @@ from scipy import ndimage
 from preprocess import index, miniature, recipe
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.miniature.ribfrac import SCANS
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.render import Renderer
 from preprocess.sources import ribfrac
 from preprocess.steps import boxes

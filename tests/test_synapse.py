@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import synapse
 from tests.builds import CommandError, placed
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess import checksums, npz, published, recipe, verdict
+from preprocess import checksums, npz, published, recipe
+from preprocess.audit import verdict
 from preprocess.table import write_rows
 from tests.builds import run
 

@@ -9,9 +9,9 @@ import zipfile
 
 import pytest
 
-from preprocess import inventory, registry, verify
+from preprocess.acquire import inventory, registry, verify
+from preprocess.acquire.registry import RemoteFile, Source
 from preprocess.errors import PreprocessError
-from preprocess.registry import RemoteFile, Source
 
 
 def archive(**members: bytes) -> bytes:

@@ -158,7 +158,7 @@ def test_an_edited_module_or_recipe_reruns_what_reaches_it(tmp_path):
     for file, first, untouched in (
         ("preprocess/split.py", "split", {"index", "miniature"}),
         ("preprocess/steps/images.py", "render", {"index", "split", "miniature"}),
-        ("preprocess/montage.py", "montage", {"index", "split", "render", "pack", "miniature"}),
+        ("preprocess/audit/montage.py", "montage", {"index", "split", "render", "pack", "miniature"}),
     ):
         path = project / file
         original = path.read_text()

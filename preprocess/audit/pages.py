@@ -13,8 +13,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from preprocess import __version__, montage, published, recipe, registry, sources
-from preprocess.audit import pictures
+from preprocess import __version__, published, recipe, sources
+from preprocess.acquire import registry
+from preprocess.audit import montage, pictures
 from preprocess.decisions import DECISIONS, EVIDENCE, PROTOCOLS, shown
 from preprocess.files import read_json, write_json, write_text
 from preprocess.reasons import REASONS

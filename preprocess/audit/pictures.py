@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocess import montage, npz
+from preprocess import npz
+from preprocess.audit import montage
 from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.recipe import Choice, Recipe

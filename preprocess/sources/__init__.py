@@ -9,7 +9,8 @@ A source is a module of this package named after the collection (or a package, w
     the census: named counts of what was found. ``options`` come from the recipe (which part of a
     shared source, which view); a parameter named after a decision receives it;
 ``open(raw, sample) -> Any``
-    what the recipe's first step takes: a file's bytes, an array, a volume, or a :class:`~preprocess.picture.Picture`.
+    what the recipe's first step takes: a file's bytes, an array, a volume, or a
+    :class:`~preprocess.reading.picture.Picture`.
 ``present(folder, **options) -> bool``
     only where patterns of names cannot tell the parts of a shared source apart: instead of ``PRESENT``.
 ``FALLBACK``
@@ -36,8 +37,8 @@ from types import ModuleType
 from typing import Any
 
 from preprocess.errors import PreprocessError
-from preprocess.picture import Picture
-from preprocess.raw import SEPARATOR, Raw, RawFile
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile
+from preprocess.reading.picture import Picture
 from preprocess.table import Sample
 
 

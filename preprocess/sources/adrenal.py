@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import Any
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import Listing, by_name, count, natural, one_of, own_table
 from preprocess.table import Sample
 
@@ -131,7 +131,7 @@ def open(raw: Raw, sample: Sample) -> Any:
     import numpy as np
     from nibabel.orientations import apply_orientation
 
-    from preprocess import nifti
+    from preprocess.reading import nifti
     from preprocess.steps.grids import Mask
 
     header = nifti.read_header(raw, sample.path)

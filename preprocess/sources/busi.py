@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import Listing, count, natural, open_picture
 from preprocess.table import Sample
 

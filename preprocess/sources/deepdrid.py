@@ -25,7 +25,7 @@ from __future__ import annotations
 import csv
 
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import Listing, count, open_picture
 from preprocess.table import Sample
 

@@ -25,7 +25,7 @@ import io
 import re
 
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import Listing, by_name, count, first_width, open_picture
 from preprocess.table import Sample
 

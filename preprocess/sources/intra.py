@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 
 from preprocess.errors import PreprocessError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 from preprocess.sources import Listing, count, natural, open_file
 from preprocess.table import Sample
 

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.errors import PreprocessError
-from preprocess.raw import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
 from preprocess.sources import Listing, open_picture
 from preprocess.table import Sample
 

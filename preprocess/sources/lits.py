@@ -39,7 +39,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import Listing
 from preprocess.table import Sample
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ def _fits(boxes: list[Box], extents: tuple[int, ...]) -> bool:
 
 def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[str, tuple[int, ...], tuple[float, ...]]:
     """The stored axes of a volume, its extents in the boxes' grid, and its spacing as stored."""
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
     header = nifti.read_header(raw, path)
     axes = header.axes
@@ -245,7 +245,7 @@ def open(raw: Raw, sample: Sample) -> nifti.Volume:
     Raises:
         UnreadableError: the volume, or the mask that tells its orientation, cannot be read.
     """
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
     columns = sample.attributes
     axes = columns.get("axes", "")
@@ -258,7 +258,7 @@ def open(raw: Raw, sample: Sample) -> nifti.Volume:
 @lru_cache(maxsize=1)
 def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> tuple[Any, str]:
     """The image, and the direction of its stored axes after a look at what lies in a box."""
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
     image = nifti.load(raw, path)
     organ, *words = landmark.split() or [""]
@@ -292,7 +292,7 @@ def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> tuple[A
 
 def _fits_of_liver(raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: list[str]) -> dict[str, float]:
     """Intersection over union of the liver's box and the box of its mask, by stored axes; empty without a mask."""
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
     try:
         mask = nifti.load(raw, path)

@@ -27,8 +27,8 @@ import re
 from collections import Counter
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.picture import Picture
-from preprocess.raw import SEPARATOR, Raw, RawFile
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile
+from preprocess.reading.picture import Picture
 from preprocess.sources import Listing, by_name, count
 from preprocess.table import Sample
 

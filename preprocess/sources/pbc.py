@@ -22,8 +22,8 @@ import re
 from collections import Counter
 
 from preprocess.errors import PreprocessError
-from preprocess.picture import Picture
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.picture import Picture
 from preprocess.sources import Listing, count, natural, open_picture, unique
 from preprocess.table import Sample
 

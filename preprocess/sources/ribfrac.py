@@ -33,12 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import Listing, by_name, natural
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
-    from preprocess.nifti import Volume
+    from preprocess.reading.nifti import Volume
 
 PRESENT = ("ribfrac*-image.nii*", "ribfrac*.zip")
 IMAGE = re.compile(r"(ribfrac\d+)-image\.nii(?:\.gz)?", re.IGNORECASE)
@@ -134,7 +134,7 @@ def _fractures(
     absent = " and ".join(kind for kind, file in (("image", image), ("label", label)) if file is None)
     readable = not absent
     if image and label:
-        from preprocess import nifti
+        from preprocess.reading import nifti
 
         try:
             header = nifti.read_header(raw, image.path)
@@ -173,7 +173,7 @@ def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[NDArray[np.floa
     Raises:
         UnreadableError: the label cannot be read, or has not its image's shape.
     """
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
     shape = nifti.read_header(raw, image).shape
     try:
@@ -217,7 +217,7 @@ def open(raw: Raw, sample: Sample) -> Volume:
     Raises:
         UnreadableError: the image or its label cannot be read, or their shapes differ.
     """
-    from preprocess import nifti
+    from preprocess.reading import nifti
 
     header = nifti.read_header(raw, sample.path)
     if not sample.attributes["centroid"]:

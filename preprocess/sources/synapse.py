@@ -27,8 +27,8 @@ from functools import lru_cache
 from typing import Any
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.picture import Picture
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.picture import Picture
 from preprocess.sources import Listing, by_name, count, one_of, own_table
 from preprocess.table import Sample
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from preprocess.dicom import AIR
 from preprocess.errors import ExcludeSample
-from preprocess.nifti import Volume
-from preprocess.nifti import orientation as orientation_of
+from preprocess.reading.dicom import AIR
+from preprocess.reading.nifti import Volume
+from preprocess.reading.nifti import orientation as orientation_of
 
 #: a box's "2 mm" grid: the spacing of one scan, applied to every scan: x and y, z
 RELEASED_FACTORS = (0.703125 / 2, 0.703125 / 2, 2.5)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from preprocess.errors import UnreadableError
-from preprocess.picture import Picture
+from preprocess.reading.picture import Picture
 from preprocess.steps import ijg
 
 Pixels = NDArray[np.uint8]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from preprocess.dicom import AIR, Series
+from preprocess.reading.dicom import AIR, Series
 
 #: voxels beyond the cube that go into the spline: with 12 the rest of the scan changes nothing
 MARGIN = 12

@@ -87,7 +87,7 @@ rule collection:
         runtime=10,
     params:
         names=plan.selected,
-        code=plan.code_of("preprocess.montage"),
+        code=plan.code_of("preprocess.audit.montage"),
     shell:
         "python -m preprocess collection {params.names} --npz {input:q} --output {output:q} --log {log:q}"
 

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.dicom import Series, Slice, read_header, read_headers
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.raw import Raw, RawFile, stream_of
+from preprocess.reading.archives import Raw, RawFile, stream_of
+from preprocess.reading.dicom import Series, Slice, read_header, read_headers
 from preprocess.sources import Listing
 from preprocess.table import Sample
 

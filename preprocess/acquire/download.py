@@ -29,9 +29,9 @@ import httpx
 from tqdm import tqdm
 
 from preprocess import __version__
+from preprocess.acquire.verify import BLOCK, Digests, content_problem
 from preprocess.errors import PreprocessError
 from preprocess.files import write_json
-from preprocess.verify import BLOCK, Digests, content_problem
 
 log = logging.getLogger("preprocess")
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGE = "preprocess"
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 #: a text constant that begins so is a file of facts the module reads
 TABLES = "tables/"
 #: libraries whose version can change results, by import name

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
-from preprocess.raw import Raw
+from preprocess.reading.archives import Raw
 
 #: first and last + 1 along each axis
 Bounds = tuple[tuple[int, int], ...]

@@ -18,11 +18,13 @@ from typing import Any
 
 import yaml
 
-from preprocess import fingerprint, published, recipe, registry, sources, steps
+from preprocess import published, recipe, sources, steps
+from preprocess.acquire import registry
+from preprocess.acquire.verify import Lock
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
+from preprocess.plan import fingerprint
 from preprocess.recipe import Recipe
-from preprocess.verify import Lock
 
 MINIATURE = "miniature"
 
@@ -55,14 +57,14 @@ STAGES = {
     ),
     "collect": Stage(("preprocess.collect",)),
     "pack": Stage(("preprocess.pack",)),
-    "check": Stage(("preprocess.checks",), ("raw", "sizes", "seed"), ("source", "steps"), ALL),
+    "check": Stage(("preprocess.audit.checks",), ("raw", "sizes", "seed"), ("source", "steps"), ALL),
     "sums": Stage(("preprocess.checksums",)),
-    "verdict": Stage(("preprocess.verdict",), ("released", "miniature", "sizes"), (), ALL),
+    "verdict": Stage(("preprocess.audit.verdict",), ("released", "miniature", "sizes"), (), ALL),
     "match": Stage(("preprocess.match.run",), ("raw", "seed"), ("source", "steps"), ("index", "render")),
-    "provenance": Stage(("preprocess.provenance",), ("raw", "config"), (), ALL),
-    "montage": Stage(("preprocess.montage",)),
+    "provenance": Stage(("preprocess.audit.provenance",), ("raw", "config"), (), ALL),
+    "montage": Stage(("preprocess.audit.montage",)),
     "export": Stage(("preprocess.exports",), ("miniature",), (), ALL),
-    "leak-free": Stage(("preprocess.leakfree",), ("seed",), (), ("split",)),
+    "leak-free": Stage(("preprocess.audit.leakfree",), ("seed",), (), ("split",)),
     "audit": Stage(
         ("preprocess.audit.pages", "preprocess.audit.exceptions"),
         ("raw", "exceptions", "size"),
@@ -482,7 +484,7 @@ class Plan:
         Raises:
             PreprocessError: the disk has not enough room.
         """
-        from preprocess import estimate
+        from preprocess.acquire import estimate
 
         costs = [estimate.cost(name, self.sizes(name)) for name in sorted(datasets)]
         if self.is_miniature or not costs:

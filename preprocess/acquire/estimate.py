@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from preprocess import recipe
+from preprocess.acquire.inventory import gigabytes
 from preprocess.errors import PreprocessError
-from preprocess.inventory import gigabytes
 
 
 @dataclass(frozen=True)

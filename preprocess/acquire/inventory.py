@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocess import recipe, recognise, sources
+from preprocess import recipe, sources
+from preprocess.acquire import recognise
+from preprocess.acquire.registry import RemoteFile, Source
+from preprocess.acquire.verify import Lock, Memory, places, problem
 from preprocess.errors import PreprocessError
-from preprocess.raw import is_zip
-from preprocess.registry import RemoteFile, Source
-from preprocess.verify import Lock, Memory, places, problem
+from preprocess.reading.archives import is_zip
 
 #: best first; a source is what its worst needed file is
 STATES = ("present", "unverified", "partial", "missing", "wrong")

@@ -1,6 +1,6 @@
 """Whether raw files are what they are taken for: sizes and checksums, computed once and remembered.
 
-Known checksums come from the registry (:mod:`preprocess.registry`) and, where nobody published one,
+Known checksums come from the registry (:mod:`preprocess.acquire.registry`) and, where nobody published one,
 from the lock file of the first download (``<raw>/fetch.lock.json``). What a file's bytes gave is
 remembered in the results folder by size and time of change, so that 40 GB are read once.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from preprocess import sources
+from preprocess.acquire.registry import RemoteFile, Source
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json, write_json
-from preprocess.raw import is_tar, is_zip, walk
-from preprocess.registry import RemoteFile, Source
+from preprocess.reading.archives import is_tar, is_zip, walk
 
 log = logging.getLogger("preprocess")
 

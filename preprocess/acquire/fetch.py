@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from preprocess import idc
-from preprocess.download import Downloader, Wanted
+from preprocess.acquire import idc
+from preprocess.acquire.download import Downloader, Wanted
+from preprocess.acquire.inventory import Stock, gigabytes, take
+from preprocess.acquire.registry import DIGESTS, RemoteFile, Source
+from preprocess.acquire.verify import Lock, Memory, commit_problem, compute, problem
 from preprocess.errors import PreprocessError
-from preprocess.inventory import Stock, gigabytes, take
-from preprocess.registry import DIGESTS, RemoteFile, Source
-from preprocess.verify import Lock, Memory, commit_problem, compute, problem
 
 log = logging.getLogger("preprocess")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from preprocess import __version__
-from preprocess.fingerprint import DISTRIBUTIONS
 from preprocess.npz import is_classic_zlib
+from preprocess.plan.fingerprint import DISTRIBUTIONS
 from preprocess.recipe import Recipe
 from preprocess.table import read_rows
 
@@ -29,7 +29,7 @@ def describe(
     verdict: dict[str, Any],
     verified: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Collect the provenance of one dataset; ``verified`` is what :mod:`preprocess.verify` wrote.
+    """Collect the provenance of one dataset; ``verified`` is what :mod:`preprocess.acquire.verify` wrote.
 
     The same inputs give the same text, there is no time in it.
     """
@@ -91,7 +91,7 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """The commit of this package's checkout, with ``+changes`` where files differ; empty outside one."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
         changes = subprocess.run(

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocess import duplicates, licences, npz, registry
+from preprocess import npz
+from preprocess.acquire import registry
+from preprocess.audit import duplicates, licences
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.split import SPLITS

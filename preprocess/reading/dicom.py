@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
-from preprocess.raw import Raw, RawFile
+from preprocess.reading.archives import Raw, RawFile
 
 #: enough for the header of nearly every slice; where it is not, the whole file is read
 HEADER_BYTES = 1 << 15

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from preprocess.raw import Raw, is_junk
-from preprocess.registry import Source
+from preprocess.acquire.registry import Source
+from preprocess.reading.archives import Raw, is_junk
 
 #: members looked at; every known layout shows itself long before
 MOST = 20_000

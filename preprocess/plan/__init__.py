@@ -1,0 +1,1 @@
+"""What a configuration asks for: settings, paths, and what each result depends on."""

@@ -1,0 +1,1 @@
+"""Reading raw files as they are: containers, pictures, volumes, DICOM series."""
