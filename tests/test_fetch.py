@@ -275,6 +275,8 @@ def test_lidc_without_its_client_says_what_to_install(run, monkeypatch, raw):
 
 # ---- the commands
 
+SIZES = ("--sizes", 28, "--sizes-3d", 28)
+
 
 def command(capsys, *words: object) -> tuple[int, str, str]:
     code = cli.main([str(word) for word in words])
@@ -283,7 +285,7 @@ def command(capsys, *words: object) -> tuple[int, str, str]:
 
 
 def test_bare_fetch_lists_and_says_so(capsys, raw, tmp_path):
-    code, out, _ = command(capsys, "fetch", "--raw", raw, "--memory", tmp_path / "m", "--results", tmp_path)
+    code, out, _ = command(capsys, "fetch", "--raw", raw, "--cache", tmp_path / "m", "--results", tmp_path, *SIZES)
     assert code == 0
     assert re.search(r"^busi +missing", out, re.MULTILINE)
     assert "nothing was downloaded" in out
@@ -291,14 +293,16 @@ def test_bare_fetch_lists_and_says_so(capsys, raw, tmp_path):
 
 
 def test_fetch_into_the_stand_ins_is_refused(capsys, tmp_path):
-    code, _, err = command(capsys, "fetch", "--memory", tmp_path / "m", "--sources", "busi")
+    code, _, err = command(
+        capsys, "fetch", "--cache", tmp_path / "m", "--results", tmp_path, *SIZES, "--sources", "busi"
+    )
     assert code == 1
     assert "--config raw=DIR" in err
 
 
 def test_sources_says_how_to_get_each(capsys, raw, tmp_path):
     (raw / "archive.zip").write_bytes(b"PK spoilt")
-    code, out, _ = command(capsys, "sources", "--raw", raw, "--memory", tmp_path / "m", "--results", tmp_path)
+    code, out, _ = command(capsys, "sources", "--raw", raw, "--cache", tmp_path / "m", "--results", tmp_path, *SIZES)
     assert code == 0
     for name, source in registry.load().items():
         assert re.search(rf"^{name} +missing .*{re.escape(source.licence)}", out, re.MULTILINE)
@@ -326,14 +330,14 @@ def test_how_long_it_takes_in_words(seconds, cores, said):
 def test_verify_command(capsys, raw, tmp_path):
     (raw / "busi").mkdir()
     (raw / "busi" / "archive.zip").write_bytes(DATA)
-    code, out, _ = command(capsys, "verify", "busi", "--raw", raw, "--memory", tmp_path / "m")
+    code, out, _ = command(capsys, "verify", "busi", "--raw", raw, "--cache", tmp_path / "m")
     assert code == 0
     assert hashlib.sha256(DATA).hexdigest() in out
     (raw / "busi" / "Dataset_BUSI.zip").write_bytes(DATA)
-    code, _, err = command(capsys, "verify", "busi", "--raw", raw, "--memory", tmp_path / "m", "--force")
+    code, _, err = command(capsys, "verify", "busi", "--raw", raw, "--cache", tmp_path / "m", "--force")
     assert code == 1
     assert "Dataset_BUSI.zip" in err
-    assert command(capsys, "verify", "busy", "--raw", raw, "--memory", tmp_path / "m")[0] == 1
+    assert command(capsys, "verify", "busy", "--raw", raw, "--cache", tmp_path / "m")[0] == 1
 
 
 # ---- all of it, through the workflow

@@ -86,11 +86,11 @@ def mark(dataset: str, findings: Iterable[dict[str, Any]], known: list[SignedOff
     return marked
 
 
-def errors(audit: dict[str, Any]) -> list[str]:
-    """One line for each error of an ``audit.json`` that nobody signed off."""
+def errors(summary: dict[str, Any]) -> list[str]:
+    """One line for each error that nobody signed off, of a dataset's part of ``audit.json`` or of the whole."""
     return [
         f"{name}: {finding['check']}: {finding['text']}"
-        for name, dataset in audit["datasets"].items()
+        for name, dataset in summary.get("datasets", {summary.get("dataset", ""): summary}).items()
         for finding in dataset["findings"]
         if finding["level"] == "error" and not finding.get("excepted")
     ]

@@ -1,0 +1,197 @@
+"""What was built is checked, compared, recorded and shown."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+from preprocess.commands import Function
+from preprocess.commands.stages import Raw
+from preprocess.errors import PreprocessError
+from preprocess.recipe import Recipe
+
+log = logging.getLogger("preprocess")
+
+Miniature = Annotated[bool, "built from a stand-in"]
+
+
+def check(
+    recipe: Recipe,
+    raw: Raw,
+    index: Path,
+    counts: Path,
+    samples: Path,
+    excluded: Path,
+    sizes: list[int],
+    npz: list[Path],
+    seed: Annotated[int, "picks the rows that are rendered again"],
+    output: Path,
+) -> None:
+    """Check what was built and write the findings."""
+    from preprocess.audit import checks
+    from preprocess.files import write_json
+
+    tables = checks.Tables(index, counts, samples, excluded)
+    findings = checks.check(recipe, raw, dict(zip(sizes, npz, strict=True)), tables, seed)
+    for finding in findings:
+        log.log(checks.LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
+    write_json(output, checks.as_json(findings))
+
+
+def sums(npz: list[Path], /, output: Path) -> None:
+    """Write the checksums of some npz and of their arrays."""
+    from preprocess import checksums
+
+    checksums.write_sums(npz, output)
+
+
+def checksums(tables: list[Path], /, output: Annotated[list[Path], "MD5SUMS, SHA256SUMS and ARRAYS.sha256"]) -> None:
+    """Join tables of checksums to the lists of a results folder."""
+    from preprocess import checksums
+
+    checksums.write_lists(tables, output)
+
+
+def verdict(
+    recipe: Recipe,
+    samples: Path,
+    sums: Path,
+    sizes: list[int],
+    npz: list[Path],
+    released: Annotated[Path, "the folder with the published npz, if any"],
+    output: Path,
+    miniature: Miniature = False,
+) -> None:
+    """Compare what was built with the published files."""
+    from preprocess.audit import verdict
+    from preprocess.checksums import read_sums
+    from preprocess.files import write_json
+
+    known = read_sums(sums)
+    verdicts = [
+        verdict.judge(recipe, size, path, samples, known, released / path.name, miniature)
+        for size, path in zip(sizes, npz, strict=True)
+    ]
+    for one in verdicts:
+        log.info("%s: %s", one.file, one.text)
+        for line in (*one.notes, *map(str, one.differences)):
+            log.info("%s: %s", one.file, line)
+        if recipe.protocol == "released" and not miniature:
+            print(f"{one.file}: {one.text}", flush=True)  # what the run is for, so on the terminal too
+    write_json(output, verdict.as_json(verdicts))
+
+
+def match(
+    recipe: Recipe,
+    raw: Raw,
+    index: Path,
+    published: Annotated[list[Path], "published npz of the dataset"],
+    workers: Annotated[int, "processes that render"],
+    seed: int,
+    output: Annotated[Path, "the folder to write"],
+) -> None:
+    """Find the raw sample of every published row, and rank the decisions."""
+    from preprocess.match.run import match
+
+    for line in match(recipe, raw, index, published, output, workers, seed):
+        log.info("%s", line)
+        print(line, flush=True)
+
+
+def provenance(
+    recipe: Recipe,
+    raw: Raw,
+    config: dict[str, Any],
+    samples: Path,
+    sums: Path,
+    checks: Path,
+    verdict: Path,
+    current: Annotated[str, "digest of all that the dataset's files depend on"],
+    output: Path,
+    verified: Annotated[list[Path], "what verify wrote; none for a stand-in"] = [],  # noqa: B006
+) -> None:
+    """Record what a build was made from."""
+    from preprocess.audit import provenance
+    from preprocess.files import read_json, write_json
+
+    entries = [entry for path in verified for entry in read_json(path)]
+    findings, judged = read_json(checks), read_json(verdict)
+    made = provenance.describe(recipe, raw, config, samples, sums, findings, judged, entries)
+    write_json(output, made | {"current": current})
+
+
+def montage(recipe: Recipe, npz: Path, output: Path) -> None:
+    """Draw samples of each class."""
+    from preprocess.audit import montage
+
+    montage.montage(recipe, npz, output)
+
+
+def leak_free(recipe: Recipe, samples: Path, seed: int, output: Annotated[Path, "a folder"]) -> None:
+    """Write leak-free alternatives to the split, as lists of ids."""
+    from preprocess.audit import leakfree
+
+    leakfree.write(recipe, samples, seed, output)
+
+
+def audit(
+    recipe: Recipe,
+    raw: Raw,
+    npz: Path,
+    size: int,
+    samples: Path,
+    excluded: Path,
+    provenance: Path,
+    output: Path,
+    summary: Path,
+    exceptions: Annotated[Path | None, "the file of signed-off findings"] = None,
+) -> None:
+    """Write the audit page of a dataset and its part of audit.json."""
+    from preprocess.audit import exceptions as signed
+    from preprocess.audit import pages
+    from preprocess.files import read_json
+
+    made = read_json(provenance)
+    findings = signed.mark(recipe.name, made["findings"], signed.read(exceptions))
+    built = pages.Built(raw, npz, size, samples, excluded, made)
+    pages.write_dataset(recipe, built, findings, output, summary)
+
+
+def collection(datasets: list[str], /, npz: Annotated[list[Path], "one of each dataset"], output: Path) -> None:
+    """Draw samples of every dataset in one picture."""
+    from preprocess import recipe
+    from preprocess.audit.montage import collection
+
+    recipes = [recipe.load(name, "paper") for name in datasets]
+    collection({one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}, output)
+
+
+def audit_index(
+    summaries: list[Path],
+    /,
+    picture: Annotated[Path, "the picture of all datasets"],
+    output: Path,
+    json: Path,
+    leftovers: Annotated[list[str], "files that no dataset of the index accounts for"] = [],  # noqa: B006
+) -> None:
+    """Write the index of the audit and audit.json."""
+    from preprocess.audit import pages
+
+    pages.write_index(summaries, picture, output, json)
+
+
+def gate(summary: Annotated[Path, "the dataset's part of audit.json"], /, output: Path) -> None:
+    """Fail when the audit holds an error that nobody signed off."""
+    from preprocess.audit import exceptions
+    from preprocess.files import read_json, write_text
+
+    if errors := exceptions.errors(read_json(summary)):
+        told = "; ".join(errors)
+        raise PreprocessError(f"{told}. Mend the cause, or sign the finding off in a file named by 'exceptions'")
+    write_text(output, "no error that is not signed off\n")
+
+
+COMMANDS: tuple[Function, ...] = (
+    check, sums, checksums, verdict, match, provenance, montage, leak_free, audit, collection, audit_index, gate,
+)  # fmt: skip
