@@ -28,10 +28,8 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
         PreprocessError: a sample is in neither table: nothing may be lost.
     """
     # tuples: as many as samples lie in memory
-    rendered = {
-        entry["key"]: tuple(entry[name] for name in shard_tables.COLUMNS[1:])
-        for _, _, entry in shard_tables.rows(shards)
-    }
+    columns = shard_tables.COLUMNS[1:]
+    rendered = {entry["key"]: tuple(entry[name] for name in columns) for _, _, entry in shard_tables.rows(shards)}
     kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     excluded: list[tuple[str, str, str]] = []
     for sample in read_samples(split_table):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocess import index, recipe, split
+from preprocess import index, recipe, render, split
 from preprocess import shards as shards_of
 from preprocess.audit import checks
 from preprocess.errors import ExcludeSample, PreprocessError

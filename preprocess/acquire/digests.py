@@ -62,7 +62,7 @@ def scan(root: Path, folder: str = "") -> Iterator[Stat]:
     seen: set[tuple[int, int]] = set()
 
     def walk(place: str, prefix: str) -> Iterator[Stat]:
-        status = os.stat(place)
+        status = Path(place).stat()
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))

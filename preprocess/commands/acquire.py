@@ -32,10 +32,8 @@ def sources(
     from preprocess.acquire.digests import DigestCache
 
     known = registry.load(raw)
-    nowhere = Path("raw: miniature")  # the stand-ins are not looked for
-    stocks = [
-        inventory.take(one, raw or nowhere, DigestCache(cache, one.name, raw or nowhere)) for one in known.values()
-    ]
+    place = raw or Path("raw: miniature")  # the stand-ins are not looked for
+    stocks = [inventory.take(one, place, DigestCache(cache, one.name, place)) for one in known.values()]
     lines = inventory.table(stocks)
     if raw is None:
         lines.append("raw is 'miniature': no raw folder was looked at; name one with --config raw=DIR")

@@ -13,7 +13,8 @@ class Stage:
         modules: what its command imports, besides the dataset's own source and steps.
         after: the stages whose results it reads.
         decides: the stages whose decisions its command takes.
-        runs: what else of the package it runs: ``source``, ``steps`` (all) or ``prepare`` (the steps that are prepared).
+        runs: what else of the package it runs: ``source``, ``steps`` (all), ``prepare`` (those that are prepared) or
+            the ``generator`` of the stand-in.
         reads: what it reads besides those results: ``raw`` (the dataset's raw files) or ``source`` (all files of its
             source), ``order`` and ``lists`` (who is in which split), ``published`` (files to compare with),
             ``exceptions``.
