@@ -365,7 +365,7 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
 
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist")
     assert re.search(r"needed in .* free", text)
-    (report,) = json.loads((folder / "results" / "paper" / "raw" / "busi.json").read_text())
+    (report,) = json.loads((folder / "results" / "verified" / "busi.json").read_text())
     assert report["known"]
     provenance = json.loads((folder / "results" / "paper" / "breastmnist.provenance.json").read_text())
     assert provenance["raw"]["archives"]["busi/Dataset_BUSI.zip"]["sha256"] == file["sha256"]
@@ -375,12 +375,15 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
         for name, array in direct.items():
             np.testing.assert_array_equal(built[name], array)
 
-    # a replaced archive is verified and indexed again, in one run
+    # one that is touched is the same; a replaced one is verified and indexed again, in one run
     (raw / "busi" / "Dataset_BUSI.zip").touch()
+    assert "Nothing to be done" in snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
+    (raw / "busi" / "Dataset_BUSI.zip").write_bytes(body + b"changed")
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
     assert {"busi_verify", "busi_index", "busi_render", "busi_pack"} <= set(re.findall(r"^\w+(?= +\d+$)", text, re.M))
 
-    # another checksum is known than the file has: the build stops before anything is read
+    # another checksum is known than the file has: nothing is recorded of such a build
+    (raw / "busi" / "Dataset_BUSI.zip").write_bytes(body)
     (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": [file | {"sha256": "0" * 64}]}}))
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", fails=True)
     assert "the published file has 0000" in text

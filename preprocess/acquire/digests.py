@@ -169,7 +169,7 @@ class DigestCache:
         except FileNotFoundError:
             return
         try:
-            for line in text.split("\n")[:-1]:
+            for line in text.removesuffix("\n").split("\n"):
                 size, mtime, since, sha256, md5, path = line.split("\t", 5)
                 yield path, Digests(int(size), int(mtime), int(since), sha256, md5)
         except ValueError as error:

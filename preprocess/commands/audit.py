@@ -107,8 +107,8 @@ def provenance(
     sums: Path,
     checks: Path,
     verdict: Path,
-    current: Annotated[str, "digest of all that the dataset's files depend on"],
     output: Path,
+    current: Annotated[str, "digest of all that the dataset's files depend on"] = "",
     verified: Annotated[list[Path], "what verify wrote; none for a stand-in"] = [],  # noqa: B006
 ) -> None:
     """Record what a build was made from."""
