@@ -32,7 +32,21 @@ def export(form: str, dataset: str, path: Path, out: Path, *more: str) -> None:
     samples = path.parent / "samples.tsv"
     if not samples.exists():
         samples.write_text("split\tindex\tkey\tlabel\tage\ntrain\t0\ta\t1\t\n")
-    run("export", dataset, "--protocol", "paper", "--format", form, "--npz", path, "--samples", samples, "--output", out, *more)
+    run(
+        "export",
+        dataset,
+        "--protocol",
+        "paper",
+        "--format",
+        form,
+        "--npz",
+        path,
+        "--samples",
+        samples,
+        "--output",
+        out,
+        *more,
+    )
 
 
 def test_npy_can_be_mapped_into_memory(tmp_path):
