@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from preprocess import steps
 from preprocess.decisions import DECISIONS, OTHER_SIZES, PROTOCOLS
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.match.features import all_axes, turn
-from preprocess.recipe import Recipe
+from preprocess.recipe import Recipe, missing_package
 from preprocess.render import Renderer
 from preprocess.table import Sample
 
@@ -113,12 +112,6 @@ def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
 
 def _flat(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) and OTHER_SIZES in value else [value]
-
-
-def missing_package(key: str, value: Any) -> str:
-    """The optional package that a value needs and that is not installed, else an empty text."""
-    package, _ = (DECISIONS[key].fallback or {}).get(value, ("", "")) if isinstance(value, str) else ("", "")
-    return package if package and importlib.util.find_spec(package) is None else ""
 
 
 def evaluate(tried: list[Recipe], folder: Path, size: int, axes: str, rows: Rows) -> list[Score]:
