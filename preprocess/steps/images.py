@@ -126,13 +126,17 @@ def resize(image: Pixels, size: int, kernel: str) -> Pixels:
     """
     if image.shape[:2] == (size, size):
         return image
-    if kernel == "scikit-image":
+    if kernel == LATTICE_KERNEL:
         return gaussian(image, size)
     resampling = Image.Resampling[kernel.upper()]
     picture = _TWINS.image(image)
     if picture.width != picture.height:
         picture = picture.resize((size, picture.height), resampling)
     return np.asarray(picture.resize((size, size), resampling))
+
+
+#: the kernel that is :func:`gaussian`
+LATTICE_KERNEL = "scikit-image"
 
 
 @dataclass(frozen=True)
@@ -143,10 +147,11 @@ class _Lattice:
     offset: float
 
 
-#: By edge of the source and of the result: the lattices of rows and columns. scikit-image 0.15 to 0.18 estimated
-#: them by an SVD, so the published ones are off the exact 1024 / 28 and 1024 / 56 - 1 / 2 by 1, 78 and 46 units in
-#: the last place, which decides the 304 ties of the one published image that was compared. With the exact values
-#: 767 of its 784 pixels are equal, by the matrices of scikit-image on other machines 753 to 771, with these all.
+#: By edge of the source and of the result: the lattices of rows and columns. scikit-image 0.15 to 0.18 estimated the
+#: matrix by an SVD, so the published one is off the exact values, 1024 / 28 and 1024 / 56 - 1 / 2, by 1 (scale), 78
+#: (rows) and 46 (columns) units in the last place. They decide 304 ties on the one published image compared, and
+#: were fitted there: with them all its 784 pixels are equal, with the exact values 767, with the matrices that
+#: scikit-image gets on other machines 753 to 771.
 PUBLISHED_LATTICES = {
     (1024, 28): (
         _Lattice(float.fromhex("0x1.2492492492491p+5"), float.fromhex("0x1.1c924924924e0p+4")),
@@ -161,7 +166,7 @@ def gaussian(image: Pixels, size: int) -> Pixels:
     A Gaussian of (scale - 1) / 2 source pixels whose result is cut to whole levels after each axis, bilinear
     interpolation at the centres of the new pixels, cut once more. An axis that grows is not blurred, and what lies
     beyond an edge is mirrored. The formula is that of the library's source; see :data:`PUBLISHED_LATTICES` for what
-    of it was measured. Bytes by any scipy since 1.5: the ties are in the lattice, not in the filter.
+    of it was measured. scipy 1.5 and 1.17 give the same bytes.
     """
     from scipy import ndimage
 
