@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
+from scipy import ndimage
 
-from preprocess.decisions import KERNELS
+from preprocess.decisions import DECISIONS, KERNELS
 from preprocess.errors import UnreadableError
 from preprocess.reading.picture import Picture
 from preprocess.steps import images
@@ -192,6 +193,36 @@ def test_resize_keeps_channels_apart_and_squashes():
     for channel in range(3):
         assert np.array_equal(small[..., channel], images.resize(wide[..., channel], 12, "bicubic"))
     assert np.array_equal(images.resize(wide[:, :20], 20, "bilinear"), wide[:, :20])
+
+
+@pytest.mark.parametrize(("shape", "size"), [((224, 224), 28), ((90, 61), 28), ((57, 80, 3), 20), ((20, 20), 28)])
+def test_the_resize_of_scikit_image_is_a_gaussian_and_linear_interpolation(shape, size):
+    """By scipy's own interpolation, in floating point throughout: the three cuts to whole levels take up to three."""
+    picture = RNG.integers(0, 256, shape, dtype=np.uint8)
+    scales = [extent / size for extent in shape[:2]]
+    sigmas = [max(0, (scale - 1) / 2) for scale in scales]
+    places = np.meshgrid(*[(np.arange(size) + 0.5) * scale - 0.5 for scale in scales], indexing="ij")
+    channels = picture.reshape(*shape[:2], -1)
+    for channel in range(channels.shape[2]):
+        plane = channels[..., channel]
+        blurred = ndimage.gaussian_filter(plane.astype(float), sigmas, mode="mirror")
+        expected = ndimage.map_coordinates(blurred, places, order=1, mode="mirror")
+        found = images.resize(picture, size, "scikit-image").reshape(size, size, -1)[..., channel]
+        assert found.dtype == np.uint8
+        assert ((expected - found > -1e-6) & (expected - found < 3 + 1e-6)).all()
+
+
+def test_jpeg_steps_are_counted():
+    picture = RNG.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    expected = picture
+    for name in ("q75", "q75 twice", "q75 3 times", "q75 4 times"):
+        expected = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(expected), "JPEG", quality=75))))
+        assert np.array_equal(images.jpeg(picture, name), expected)
+    jpeg = DECISIONS["jpeg"]
+    for value in ("none", "q75", "q100", "q75 twice", "q75 12 times", "q75-ijg-8d", "q75-ijg-9b 3 times"):
+        assert jpeg.problem(value) is None, value
+    for value in ("q101", "q75 once", "q75 2 times", "q75 1 times", "q75-turbo", "q75  twice", "75", "q75-ijg-9z"):
+        assert jpeg.problem(value), value
 
 
 def test_jpeg_is_one_save_at_that_quality():
