@@ -47,6 +47,7 @@ class Decision:
         pattern: a regular expression that further text values must match.
         kind: the JSON type of a value that is not text.
         by_size: whether it may differ between sizes (``{28: a, other: b}``).
+        further: values of ``pattern`` that a search for the decision tries besides the choices.
         optional: which values need an optional package.
         needs: it is in force only where these other decisions have one of these values.
         idle: it is not in force where these other decisions have one of these values.
@@ -58,6 +59,7 @@ class Decision:
     pattern: str | None = None
     kind: type | tuple[type, ...] | None = None
     by_size: bool = False
+    further: tuple[str, ...] = ()
     optional: Optional | None = None
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -230,7 +232,8 @@ DECISIONS: dict[str, Decision] = {
         "q75": "saved at quality 75 (colour 4:2:0) by Pillow's libjpeg-turbo and read again",
         "q75 twice": "the same two times, one after the other; q75 3 times and so on likewise",
         "q75-ijg-9b": "saved at quality 75 (colour 4:2:0) by IJG libjpeg 9b and read again",
-    }, pattern=JPEG, by_size=True, optional=Optional("jpeglib", f"-{IJG}", "")),
+    }, pattern=JPEG, further=("q75 3 times", "q75 4 times", "q75-ijg-9b twice"), by_size=True,
+        optional=Optional("jpeglib", f"-{IJG}", "")),
     # ---- volumes and meshes
     "cube": Decision("render", "the edge of the cube that is cut, in mm", {}, kind=int),
     "repair": Decision("render", "how an open mesh is closed", {
@@ -243,5 +246,5 @@ DECISIONS: dict[str, Decision] = {
     "zoom": Decision("render", "how a volume is resampled to the grid: the cubic B-spline of scipy", {
         "scipy": "scipy.ndimage.zoom with its defaults; for some lengths the last line is zero",
         "whole": "the same spline, the last line included",
-    }),
+    }, idle={"voxels": ("inside",)}),
 }  # fmt: skip
