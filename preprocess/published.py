@@ -128,6 +128,11 @@ def file_name(dataset: str, size: int) -> str:
     return f"{dataset}.npz" if size == SMALLEST else f"{dataset}_{size}.npz"
 
 
+def montage_name(dataset: str, size: int) -> str:
+    """What a montage of a dataset's published tiles is to be called: as the npz of that size, but a PNG."""
+    return file_name(dataset, size).removesuffix(".npz") + ".png"
+
+
 def table() -> Traversable:
     """The table all this is read from."""
     return resources.files("preprocess") / "tables" / "published.yaml"

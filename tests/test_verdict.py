@@ -47,6 +47,7 @@ def test_a_file_is_known_by_its_md5(stem):
     found = published.identify(md5)
     assert (found.name, found.size, found.md5) == (f"{stem}.npz", size, md5)
     assert published.file(stem.partition("_")[0], size) == found
+    assert published.montage_name(found.dataset, size) == f"{stem}.png"
 
 
 def test_an_older_file_is_told_from_the_present_one():

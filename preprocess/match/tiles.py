@@ -50,14 +50,13 @@ def recognise(path: Path, dataset: str) -> Montage:
     Raises:
         PreprocessError: it has another name.
     """
-    stem, size = path.name.removesuffix(SUFFIX), published.SMALLEST
-    name, _, tail = stem.rpartition("_")
-    if name == dataset and tail.isdecimal() and int(tail):
-        stem, size = name, int(tail)
-    if stem != dataset:
+    tail = path.name.removesuffix(SUFFIX).rpartition("_")[2]
+    size = int(tail) if tail.isdecimal() else published.SMALLEST
+    if size < 1 or path.name != published.montage_name(dataset, size):
+        smallest = published.SMALLEST
         raise PreprocessError(
-            f"{path}: a montage of tiles is named {dataset}{SUFFIX} where the tiles have {published.SMALLEST} pixels, "
-            f"else {dataset}_<pixels>{SUFFIX}; rename it"
+            f"{path}: a montage of tiles is named {published.montage_name(dataset, smallest)} where the tiles have "
+            f"{smallest} pixels, else {dataset}_<pixels>{SUFFIX}; rename it"
         )
     return Montage(dataset, size, path.name, file_digest(path, "md5"))
 
