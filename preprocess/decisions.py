@@ -18,16 +18,16 @@ OTHER_SIZES = "other"
 
 
 @dataclass(frozen=True)
-class Optional:
+class OptionalPackage:
     """Values that need an optional package, and what they become without it.
 
     Attributes:
-        package: its name.
+        name: its name.
         pattern: what such a value holds, as a regular expression.
         instead: what stands in place of it where the package is missing.
     """
 
-    package: str
+    name: str
     pattern: str
     instead: str
 
@@ -60,7 +60,7 @@ class Decision:
     kind: type | tuple[type, ...] | None = None
     by_size: bool = False
     further: tuple[str, ...] = ()
-    optional: Optional | None = None
+    optional: OptionalPackage | None = None
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -207,7 +207,7 @@ DECISIONS: dict[str, Decision] = {
     "decoder": Decision("render", "the library that decodes JPEG files", {
         "pillow": "Pillow's libjpeg-turbo",
         "ijg-9b": "IJG libjpeg 9b, by the package jpeglib; other versions likewise",
-    }, pattern=IJG, by_size=True, optional=Optional("jpeglib", IJG, "pillow")),
+    }, pattern=IJG, by_size=True, optional=OptionalPackage("jpeglib", IJG, "pillow")),
     "gray": Decision("render", "how colour becomes gray", {
         "luma": "ITU-R 601-2 luma, rounded: Pillow's convert('L')",
         "libpng": "libpng's integer luma, truncated: what OpenCV's gray reader gives for PNG",
@@ -233,7 +233,7 @@ DECISIONS: dict[str, Decision] = {
         "q75 twice": "the same two times, one after the other; q75 3 times and so on likewise",
         "q75-ijg-9b": "saved at quality 75 (colour 4:2:0) by IJG libjpeg 9b and read again",
     }, pattern=JPEG, further=("q75 3 times", "q75 4 times", "q75-ijg-9b twice"), by_size=True,
-        optional=Optional("jpeglib", f"-{IJG}", "")),
+        optional=OptionalPackage("jpeglib", f"-{IJG}", "")),
     # ---- volumes and meshes
     "cube": Decision("render", "the edge of the cube that is cut, in mm", {}, kind=int),
     "repair": Decision("render", "how an open mesh is closed", {

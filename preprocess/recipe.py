@@ -217,7 +217,7 @@ def missing_package(key: str, value: Any) -> str:
     optional = DECISIONS[key].optional
     if optional is None or _each(value, optional.without) == value:
         return ""
-    return optional.package if importlib.util.find_spec(optional.package) is None else ""
+    return optional.name if importlib.util.find_spec(optional.name) is None else ""
 
 
 def fallbacks(recipe: Recipe) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import replace
 
 import pytest
 
 from preprocess import docs, recipe
-from preprocess.audit import checks
+from preprocess.audit import checks, provenance
 from preprocess.decisions import DECISIONS, PROTOCOLS
 from preprocess.recipe import Choice
+from preprocess.table import write_rows
 
 #: what was published and can be compared in bytes or pixels
 PUBLISHED = r"\b(rows?|tiles?|frames?|MD5|boxes|volumes|published file)\b"
@@ -112,3 +114,20 @@ def test_a_note_is_a_warning_and_a_missing_package_an_error():
     found = {finding.check: finding for finding in checks._decisions(replace(one, decisions=one.decisions | told))}
     assert (found["note"].level, found["note"].text) == ("warning", "jpeg: read this")
     assert (found["fallback"].level, found["fallback"].text) == ("error", "kernel: needs the package x")
+
+
+def test_provenance_tells_what_is_not_in_force_and_what_is_missing(tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jpeglib" else found(name))
+    samples, sums = tmp_path / "samples.tsv", tmp_path / "sums.tsv"
+    write_rows(sums, ("kind", "name", "digest"), [])
+    decisions = {}
+    for placed in ("", "0"):
+        write_rows(samples, ("key", "raw_sha256", "released_index"), [("a", "0" * 64, placed)])
+        made = provenance.describe(recipe.load("bloodmnist", "released"), tmp_path, {}, samples, sums, [], {}, [])
+        decisions[placed] = made["recipe"]["decisions"]
+    assert "not_in_force" not in decisions[""]["split.rule"]
+    assert decisions["0"]["split.rule"]["not_in_force"] == "the order table places the samples"
+    assert "jpeglib, which is not installed" in decisions[""]["jpeg"]["missing"]
+    assert decisions[""]["jpeg"]["value"]["28"] == "q75"
+    assert "missing" not in decisions[""]["crop"]

@@ -463,6 +463,20 @@ def test_the_page_stands_alone_and_escapes_names(stand_in, builder, publish, tmp
     assert page.count("bilinear") >= 1
 
 
+def test_the_frame_of_boxes_is_found(stand_in, builder, publish, tmp_path):
+    """Boxes laid over the arrays as stored, matched from their own frame."""
+    raw = stand_in("lits")
+    done = builder("organamnist", raw, protocol="released", overrides={"orientation": "raw"})
+    publish("organamnist", {28: done.npz(28)})
+    about = recipe.load("organamnist", "released", {"orientation": "lps"})
+    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    frames = {
+        value: int(row["exact"]) for value, row in Matched(tmp_path / "match", lines).values("orientation").items()
+    }
+    assert max(frames, key=lambda value: frames[value]) == "raw"
+    assert frames["raw"] > max(frames["lps"], frames["lps-y-reversed"])
+
+
 # ---- labels
 
 
