@@ -163,7 +163,7 @@ def _decisions(in_force: Recipe, placed: bool) -> list[dict[str, Any]]:
         {
             "key": key,
             "meaning": DECISIONS[key].meaning,
-            "protocols": {name: _of_protocol(written.get(key, {}), name) for name in PROTOCOLS},
+            "protocols": {name: _of_protocol(in_force.name, written.get(key, {}), name, key) for name in PROTOCOLS},
             "in_force": {
                 "value": choice.value,
                 "evidence": choice.evidence,
@@ -176,8 +176,10 @@ def _decisions(in_force: Recipe, placed: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _of_protocol(entry: dict[str, Any], protocol: str) -> dict[str, Any] | None:
-    return entry.get("both") or entry.get(protocol)
+def _of_protocol(name: str, entry: dict[str, Any], protocol: str, key: str) -> dict[str, Any] | None:
+    """What a protocol decides, and why that is not in force where other decisions put it out."""
+    decided = entry.get("both") or entry.get(protocol)
+    return decided and decided | {"idle": recipe.load(name, protocol).idle(key)}
 
 
 def _forms(rows: list[Row]) -> list[dict[str, Any]]:

@@ -161,42 +161,75 @@ PUBLISHED_LATTICES = {
 
 
 def gaussian(image: Pixels, size: int) -> Pixels:
-    """The antialiased resize of scikit-image 0.15 to 0.18 on uint8, by scipy: what made ChestMNIST 28.
+    """The antialiased resize of scikit-image 0.15 to 0.18 on uint8: what made ChestMNIST 28.
 
     A Gaussian of (scale - 1) / 2 source pixels whose result is cut to whole levels after each axis, bilinear
     interpolation at the centres of the new pixels, cut once more. An axis that grows is not blurred, and what lies
-    beyond an edge is mirrored. The formula is that of the library's source; see :data:`PUBLISHED_LATTICES` for what
-    of it was measured. scipy 1.5 and 1.17 give the same bytes.
+    beyond an edge is mirrored. The formula is that of the library's source, whose Gaussian is scipy's; see
+    :data:`PUBLISHED_LATTICES` for what of it was measured.
     """
-    from scipy import ndimage
-
-    lattices = PUBLISHED_LATTICES.get((image.shape[0], size)) if image.shape[0] == image.shape[1] else None
+    height, width = image.shape[:2]
+    lattices = PUBLISHED_LATTICES.get((height, size)) if height == width else None
     if lattices is None:
-        scales = [extent / size for extent in image.shape[:2]]
-        lattices = (_Lattice(scales[0], scales[0] / 2 - 0.5), _Lattice(scales[1], scales[1] / 2 - 0.5))
-    sigmas = [max(0.0, (extent / size - 1) / 2) for extent in image.shape[:2]] + [0.0] * (image.ndim - 2)
-    blurred = ndimage.gaussian_filter(image, sigmas, mode="mirror") * (1.0 / 255)
-    (above, below, down), (left, right, across) = (
-        _between(lattice, size, extent) for lattice, extent in zip(lattices, image.shape)
-    )
-    down = down.reshape(-1, 1, *[1] * (image.ndim - 2))
-    across = across.reshape(1, -1, *[1] * (image.ndim - 2))
-    upper = (1 - across) * blurred[np.ix_(above, left)] + across * blurred[np.ix_(above, right)]
-    lower = (1 - across) * blurred[np.ix_(below, left)] + across * blurred[np.ix_(below, right)]
-    whole: Pixels = (((1 - down) * upper + down * lower) * 255).astype(np.uint8)
-    return whole
+        down, across = height / size, width / size
+        lattices = (_Lattice(down, down / 2 - 0.5), _Lattice(across, across / 2 - 0.5))
+    channels = image.reshape(height, width, -1)
+    rows, columns = _Lines(lattices[0], size, height), _Lines(lattices[1], size, width)
+    blurred = _blur(channels, (height / size - 1) / 2, rows.used)
+    blurred = _blur(blurred.swapaxes(0, 1), (width / size - 1) / 2, columns.used).swapaxes(0, 1)
+    levels = blurred * (1.0 / 255)
+    down_by, across_by = rows.fraction[:, None, None], columns.fraction[:, None]
+    above, below = levels[rows.before], levels[rows.after]
+    upper = (1 - across_by) * above[:, columns.before] + across_by * above[:, columns.after]
+    lower = (1 - across_by) * below[:, columns.before] + across_by * below[:, columns.after]
+    whole: Pixels = (((1 - down_by) * upper + down_by * lower) * 255).astype(np.uint8)
+    return whole.reshape(size, size, *image.shape[2:])
 
 
-def _between(
-    lattice: _Lattice, size: int, extent: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """The source pixels before and after each place of an axis, and how far it is from the one to the other."""
-    places = lattice.scale * np.arange(size) + lattice.offset
-    before = np.floor(places).astype(np.int64)
-    first, second = (
-        np.clip(extent - 1 - np.abs(extent - 1 - np.abs(one)), 0, None) for one in (before, before + 1)
-    )  # fmt: skip
-    return first, second, places - before
+class _Lines:
+    """The lines of one axis that interpolation uses.
+
+    Attributes:
+        used: the source's lines, each once.
+        before: where in ``used`` the line before each place of the result is.
+        after: the same of the line after it.
+        fraction: how far each place is from the one to the other.
+    """
+
+    def __init__(self, lattice: _Lattice, size: int, extent: int) -> None:
+        places = lattice.scale * np.arange(size) + lattice.offset
+        before = np.floor(places).astype(np.int64)
+        self.fraction = places - before
+        self.used, found = np.unique(_mirrored(np.stack([before, before + 1]), extent), return_inverse=True)
+        self.before, self.after = found.reshape(2, -1)
+
+
+def _mirrored(lines: NDArray[np.int64], extent: int) -> NDArray[np.int64]:
+    """Lines beyond an edge as those before it, the edge itself not repeated."""
+    period = max(2 * (extent - 1), 1)
+    lines = np.abs(lines) % period
+    return np.minimum(lines, period - lines) if extent > 1 else lines
+
+
+def _blur(image: Pixels, sigma: float, lines: NDArray[np.int64]) -> Pixels:
+    """``scipy.ndimage.gaussian_filter1d(image, sigma, axis=0, mode="mirror")[lines]``, to the byte.
+
+    The same sums in the same order, at the lines that are used instead of all: scipy takes twenty times as long
+    for ChestMNIST. Products are rounded before they are added, so that a compiler that fuses the two changes nothing.
+    """
+    if sigma <= 0:
+        return image[lines]
+    radius = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
+    weights /= weights.sum()
+    values = image.astype(np.float64)
+    total = values[lines] * weights[radius]
+    for step in range(radius, 0, -1):
+        pair = values[_mirrored(lines - step, len(image))] + values[_mirrored(lines + step, len(image))]
+        pair *= weights[radius - step]
+        total += pair
+    blurred: Pixels = total.astype(np.uint8)
+    return blurred
 
 
 _JPEG = re.compile(r"q(?P<quality>\d+)(-ijg-(?P<version>\w+))?( (?P<times>twice|(?P<count>\d+) times))?")
