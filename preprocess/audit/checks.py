@@ -18,6 +18,7 @@ from preprocess.audit import duplicates, licences
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.split import SPLITS
+from preprocess.steps import images
 from preprocess.table import Sample, read_rows, read_samples
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,8 @@ def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, 
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
         findings += [*_duplicates(built, seen), *_upsampled(built)]
-    return [*findings, *_licence(recipe), *_decisions(recipe)]
+    placed = any(sample.released_index for sample in built.samples)
+    return [*findings, *_lattices(built), *_licence(recipe), *_decisions(recipe, placed)]
 
 
 def _census(built: _Built) -> Iterator[Finding]:
@@ -324,15 +326,39 @@ def _licence(recipe: Recipe) -> Iterator[Finding]:
         yield Finding("licence", "information", f"{output}; the source is under {source.licence}")
 
 
-def _decisions(recipe: Recipe) -> Iterator[Finding]:
-    """What the build rests on that nobody has proven, and what a missing package changed."""
-    assumed = [key for key, choice in recipe.decisions.items() if choice.evidence in ("assumed", "unknown")]
+def _decisions(recipe: Recipe, placed: bool = False) -> Iterator[Finding]:
+    """What the build rests on that nobody has proven, and what a missing package changed.
+
+    ``placed`` says whether an order table gave the samples their places: then no rule split them.
+    """
+    assumed = recipe.assumed(placed)
+    in_force = [key for key in recipe.decisions if not recipe.idle(key, placed)]
     if assumed:
-        text = f"{len(assumed)} of {len(recipe.decisions)} decisions in force are assumed: {', '.join(assumed)}"
+        text = f"{len(assumed)} of {len(in_force)} decisions in force are assumed: {', '.join(assumed)}"
         yield Finding("assumed", "information", text)
     for key, choice in recipe.decisions.items():
         if choice.note:
-            yield Finding("fallback", "warning", f"{key}: {choice.note}")
+            yield Finding("note", "warning", f"{key}: {choice.note}")
+        if choice.missing:
+            yield Finding("fallback", "error", f"{key}: {choice.missing}")
+
+
+def _lattices(built: _Built) -> Iterator[Finding]:
+    """Images of another size than the published lattice of a kernel is known for."""
+    for size in built.files:
+        kernel = built.recipe.decisions.get("kernel")
+        if kernel is None or kernel.at(size) != images.LATTICE_KERNEL:
+            continue
+        edges = [edge for edge, result in images.PUBLISHED_LATTICES if result == size]
+        fitting = {f"{edge}x{edge}" for edge in edges}
+        rows = [row["key"] for row in read_rows(built.tables.samples) if fitting.isdisjoint(row["raw_form"].split())]
+        if rows:
+            known = " or ".join(sorted(fitting)) or "none"
+            text = (
+                f"{len(rows):,} of {len(built.samples):,} images: what kernel {images.LATTICE_KERNEL} does at {size} "
+                f"was measured on images of {known} pixels only, and these have others"
+            )
+            yield Finding("kernel", "warning", text, _singles(rows))
 
 
 def _singles(keys: list[str]) -> tuple[tuple[str, ...], ...]:

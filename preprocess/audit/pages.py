@@ -101,7 +101,7 @@ def _summary(in_force: Recipe, built: Built, rows: list[Row], findings: list[dic
         "classes": names,
         "class_counts": {split: _class_counts(names, members) for split, members in splits.items()},
         "class_counts_published": _class_counts_published(in_force.name),
-        "decisions": _decisions(in_force),
+        "decisions": _decisions(in_force, any(row["released_index"] for row in rows)),
         "raw_forms": _forms(rows),
         "spacings": _spacings(rows),
         "excluded": {
@@ -157,21 +157,29 @@ def _class_counts_published(name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _decisions(in_force: Recipe) -> list[dict[str, Any]]:
+def _decisions(in_force: Recipe, placed: bool) -> list[dict[str, Any]]:
     written = recipe.read(in_force.name)["decisions"]
     return [
         {
             "key": key,
             "meaning": DECISIONS[key].meaning,
-            "protocols": {name: _of_protocol(written.get(key, {}), name) for name in PROTOCOLS},
-            "in_force": {"value": choice.value, "evidence": choice.evidence, "why": choice.why, "note": choice.note},
+            "protocols": {name: _of_protocol(in_force.name, written.get(key, {}), name, key) for name in PROTOCOLS},
+            "in_force": {
+                "value": choice.value,
+                "evidence": choice.evidence,
+                "why": choice.why,
+                "note": "; ".join(filter(None, (choice.missing, choice.note))),
+                "idle": in_force.idle(key, placed),
+            },
         }
         for key, choice in in_force.decisions.items()
     ]
 
 
-def _of_protocol(entry: dict[str, Any], protocol: str) -> dict[str, Any] | None:
-    return entry.get("both") or entry.get(protocol)
+def _of_protocol(name: str, entry: dict[str, Any], protocol: str, key: str) -> dict[str, Any] | None:
+    """What a protocol decides, and why that is not in force where other decisions put it out."""
+    decided = entry.get("both") or entry.get(protocol)
+    return decided and decided | {"idle": recipe.load(name, protocol).idle(key)}
 
 
 def _forms(rows: list[Row]) -> list[dict[str, Any]]:

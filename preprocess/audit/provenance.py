@@ -33,6 +33,7 @@ def describe(
 
     The same inputs give the same text, there is no time in it.
     """
+    placed = any(row["released_index"] for row in read_rows(samples_table))
     return {
         "dataset": recipe.name,
         "protocol": recipe.protocol,
@@ -47,6 +48,8 @@ def describe(
             "decisions": {
                 key: {"value": choice.value, "evidence": choice.evidence, "why": choice.why}
                 | ({"note": choice.note} if choice.note else {})
+                | ({"missing": choice.missing} if choice.missing else {})
+                | ({"not_in_force": idle} if (idle := recipe.idle(key, placed)) else {})
                 for key, choice in recipe.decisions.items()
             },
         },
