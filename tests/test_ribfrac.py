@@ -83,7 +83,7 @@ def test_centroids_and_cubes_by_a_second_way(stand_in, tmp_path):
     for name in ("ribfrac-train-images-1.zip", "ribfrac-train-labels-1.zip"):
         zipfile.ZipFile(folder / name).extractall(tmp_path)
     files = {path.name: path for base in (folder, tmp_path) for path in base.rglob("*.nii.gz")}
-    cubes = rendered(folder)
+    cubes = rendered(folder, crop_unit="voxel", pitch="original", mask="none", window_rounding="round")
     assert len(cubes) == 37
     for key, cube in cubes.items():
         scan, _, label = key.partition("/")
@@ -125,7 +125,7 @@ def test_left_is_left(tmp_path):
     for stored in ("LPS", "RAS"):
         (tmp_path / "RibFrac1-image.nii.gz").write_bytes(nifti(hu, stored))
         (tmp_path / "RibFrac1-label.nii.gz").write_bytes(nifti(label, stored))
-        cube = rendered(tmp_path)["RibFrac1/1"]
+        cube = rendered(tmp_path, crop_unit="voxel", pitch="original")["RibFrac1/1"]
         assert np.argwhere(cube).tolist() == [[32 + 4, 32 + 22 - round(21.5), 32 + 7 - round(6.5)]]
 
 
@@ -134,7 +134,8 @@ def test_the_unit_of_the_cube(tmp_path, unit, shape):
     write(tmp_path)
     sample = listing(tmp_path).samples[0]
     volume = ribfrac.open(Raw(tmp_path), sample)
-    region = boxes.cut_cube(volume, "lps", unit, 64, sample.attributes["centroid"])
+    place = sample.attributes["centroid"]
+    region = boxes.cut_cube(volume, "lps", unit, 64, "original", "mask", "none", place, "1", "none")
     assert region.shape == shape
     assert region.dtype == np.int16
     assert (region == -1024).sum() == region.size - np.prod(SHAPE)
@@ -202,7 +203,9 @@ def test_a_scan_without_a_row(tmp_path):
     write(tmp_path)
     write(tmp_path, number=7)
     (tmp_path / "info-7.csv").unlink()
-    assert [(s.key, s.excluded) for s in listing(tmp_path).samples if s.excluded] == [("RibFrac7", "missing")]
+    assert [(s.key, s.excluded) for s in listing(tmp_path).samples if s.excluded] == [("RibFrac7", "no-label")]
+    (told,) = listing(tmp_path).warnings
+    assert "1 scans are in no information table, the first is RibFrac7" in told and "ribfrac-val-info.csv" in told
 
 
 def test_no_table(tmp_path):

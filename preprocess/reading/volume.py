@@ -691,7 +691,7 @@ def refuse_shifted(hu: NDArray[Any]) -> None:
         if share(own) > 0.001:
             continue
         air, soft, between = share(_AIR, shift), share(_SOFT, shift), share(_BONE, shift)
-        if air > 0.01 and soft > 0.01 and between < min(soft, air + soft / 2):
+        if air > 0.01 and soft > 0.01 and between < soft / 2:
             raise UnreadableError(
                 f"has values that are HU {'plus' if shift > 0 else 'minus'} 1024 (air near {shift - 1000}, soft tissue "
                 f"near {shift + 40}): its intercept is {'lost' if shift > 0 else 'applied twice'}; convert it again"

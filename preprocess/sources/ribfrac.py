@@ -35,8 +35,8 @@ its centroid then beside them. A label without voxels, voxels without a row and 
 are left out with the reason.
 
 The census counts scans, fractures, and fractures by code. The columns ``centroid`` (voxels of the image
-as stored), ``voxels`` and ``label`` are of the fracture, ``mask`` and ``ribs`` name the files, ``ribs`` is
-``none`` where no scan has one.
+as stored), ``voxels`` and ``fracture`` (its label) are of the fracture, ``mask`` and ``ribs`` name the files,
+``ribs`` is ``none`` where no scan has one.
 
 Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is published.
 """
@@ -189,7 +189,7 @@ def _fractures(
             group=name,
             source_split=_split(name),
             original_label=codes.get(number, ""),
-            attributes={**columns, "label": str(number), "centroid": "", "voxels": ""},
+            attributes={**columns, "fracture": str(number), "centroid": "", "voxels": ""},
         )
         if absent:
             sample.excluded, sample.detail = "missing", f"no {absent} of {name}"

@@ -50,7 +50,7 @@ def cut_cube(
     centre: str,
     mask: str,
     centroid: str,
-    label: str,
+    fracture: str,
     ribs: str,
 ) -> NDArray[np.int16]:
     """Cut a cube about a fracture out of a volume; -1024 beyond it.
@@ -71,7 +71,7 @@ def cut_cube(
         mask: ``ribs`` sets what is outside the ribs' mask to -1024 (the mask's voxel that lies
             nearest counts); ``none`` leaves it.
         centroid: the label's centroid, in voxels of the array as stored.
-        label: the label's number.
+        fracture: its label's number.
         ribs: the file of the ribs' mask; empty where this scan has none and others have; ``none`` where
             no scan has one, and then nothing is masked.
 
@@ -98,7 +98,7 @@ def cut_cube(
     if centre == "mask":
         place_1mm = place / lattice.ratio
     else:
-        place_1mm = _interpolated_centre(volume, frame, lattice, int(label), 1 if centre == "interpolated" else 3)
+        place_1mm = _interpolated_centre(volume, frame, lattice, int(fracture), 1 if centre == "interpolated" else 3)
         place = place_1mm * lattice.ratio
     masked = mask == "ribs" and ribs != "none"
     if pitch == "1mm":
