@@ -207,6 +207,8 @@ def _nifti_header(data: bytes) -> tuple[Header, _Layout]:
         dtype = header.get_data_dtype()
         slope, intercept = header.get_slope_inter()
         offset = float(header["vox_offset"])
+    except KeyError:
+        raise UnreadableError(f"has an unknown data type (code {int(header['datatype'])})") from None
     except (*_DAMAGE, TypeError, OverflowError, HeaderDataError) as error:
         raise UnreadableError(f"has no readable NIfTI header ({_line(error)})") from error
     three = shape[:3]

@@ -146,8 +146,9 @@ def open(raw: Raw, sample: Sample) -> Any:
         spacing[axis] = stored
     values: set[float] = set()
     for _, part in image.slabs():
-        values |= set(np.unique(part).tolist())
-        if len(values) > 2:
+        ends = part.min(), part.max()
+        values |= {float(end) for end in ends}
+        if len(values) > 2 or not ((part == ends[0]) | (part == ends[1])).all():
             raise UnreadableError("holds more than two different values; a mask of one gland has two")
     if min(values) > 0:
         raise UnreadableError("has no background: every voxel of it is set")
