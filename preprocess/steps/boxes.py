@@ -101,7 +101,7 @@ def cut_cube(
         place_1mm = _interpolated_centre(volume, frame, lattice, int(fracture), 1 if centre == "interpolated" else 3)
         place = place_1mm * lattice.ratio
     masked = mask == "ribs" and ribs != "none"
-    if pitch == "1mm":
+    if pitch == "1mm":  # a voxel is a mm here, whatever crop_unit counts
         start = np.round(place_1mm).astype(int) - cube // 2
         hu = np.rint(lattice.cube(lambda bounds: volume.box(bounds, frame), start, cube, AIR))
         if masked:
