@@ -106,7 +106,7 @@ def cut_cube(
         hu = np.rint(lattice.cube(lambda bounds: volume.box(bounds, frame), start, cube, AIR))
         if masked:
             bones = volume.companion("ribs")
-            hu[lattice.cube(lambda bounds: bones.values(bounds, frame) > 0, start, cube, 0, order=0) < 0.5] = AIR
+            hu[~lattice.nearest(lambda bounds: bones.values(bounds, frame) > 0, start, cube, False)] = AIR
         return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
     lengths = [cube if crop_unit == "voxel" else max(round(cube / edge), 1) for edge in spacing]
     starts = [round(float(at)) - length // 2 for at, length in zip(place, lengths, strict=True)]

@@ -70,16 +70,14 @@ class Lattice:
         start: NDArray[np.int64],
         edge: int,
         fill: float,
-        order: int = 3,
     ) -> NDArray[np.float64]:
-        """A cube of the grid, worked out of the voxels around it alone.
+        """A cube of the grid by the cubic spline, worked out of the voxels around it alone.
 
         Args:
             read: gives a box of the volume, first and last + 1 along each axis.
             start: the cube's first voxel in the grid; may lie outside.
             edge: its length in voxels of the grid.
             fill: what lies beyond the volume.
-            order: of the spline; 0 takes the nearest voxel.
 
         Returns:
             (edge, edge, edge) float64, not rounded.
@@ -87,14 +85,35 @@ class Lattice:
         low, high = np.clip(start, 0, self.target), np.clip(start + edge, 0, self.target)
         cube = np.full((edge, edge, edge), fill, np.float64)
         if (low < high).all():
-            margin = MARGIN if order > 1 else 1
-            first = np.maximum(np.floor(low * self.ratio).astype(int) - margin, 0)
-            end = np.minimum(np.ceil((high - 1) * self.ratio).astype(int) + 1 + margin, self.extents)
+            first = np.maximum(np.floor(low * self.ratio).astype(int) - MARGIN, 0)
+            end = np.minimum(np.ceil((high - 1) * self.ratio).astype(int) + 1 + MARGIN, self.extents)
             part = read(tuple(zip(first.tolist(), end.tolist(), strict=True))).astype(np.float64)
             inside = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
             cube[inside] = ndimage.affine_transform(
-                part, self.ratio, low * self.ratio - first, tuple(high - low), order=order, mode="nearest"
+                part, self.ratio, low * self.ratio - first, tuple(high - low), order=3, mode="nearest"
             )
+        return cube
+
+    def nearest(
+        self,
+        read: Callable[[tuple[tuple[int, int], ...]], NDArray[Any]],
+        start: NDArray[np.int64],
+        edge: int,
+        fill: float,
+    ) -> NDArray[Any]:
+        """As :meth:`cube`, each voxel that of the volume which lies nearest, the higher of two at one distance."""
+        low, high = np.clip(start, 0, self.target), np.clip(start + edge, 0, self.target)
+        if not (low < high).all():
+            return np.full((edge, edge, edge), fill)
+        gaps = self.target - 1
+        places = [
+            (2 * np.arange(a, b) * (n - 1) + gap) // (2 * gap)  # whole numbers: the same from wherever a cube starts
+            for a, b, n, gap in zip(low, high, self.extents, gaps, strict=True)
+        ]
+        part = read(tuple((int(place[0]), int(place[-1]) + 1) for place in places))
+        cube = np.full((edge, edge, edge), fill, part.dtype)
+        inside = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+        cube[inside] = part[np.ix_(*(place - place[0] for place in places))]
         return cube
 
 
