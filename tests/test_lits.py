@@ -454,6 +454,7 @@ def test_released_frames_in_every_pixel(name, real):
     volume = grids.zoom(boxes.refuse_blank(gray), int(name[-2:]), values["zoom"])
     np.testing.assert_array_equal(volume[10], frame)
     assert (*about.prepare, *about.steps) == ("cut", "grid", "window", "refuse_blank", "zoom")
+    assert {recipe.load(one, "released").value("orientation") for one in DATASETS} == {"raw"}
 
 
 @pytest.mark.real

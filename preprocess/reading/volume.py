@@ -26,6 +26,7 @@ import re
 import shutil
 import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ _SLAB = 2**22
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 18
 _ITK = (".mha", ".mhd", ".nrrd")
-_DAMAGE = (OSError, EOFError, ValueError, zlib.error)
+_DAMAGE = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
