@@ -123,9 +123,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--counts", type=Path, required=True)
     one.add_argument("--samples", type=Path, required=True)
     one.add_argument("--excluded", type=Path, required=True)
+    one.add_argument("--unmatched", type=Path, required=True, help="rows of the order table without a sample")
     one.add_argument("--sizes", type=int, nargs="+", required=True)
     one.add_argument("--npz", type=Path, nargs="+", required=True)
     one.add_argument("--seed", type=int, default=42)
+    one.add_argument("--miniature", action="store_true", help="built from a stand-in")
     one.add_argument("--output", type=Path, required=True)
 
     one = command("verdict", _verdict, "say how what was built stands to the published files")
@@ -146,8 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--output", type=Path, required=True, help="the folder to write")
 
     one = command("provenance", _provenance, "write what a build was made from")
-    one.add_argument("--raw", type=Path, required=True)
     one.add_argument("--config", type=_mapping, default={})
+    one.add_argument("--miniature", action="store_true", help="built from a stand-in")
+    one.add_argument("--default-seed", type=int, default=42, help="the seed of a run that names none")
+    one.add_argument("--variant", default="", help="the variant's name; left out for the default decisions")
+    one.add_argument("--current", default="", help="a digest of all the build depends on")
     one.add_argument("--samples", type=Path, required=True)
     one.add_argument("--sums", type=Path, required=True)
     one.add_argument("--checks", type=Path, required=True)
@@ -157,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = command("montage", _montage, "draw samples of each class")
     one.add_argument("--npz", type=Path, required=True)
+    one.add_argument("--miniature", action="store_true", help="built from a stand-in")
     one.add_argument("--output", type=Path, required=True)
 
     one = command("leak-free", _leak_free, "write leak-free alternatives to the split, as lists of ids")
@@ -178,16 +184,18 @@ def _parser() -> argparse.ArgumentParser:
     one = command("collection", _collection, "draw samples of every dataset in one picture", dataset=False)
     one.add_argument("datasets", nargs="+")
     one.add_argument("--npz", type=Path, nargs="+", required=True, help="one of each dataset")
+    one.add_argument("--miniature", action="store_true", help="built from stand-ins")
     one.add_argument("--output", type=Path, required=True)
 
     one = command("audit-index", _audit_index, "write the index of the audit and audit.json", dataset=False)
     one.add_argument("summaries", type=Path, nargs="+")
     one.add_argument("--picture", type=Path, required=True, help="the picture of all datasets")
+    one.add_argument("--leftovers", type=Path, help="a table of files this run did not make: file, why")
     one.add_argument("--output", type=Path, required=True)
     one.add_argument("--json", type=Path, required=True)
 
     one = command("gate", _gate, "fail when the audit holds an error that nobody signed off", dataset=False)
-    one.add_argument("audit", type=Path, help="audit.json")
+    one.add_argument("audit", type=Path, help="audit.json, or one dataset's part of it")
     one.add_argument("--output", type=Path, required=True)
 
     one = command(
@@ -329,14 +337,18 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from preprocess.audit import checks
+    from preprocess.audit.files import BuildFiles, StageTables
+    from preprocess.audit.findings import LOG_LEVELS
+    from preprocess.audit.plain import plain
     from preprocess.files import write_json
 
-    tables = checks.Tables(options.index, options.counts, options.samples, options.excluded)
-    files = dict(zip(options.sizes, options.npz, strict=True))
-    findings = checks.check(_recipe(options), options.raw, files, tables, options.seed)
+    npz = dict(zip(options.sizes, options.npz, strict=True))
+    files = BuildFiles(options.raw, npz, options.samples, options.excluded)
+    tables = StageTables(options.index, options.counts, options.unmatched)
+    findings = checks.check(_recipe(options), files, tables, options.seed, options.miniature)
     for finding in findings:
-        log.log(checks.LOG_LEVELS[finding.level], "%s: %s: %s", options.dataset, finding.check, finding.text)
-    write_json(options.output, checks.as_json(findings))
+        log.log(LOG_LEVELS[finding.level], "%s: %s: %s", options.dataset, finding.check, finding.text)
+    write_json(options.output, plain(findings))
 
 
 def _verdict(options: argparse.Namespace) -> None:
@@ -370,23 +382,19 @@ def _match(options: argparse.Namespace) -> None:
 
 
 def _provenance(options: argparse.Namespace) -> None:
-    from preprocess.audit import provenance
-    from preprocess.files import read_json, write_json
+    from preprocess.audit.plain import plain
+    from preprocess.audit.provenance import BuildRecords, RunFacts, describe
+    from preprocess.files import write_json
 
-    findings, verdict = read_json(options.checks), read_json(options.verdict)
-    verified = [entry for path in options.verified for entry in read_json(path)]
-    write_json(
-        options.output,
-        provenance.describe(
-            _recipe(options), options.raw, options.config, options.samples, options.sums, findings, verdict, verified
-        ),
-    )
+    records = BuildRecords(options.samples, options.sums, options.checks, options.verdict, tuple(options.verified))
+    run = RunFacts(options.config, options.miniature, options.default_seed, options.variant, options.current)
+    write_json(options.output, plain(describe(_recipe(options), records, run)))
 
 
 def _montage(options: argparse.Namespace) -> None:
     from preprocess.audit.montage import montage
 
-    montage(_recipe(options), options.npz, options.output)
+    montage(_recipe(options), options.npz, options.output, options.miniature)
 
 
 def _leak_free(options: argparse.Namespace) -> None:
@@ -396,13 +404,20 @@ def _leak_free(options: argparse.Namespace) -> None:
 
 
 def _audit(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     from preprocess.audit import exceptions, pages
+    from preprocess.audit.files import BuildFiles
+    from preprocess.audit.plain import typed
+    from preprocess.audit.provenance import Provenance
     from preprocess.files import read_json
 
-    made = read_json(options.provenance)
-    findings = exceptions.mark(options.dataset, made["findings"], exceptions.read(options.exceptions))
-    built = pages.Built(options.raw, options.npz, options.size, options.samples, options.excluded, made)
-    pages.write_dataset(_recipe(options), built, findings, options.output, options.summary)
+    made = typed(Provenance, read_json(options.provenance))
+    findings = exceptions.mark(options.dataset, made.findings, exceptions.read(options.exceptions))
+    files = BuildFiles(options.raw, {options.size: options.npz}, options.samples, options.excluded)
+    pages.write_dataset(
+        _recipe(options), files, replace(made, findings=tuple(findings)), options.output, options.summary
+    )
 
 
 def _collection(options: argparse.Namespace) -> None:
@@ -410,13 +425,16 @@ def _collection(options: argparse.Namespace) -> None:
 
     recipes = [recipe.load(name, "paper") for name in options.datasets]
     named = zip(options.datasets, recipes, options.npz, strict=True)
-    collection({name: (one, path) for name, one, path in named}, options.output)
+    collection({name: (one, path) for name, one, path in named}, options.output, options.miniature)
 
 
 def _audit_index(options: argparse.Namespace) -> None:
     from preprocess.audit import pages
+    from preprocess.table import read_rows
 
-    pages.write_index(options.summaries, options.picture, options.output, options.json)
+    rows = read_rows(options.leftovers) if options.leftovers else ()
+    leftovers = [pages.Leftover(row["file"], row["why"]) for row in rows]
+    pages.write_index(options.summaries, options.picture, leftovers, options.output, options.json)
 
 
 def _gate(options: argparse.Namespace) -> None:

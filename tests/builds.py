@@ -112,7 +112,7 @@ def build(
             "--output",
             done.npz(size),
         )
-    checked(done, raw, *common[1:])
+    checked(done, raw, *common[1:], *counted)
     return done
 
 
@@ -120,7 +120,7 @@ def checked(done: Build, raw: Path, *decisions: object) -> dict[tuple[str, str],
     """Run the check stage on a build and give its findings by check and level."""
     f = done.folder
     tables = ["--index", f / "index.tsv", "--counts", f / "census.tsv", "--samples", f / "samples.tsv",
-              "--excluded", f / "excluded.tsv"]  # fmt: skip
+              "--excluded", f / "excluded.tsv", "--unmatched", f / "unmatched.tsv"]  # fmt: skip
     files = ["--sizes", *done.sizes, "--npz", *(done.npz(size) for size in done.sizes)]
     run("check", done.dataset, *decisions, "--raw", raw, *tables, *files, "--output", f / "checks.json")
     found = json.loads((f / "checks.json").read_text())

@@ -88,7 +88,7 @@ def test_counts_and_verdicts_can_be_read(report, built):
         line = index.partition(f'<tr id="{name}">')[2].partition("</tr>")[0]
         for split in ("train", "val", "test"):
             count = sum(row.startswith(f"{split}\t") for row in rows)
-            assert re.search(rf'data-name="{split}"><div>{count}<br><span class="soft">of ', line), (name, split)
+            assert re.search(rf'data-name="{split}"><div>{count}<br> <span class="soft">of ', line), (name, split)
         for one in (line, page):
             assert "not comparable: built from a stand-in" in one
 

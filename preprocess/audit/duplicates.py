@@ -12,7 +12,6 @@ that is flat over many cells, where noise alone decides the bits.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ MIN_CONTRAST = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class NearPair:
     """Two row numbers, the lower first, and the Hamming distance of their hashes."""
 
     first: int
@@ -46,11 +45,6 @@ def exact(digests: Iterable[bytes]) -> list[list[int]]:
     for row, digest in enumerate(digests):
         groups[digest].append(row)
     return [rows for rows in groups.values() if len(rows) > 1]
-
-
-def digest(image: NDArray[np.uint8]) -> bytes:
-    """A digest of one array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def cells(image: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
@@ -69,7 +63,7 @@ def difference_hash(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return bits.reshape(*cells.shape[:-2], SIDE * SIDE)
 
 
-def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None = None) -> list[Pair]:
+def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None = None) -> list[NearPair]:
     """All pairs of rows of ``cells`` (N, 16, 17) that are near duplicates.
 
     Two hashes within the distance are the same in at least one of 13 parts of their bits, so only pairs that share
@@ -84,7 +78,7 @@ def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None 
     if all_pairs is None:
         all_pairs = share_much(parts)
     found = _pairs_of_all(hashes) if all_pairs else _pairs_sharing(hashes, parts)
-    pairs = (Pair(int(rows[first]), int(rows[second]), distance) for first, second, distance in found)
+    pairs = (NearPair(int(rows[first]), int(rows[second]), distance) for first, second, distance in found)
     alike = (pair for pair in pairs if correlation(cells[pair.first], cells[pair.second]) >= CORRELATION)
     return sorted(islice(alike, limit), key=lambda pair: (pair.first, pair.second))
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from preprocess.published import SPLITS
 from preprocess.recipe import Choice, Recipe
-from preprocess.split import SPLITS, assign
+from preprocess.split import assign
 from preprocess.table import Sample, read_samples, write_rows
 
 COLUMNS = ("key", "split")

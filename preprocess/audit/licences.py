@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 UNKNOWN = "unknown"
+#: what stands where a stand-in would have a licence: its source's is not that of the drawings
+DRAWN = "drawings of this project, not under the source's licence"
 _CC = re.compile(r"CC (0|BY((?:-(?:NC|SA|ND))*)) \d\.\d")
 
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from preprocess import npz
 from preprocess.files import atomic
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.split import SPLITS
 
 Tile = NDArray[np.uint8]
 
@@ -24,13 +24,24 @@ GAP = 2
 MIN_TILE = 84
 SMALL_TILE = 56
 CAPTION = 14
+#: what stands across a picture of stand-ins, black on amber, and the height of that band
+MARK = "drawings, not data"
+BAND = 20
+AMBER = (255, 200, 60)
 
 
-def montage(recipe: Recipe, path: Path, out: Path) -> None:
-    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name."""
+def montage(recipe: Recipe, path: Path, out: Path, miniature: bool) -> None:
+    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name.
+
+    Args:
+        recipe: the recipe of the npz.
+        path: the npz.
+        out: the PNG to write.
+        miniature: whether these are stand-ins, which the picture then says.
+    """
     lines = by_class(recipe, path)
     edge = lines[0][1][0].shape[0]
-    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out)
+    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out, miniature)
 
 
 def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
@@ -53,8 +64,8 @@ def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     return [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
 
 
-def collection(files: dict[str, tuple[Recipe, Path]], out: Path) -> None:
-    """Draw the first 12 samples of each dataset, a row a dataset, in two columns."""
+def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool) -> None:
+    """Draw the first 12 samples of each dataset, a row a dataset, in two columns; stand-ins are marked as such."""
     lines = [
         (name, [image for _, image in itertools.islice(_samples(recipe, path), PER_CLASS)])
         for name, (recipe, path) in files.items()
@@ -64,7 +75,7 @@ def collection(files: dict[str, tuple[Recipe, Path]], out: Path) -> None:
     sheet = Image.new("RGB", (sum(one.width for one in columns), columns[0].height), "white")
     for number, column in enumerate(columns):
         sheet.paste(column, (number * columns[0].width, 0))
-    _save(sheet, out)
+    _save(sheet, out, miniature)
 
 
 def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
@@ -90,9 +101,23 @@ def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
     return canvas
 
 
-def _save(picture: Image.Image, out: Path) -> None:
+def _save(picture: Image.Image, out: Path, miniature: bool) -> None:
+    if miniature:
+        picture = _marked(picture)
     with atomic(out) as part:
         picture.save(part, "PNG", optimize=True)
+
+
+def _marked(picture: Image.Image) -> Image.Image:
+    """The picture between two bands that say again and again what it is: a part cut out of it still shows one."""
+    marked = Image.new("RGB", (picture.width, picture.height + 2 * BAND), AMBER)
+    marked.paste(picture, (0, BAND))
+    draw = ImageDraw.Draw(marked)
+    step = int(draw.textlength(MARK)) + 3 * GAP + CAPTION
+    for top in (0, BAND + picture.height):
+        for left in range(GAP, picture.width, step):
+            draw.text((left, top + 4), MARK, fill="black")
+    return marked
 
 
 def view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from preprocess import npz
+from preprocess import npz, web
 from preprocess.audit import montage
 from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.published import SPLITS
 from preprocess.recipe import Choice, Recipe
 from preprocess.render import Renderer
-from preprocess.split import SPLITS
 from preprocess.table import Sample
 
 #: values tried of a decision whose values are open (a window, a crop of some pixels)
@@ -35,18 +33,7 @@ def embed(image: NDArray[np.uint8]) -> str:
     """
     if image.ndim == 3 and image.shape[2] != 3:
         image = montage.view(image)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
-    return _uri("image/png", buffer.getvalue())
-
-
-def embed_file(path: Path) -> str:
-    """A data URI of a PNG file."""
-    return _uri("image/png", path.read_bytes())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return web.png_uri(image)
 
 
 def of_samples(path: Path, samples: list[dict[str, str]], keys: Iterable[str]) -> dict[str, str]:
@@ -93,7 +80,7 @@ def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sam
     return {"picture": embed(image)}
 
 
-def class_balance(names: list[str], counts: dict[str, list[int]]) -> str:
+def class_balance(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> str:
     """An SVG of the share of each class in each split; text and axes take the page's colour."""
     import matplotlib
 

@@ -57,12 +57,12 @@ STAGES = {
     ),
     "collect": Stage(("preprocess.collect",)),
     "pack": Stage(("preprocess.pack",)),
-    "check": Stage(("preprocess.audit.checks",), ("raw", "sizes", "seed"), ("source", "steps"), ALL),
+    "check": Stage(("preprocess.audit.checks",), ("raw", "sizes", "seed", "miniature"), ("source", "steps"), ALL),
     "sums": Stage(("preprocess.checksums",)),
     "verdict": Stage(("preprocess.audit.verdict",), ("released", "miniature", "sizes"), (), ALL),
     "match": Stage(("preprocess.match.run",), ("raw", "seed"), ("source", "steps"), ("index", "render")),
-    "provenance": Stage(("preprocess.audit.provenance",), ("raw", "config"), (), ALL),
-    "montage": Stage(("preprocess.audit.montage",)),
+    "provenance": Stage(("preprocess.audit.provenance",), ("miniature", "default-seed", "config"), (), ALL),
+    "montage": Stage(("preprocess.audit.montage",), ("miniature",)),
     "export": Stage(("preprocess.exports",), ("miniature",), (), ALL),
     "leak-free": Stage(("preprocess.audit.leakfree",), ("seed",), (), ("split",)),
     "audit": Stage(
@@ -157,7 +157,9 @@ class Plan:
     """Everything a run needs to know, derived from its settings."""
 
     def __init__(self, config: dict[str, Any], schema: Path) -> None:
-        self.settings = settings(config, json.loads(schema.read_text(encoding="utf-8")))
+        rules = json.loads(schema.read_text(encoding="utf-8"))
+        self.settings = settings(config, rules)
+        self.default_seed: int = rules["properties"]["seed"]["default"]
         for name in recipe.names():
             recipe.validate(name)
         results = Path(self.settings.results)
@@ -460,6 +462,8 @@ class Plan:
             return ["--order-table", table] if (table := self.order_table(dataset)) else []
         if name == "exceptions":
             return ["--exceptions", self.settings.exceptions] if self.settings.exceptions else []
+        if name == "default-seed":
+            return ["--default-seed", str(self.default_seed)]
         assert name == "config", name
         return ["--config", json.dumps(self.settings.__dict__, sort_keys=True, default=str)]
 

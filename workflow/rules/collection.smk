@@ -87,9 +87,10 @@ rule collection:
         runtime=10,
     params:
         names=plan.selected,
+        miniature="--miniature" if plan.is_miniature else "",
         code=plan.code_of("preprocess.audit.montage"),
     shell:
-        "python -m preprocess collection {params.names} --npz {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess collection {params.names} {params.miniature} --npz {input:q} --output {output:q} --log {log:q}"
 
 
 rule gate:

@@ -231,6 +231,7 @@ rule check:
         counts=f"{WORK}/census.tsv",
         samples=f"{OUT}/{{dataset}}.samples.tsv",
         excluded=f"{OUT}/{{dataset}}.excluded.tsv",
+        unmatched=f"{OUT}/{{dataset}}.unmatched.tsv",
         npz=all_npz,
     output:
         ensure(f"{WORK}/checks.json", non_empty=True),
@@ -250,7 +251,7 @@ rule check:
         code=code("check"),
     shell:
         "python -m preprocess check {params.options} --index {input.index:q} --counts {input.counts:q} --samples {input.samples:q} "
-        "--excluded {input.excluded:q} --npz {input.npz:q} --output {output:q} --log {log:q}"
+        "--excluded {input.excluded:q} --unmatched {input.unmatched:q} --npz {input.npz:q} --output {output:q} --log {log:q}"
 
 
 rule sums:
