@@ -122,11 +122,12 @@ def _ledger(built: _Contents) -> Iterator[Finding]:
 def _published(built: _Contents) -> Iterator[Finding]:
     """How many rows each split has, and how many were published; a difference is no defect."""
     never = built.recipe.about.get("unpublished", [])
+    whose = "real data, published" if built.miniature else "published"
     told = []
     for split, members in built.members.items():
         note = ", the source never published its labels" if split in never and not members else ""
-        told.append(f"{split} {len(members):,} (published {built.recipe.about['published'][split]:,}{note})")
-    yield Finding("published", "information", f"rows: {', '.join(told)}")
+        told.append(f"{split} {len(members):,} ({whose}: {built.recipe.about['published'][split]:,}{note})")
+    yield Finding("published", "information", f"rows{' of the stand-in' if built.miniature else ''}: {', '.join(told)}")
 
 
 def _format(built: _Contents) -> Iterator[Finding]:

@@ -115,7 +115,7 @@ def _marked(picture: Image.Image) -> Image.Image:
     draw = ImageDraw.Draw(marked)
     step = int(draw.textlength(MARK)) + 3 * GAP + CAPTION
     for top in (0, BAND + picture.height):
-        for left in range(GAP, picture.width, step):
+        for left in range(GAP, max(1, picture.width - step + CAPTION), step):
             draw.text((left, top + 4), MARK, fill="black")
     return marked
 

@@ -89,7 +89,7 @@ def class_balance(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> 
 
     matplotlib.rcParams["svg.hashsalt"] = "class balance"  # element ids, the same every time
     matplotlib.rcParams["svg.fonttype"] = "none"
-    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.36 * len(names)))
+    figure, axes = plt.subplots(figsize=(5.5, 0.9 + 0.36 * len(names)))
     axes.set_prop_cycle(color=COLOURS)
     height = 0.8 / len(counts)
     for position, (split, values) in enumerate(counts.items()):
