@@ -1,4 +1,4 @@
-"""The check stage: what must hold of every build, and what a reader should know of it."""
+"""The checks of a finished build: what must be true of it, and what a reader should know."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Contents:
         self.recipe, self.files, self.tables, self.seed, self.miniature = recipe, files, tables, seed, miniature
         self.npz = files.npz
         self.indexed = [row["key"] for row in read_rows(tables.index)]
-        # without what no check compares: up to 236,386 of them lie in memory
+        # paths and attributes are dropped, no check needs them: up to 236,386 samples are in memory
         self.samples = [replace(sample, path="", attributes=_NONE) for sample in read_samples(files.samples)]
         self.excluded = list(read_rows(files.excluded))
         self.members = {split: [sample for sample in self.samples if sample.split == split] for split in SPLITS}
@@ -54,18 +54,18 @@ class _Contents:
 
 
 def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool = False) -> list[Finding]:
-    """Run the checks that need no other dataset and return the findings.
+    """Check one build and return the findings.
 
     Args:
         recipe: the recipe the files were built by.
         files: the build.
         tables: what the stages before left.
         seed: picks the rows that are rendered again.
-        miniature: whether it was built from stand-ins, whose counts are their generator's and not the known ones.
+        miniature: whether it was built from stand-ins: its counts are then the generator's, not the known ones.
     """
     built = _Contents(recipe, files, tables, seed, miniature)
     findings = [*_census(built), *_unmatched(built), *_ledger(built), *_published(built), *_format(built)]
-    if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
+    if not any(finding.level == "error" for finding in findings):  # the other checks rely on tables and shapes
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
         findings += [*_duplicates(built, seen), *_upsampled(built)]
@@ -73,7 +73,7 @@ def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, min
 
 
 def _census(built: _Contents) -> Iterator[Finding]:
-    """The raw counts equal the known ones; under ``strict`` a difference has already stopped the run."""
+    """The raw counts are the known ones. With ``census: strict`` a difference has stopped the run before."""
     counts = list(read_rows(built.tables.counts))
     different = [row for row in counts if row["expected"] != row["found"]]
     if different:
@@ -102,7 +102,7 @@ def _unmatched(built: _Contents) -> Iterator[Finding]:
 
 
 def _ledger(built: _Contents) -> Iterator[Finding]:
-    """Every indexed sample is in the output or excluded with a reason, never both."""
+    """Every indexed sample is either in the output or excluded with a reason."""
     reasons = Counter(row["reason"] for row in built.excluded)
     indexed = Counter(built.indexed)
     accounted = Counter([sample.key for sample in built.samples] + [row["key"] for row in built.excluded])
@@ -120,7 +120,7 @@ def _ledger(built: _Contents) -> Iterator[Finding]:
 
 
 def _published(built: _Contents) -> Iterator[Finding]:
-    """How many rows each split has, and how many were published; a difference is no defect."""
+    """How many rows each split has, and how many were published. A difference is not an error."""
     never = built.recipe.about.get("unpublished", [])
     whose = "real data, published" if built.miniature else "published"
     told = []
@@ -131,7 +131,7 @@ def _published(built: _Contents) -> Iterator[Finding]:
 
 
 def _format(built: _Contents) -> Iterator[Finding]:
-    """Six uint8 arrays of the promised shapes; labels as in the table."""
+    """Each npz has the six uint8 arrays in the right shapes, with the labels of the samples table."""
     wanted = sorted(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
     problems = False
     for size, path in built.npz.items():
@@ -151,19 +151,19 @@ def _format(built: _Contents) -> Iterator[Finding]:
                 problems = True
     if problems:
         return
-    yield Finding("format", "information", f"six uint8 arrays of the promised shapes in {built.names}")
+    yield Finding("format", "information", f"six uint8 arrays of the right shapes in {built.names}")
 
 
 @dataclass
 class _Seen:
-    """What one reading of every image told.
+    """What was learned from reading every image once.
 
     Attributes:
-        flat: rows of one value only, by size.
-        rebuilt: rows that were rendered again, alone.
-        wrong: those of them that differ, by size.
-        digests: of every image of the largest size.
-        cells: of every image of the largest size, (N, 16, 17).
+        flat: rows whose pixels all have one value, by size.
+        rebuilt: rows that were rendered again on their own.
+        wrong: those of them that came out differently, by size.
+        digests: one for each image of the largest size.
+        cells: gray cells of each image of the largest size, (N, 16, 17) uint8.
     """
 
     flat: dict[int, list[int]]
@@ -174,7 +174,7 @@ class _Seen:
 
 
 def _look(built: _Contents) -> _Seen:
-    """Read every image once: that is most of what checking costs."""
+    """Read every image once. This is the larger part of the cost of checking."""
     again = _rendered_again(built)
     cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
     seen = _Seen({size: [] for size in built.npz}, list(again), {size: [] for size in built.npz}, [], cells)
@@ -191,10 +191,10 @@ def _look(built: _Contents) -> _Seen:
 
 
 def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
-    """Some random rows, each rendered alone: arrays by row and size."""
+    """Render some random rows, each on its own: arrays by row and size."""
     reading_order = {key: position for position, key in enumerate(built.indexed)}
     chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
-    # one after the other as the raw files are stored: a tar.gz is read forwards
+    # in the order of the raw files: a tar.gz can only be read forwards
     chosen.sort(key=lambda row: reading_order[built.samples[row].key])
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
     renderer = Renderer(built.recipe, built.files.raw, list(built.npz))
@@ -202,7 +202,7 @@ def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.
 
 
 def _blank(built: _Contents, seen: _Seen) -> Iterator[Finding]:
-    """No image has one value only."""
+    """No image consists of a single value."""
     for size, rows in seen.flat.items():
         if rows:
             text = f"{built.npz[size].name}: {len(rows):,} images have one value only"
@@ -210,7 +210,7 @@ def _blank(built: _Contents, seen: _Seen) -> Iterator[Finding]:
 
 
 def _rebuild(built: _Contents, seen: _Seen) -> Iterator[Finding]:
-    """Random rows, rendered alone, equal the rows in every npz."""
+    """Random rows that are rendered again on their own equal those in every npz."""
     for size, rows in seen.wrong.items():
         if rows:
             name = built.npz[size].name
@@ -222,7 +222,7 @@ def _rebuild(built: _Contents, seen: _Seen) -> Iterator[Finding]:
 
 
 def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
-    """No group straddles two splits, or how many do, and which.
+    """Find the groups that have samples in more than one split.
 
     Args:
         name: what the group is (patient, lesion, scan ...); ``none`` where the source publishes no id.
@@ -255,7 +255,7 @@ def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
 
 
 def _duplicates(built: _Contents, seen: _Seen) -> Iterator[Finding]:
-    """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
+    """Images that are pixel-identical or look alike, in two splits or with different labels."""
     same = {pair for rows in duplicates.exact(seen.digests) for pair in combinations(rows, 2)}
     pairs = [(pair.first, pair.second) for pair in duplicates.near(seen.cells)]
     yield from _pairs(built, "duplicates", f"pixel-identical at {built.largest}", sorted(same))
@@ -291,7 +291,7 @@ def _pairs_of(pairs: list[tuple[int, int]]) -> str:
 
 
 def _upsampled(built: _Contents) -> Iterator[Finding]:
-    """Which samples have fewer pixels in the source than in the grid."""
+    """The samples whose source region has fewer pixels than the grid."""
     for size in built.npz:
         rows = [row["key"] for row in read_rows(built.files.samples) if str(size) in row["upsampled"].split()]
         if rows:
@@ -300,7 +300,7 @@ def _upsampled(built: _Contents) -> Iterator[Finding]:
 
 
 def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
-    """The output is not freer than its source; an unknown licence stays unknown."""
+    """The output's licence is not freer than its source's; an unknown licence stays unknown."""
     output, source = recipe.about["licence"], registry.load()[recipe.source]
     of_whom = "of the real files: " if miniature else ""
     if problem := licences.problem(output, source.licence):
@@ -313,7 +313,7 @@ def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
 
 
 def _decisions(built: _Contents) -> Iterator[Finding]:
-    """What the build rests on that nobody has proven, and what a missing package changed."""
+    """The decisions in force that nobody has proven, and those that a missing package changed."""
     idle = placing.idle(built.recipe, placing.placed_by(built.recipe, (one.released_index for one in built.samples)))
     asked = {key: choice for key, choice in built.recipe.decisions.items() if key not in idle}
     assumed = [key for key, choice in asked.items() if choice.evidence in ("assumed", "unknown")]

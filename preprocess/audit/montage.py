@@ -20,7 +20,7 @@ Tile = NDArray[np.uint8]
 
 PER_CLASS = 12
 GAP = 2
-#: the smallest edge of a tile; small pictures are enlarged by whole factors, pixels stay visible
+#: the smallest edge of a tile; small pictures are enlarged by whole factors, so that pixels stay visible
 MIN_TILE = 84
 SMALL_TILE = 56
 CAPTION = 14
@@ -47,8 +47,8 @@ def montage(recipe: Recipe, path: Path, out: Path, miniature: bool) -> None:
 def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3).
 
-    Volumes show their middle plane, shapes their front. A multi-label sample stands under each of its labels,
-    one without any under ``no finding``.
+    Volumes show their middle plane, shapes their front. A multi-label sample appears under each of its labels, and
+    under ``no finding`` where it has none.
     """
     names: list[str] = recipe.about["label"]["classes"]
     tiles: dict[int, list[Tile]] = defaultdict(list)
@@ -88,7 +88,7 @@ def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
 
 
 def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
-    """Lines of tiles of one size, each under its caption."""
+    """Lines of tiles, all of one size, each line under its caption."""
     height = tile + CAPTION + GAP
     canvas = Image.new("RGB", (PER_CLASS * (tile + GAP) + GAP, len(lines) * height + GAP), "white")
     draw = ImageDraw.Draw(canvas)
@@ -109,7 +109,7 @@ def _save(picture: Image.Image, out: Path, miniature: bool) -> None:
 
 
 def _marked(picture: Image.Image) -> Image.Image:
-    """The picture between two bands that say again and again what it is: a part cut out of it still shows one."""
+    """The picture between two bands that say what it is; the words repeat, so that a cropped part has them too."""
     marked = Image.new("RGB", (picture.width, picture.height + 2 * BAND), AMBER)
     marked.paste(picture, (0, BAND))
     draw = ImageDraw.Draw(marked)
@@ -121,7 +121,7 @@ def _marked(picture: Image.Image) -> Image.Image:
 
 
 def view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The middle plane of a volume; a shape of 0 and 255 only is seen from the front, nearer parts brighter."""
+    """The middle plane of a volume; a shape (0 and 255 only) as seen from the front, its nearer parts brighter."""
     if ((volume > 0) & (volume < 255)).any():
         plane: NDArray[np.uint8] = volume[len(volume) // 2]
         return plane

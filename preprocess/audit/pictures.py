@@ -20,16 +20,16 @@ from preprocess.recipe import Choice, Recipe
 from preprocess.render import Renderer
 from preprocess.table import Sample
 
-#: values tried of a decision whose values are open (a window, a crop of some pixels)
+#: values to try of decisions that take any number (a window, a crop)
 FURTHER = {"window": ("-1024,400", "-160,240", "-150,250"), "crop": ("centre-200",)}
-#: of train, val and test: three that differ in lightness too, seen on light and on dark
+#: of train, val and test; they differ in lightness too, and can be seen on light and on dark
 COLOURS = ("#3b82c4", "#e69f00", "#1d9a78")
 
 
 def embed(image: NDArray[np.uint8]) -> str:
     """A data URI of one picture (S, S) or (S, S, 3), or of a volume (S, S, S) seen as in the montage.
 
-    The page enlarges it; the file has a pixel for each pixel.
+    It is not enlarged; the page does that.
     """
     if image.ndim == 3 and image.shape[2] != 3:
         image = montage.view(image)
@@ -52,9 +52,9 @@ def of_samples(path: Path, samples: list[dict[str, str]], keys: Iterable[str]) -
 
 
 def alternatives(recipe: Recipe, folder: Path, sample: Sample, size: int) -> list[dict[str, Any]]:
-    """One sample under every value of each pixel decision, all others as they are in force.
+    """One sample rendered with every value of each pixel decision, the other decisions as they are in force.
 
-    A value that cannot be tried (a missing package, a crop larger than the image) says so.
+    Where a value cannot be tried (a missing package, a crop larger than the image), the entry says why.
     """
     rows: list[dict[str, Any]] = []
     for key, choice in recipe.decisions.items():
@@ -81,7 +81,7 @@ def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sam
 
 
 def class_balance(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> str:
-    """An SVG of the share of each class in each split; text and axes take the page's colour."""
+    """An SVG of the share of each class in each split; text and axes have the page's colour."""
     import matplotlib
 
     matplotlib.use("svg")
