@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,23 +32,6 @@ from preprocess.recipe import Recipe
 SPLIT_WORDS = {"train": "TRAIN", "val": "VALIDATION", "test": "TEST"}
 #: milliseconds a plane of a volume is shown, as the client has it
 FRAME = 200
-
-
-def place(path: Path, form: str) -> Path:
-    """Where the export of an npz in a format belongs: a folder, for ``croissant`` a file."""
-    return {
-        "npy": path.parent / "npy" / path.stem,
-        "png": path.parent / "png" / path.stem,
-        "croissant": path.with_name(f"{path.stem}.croissant.json"),
-    }[form]
-
-
-def discard(path: Path) -> None:
-    """Remove every export of an npz: it is about to be written anew, and they would tell of the former one."""
-    for form in ("npy", "png"):
-        shutil.rmtree(place(path, form), ignore_errors=True)
-    for file in (_table(place(path, "png")), place(path, "croissant")):
-        file.unlink(missing_ok=True)
 
 
 def _table(pictures: Path) -> Path:

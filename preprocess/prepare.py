@@ -15,7 +15,8 @@ from preprocess.files import atomic_folder
 from preprocess.prepared import COLUMNS, TABLE
 from preprocess.reading.archives import Raw
 from preprocess.recipe import Recipe
-from preprocess.render import Call, bind, block, column, digest, form, joints_of
+from preprocess.render import Call, bind, column, digest, form
+from preprocess.shards import block, joints_of
 from preprocess.table import Sample, read_samples, write_rows
 
 

@@ -155,6 +155,12 @@ def current(dataset: str) -> Edition | None:
     return known[-1] if known else None
 
 
+def sizes(dataset: str) -> tuple[int, ...]:
+    """The sizes a dataset was published at, in its edition in force; none for one that never was."""
+    edition = current(dataset)
+    return tuple(sorted(edition.md5)) if edition else ()
+
+
 def paper(dataset: str) -> Edition | None:
     """The edition the paper describes (Yang et al., Scientific Data 10:41, 2023)."""
     version = _number(_table()["paper"]["version"])

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from preprocess import published, steps
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Stage
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS
 from preprocess.errors import PreprocessError
 
 Protocol = Literal["paper", "released"]
@@ -90,7 +90,7 @@ class Recipe:
         tried = {key: Choice(value, "unknown", "tried") for key, value in values.items()}
         return replace(self, decisions=self.decisions | tried)
 
-    def stage_decisions(self, stage: Stage) -> dict[str, Any]:
+    def stage_decisions(self, stage: str) -> dict[str, Any]:
         """The values in force of the decisions that belong to one stage."""
         return {key: choice.value for key, choice in self.decisions.items() if DECISIONS[key].stage == stage}
 
@@ -99,14 +99,15 @@ class Recipe:
         asked = {parameter for name in self.prepare for parameter in steps.parameters(name)}
         return {key: self.decisions[key].value for key in sorted(asked & self.decisions.keys())}
 
-    def fingerprint(self, stage: Stage) -> str:
-        """Hexadecimal digest of all in the recipe that one stage's result depends on."""
+    def fingerprint(self, stage: str) -> str:
+        """Hexadecimal digest of all in the recipe that one stage's result depends on; ``container``: that of pack."""
         content: dict[str, Any] = {"decisions": self.stage_decisions(stage)}
         if stage == "index":
             content["about"] = {key: self.about.get(key) for key in ("label", "census", "options", "group")}
-        elif stage == "split" and (name := self.value("split.list")):
-            table = resources.files("preprocess") / "tables" / "splits" / f"{name}.csv"
-            content["list"] = hashlib.sha256(table.read_bytes()).hexdigest()
+        elif stage == "split":
+            content["about"] = self.about["group"]
+        elif stage == "container":
+            content["about"] = self.about.get("create_system", {})
         elif stage == "render":
             content["steps"] = [self.prepare, self.steps, self.about["dimensions"], self.about["channels"]]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

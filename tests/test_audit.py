@@ -36,15 +36,17 @@ def audit(done, raw, folder, protocol="paper", signed=(), miniature=True, overri
     run("sums", done.npz(size), "--output", sums)
     verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, *drawn]
     run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
-    run("provenance", *common, *tables, "--sums", sums, "--checks", done.folder / "checks.json", "--verdict",
-        done.folder / "verdict.json", *drawn, *run_facts, "--output", done.folder / "provenance.json")  # fmt: skip
+    facts = run_facts or ["--config", "{}"]
+    stages = ["--sums", sums, "--checks", done.folder / "checks.json", "--verdict", done.folder / "verdict.json"]
+    run("provenance", *common, *facts, "--default-seed", 42, *tables, *stages, *drawn, "--output",
+        done.folder / "provenance.json")  # fmt: skip
     run("montage", *common, "--npz", done.npz(size), *drawn, "--output", folder / f"{done.dataset}.png")
     run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
     extra = ["--exceptions", signed] if signed else []
     run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
         done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
         folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json")  # fmt: skip
-    left = ["--leftovers", leftovers] if leftovers else []
+    left = ["--leftovers", *leftovers] if leftovers else []
     run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", *left, "--output",
         folder / "index.html", "--json", folder / "audit.json")  # fmt: skip
     page = (folder / f"{done.dataset}.html").read_text(encoding="utf-8")

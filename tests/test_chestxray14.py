@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from preprocess import index, recipe, render, split
+from preprocess import shards as shards_of
 from preprocess.audit import checks
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.labels import several
@@ -494,7 +495,7 @@ def test_a_shard_is_an_archive():
     samples = published_parts(counts)
     assert len(samples) == 112_120
     shards = recipe.read("chestmnist")["shards"]
-    found = [render.block(render.joints_of(samples), shard, shards) for shard in range(shards)]
+    found = [shards_of.block(shards_of.joints_of(samples), shard, shards) for shard in range(shards)]
     assert [end - start for start, end in found] == counts
 
 
@@ -505,7 +506,7 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
         one.unit = f"unit {i // (unit + 1)}" if unit else ""
     ends = [0]
     for shard in range(shards):
-        start, end = render.block(render.joints_of(samples), shard, shards)
+        start, end = shards_of.block(shards_of.joints_of(samples), shard, shards)
         assert start == ends[-1]
         assert end >= start
         ends.append(end)
@@ -518,15 +519,17 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
 
 
 def test_a_cut_does_not_move_further_than_half_a_shard():
-    ends = [render.block(render.joints_of(published_parts([10, 989])), shard, 4)[1] for shard in range(4)]
+    ends = [shards_of.block(shards_of.joints_of(published_parts([10, 989])), shard, 4)[1] for shard in range(4)]
     assert ends == [249, 499, 749, 999]
-    ends = [render.block(render.joints_of(published_parts([130, 869])), shard, 4)[1] for shard in range(4)]
+    ends = [shards_of.block(shards_of.joints_of(published_parts([130, 869])), shard, 4)[1] for shard in range(4)]
     assert ends == [130, 499, 749, 999]
 
 
 def test_without_archives_blocks_are_near_equal():
     samples = [Sample(key=str(i), path=f"images/{i}.png") for i in range(1000)]
-    sizes = {end - start for start, end in (render.block(render.joints_of(samples), shard, 7) for shard in range(7))}
+    sizes = {
+        end - start for start, end in (shards_of.block(shards_of.joints_of(samples), shard, 7) for shard in range(7))
+    }
     assert sizes <= {142, 143}
 
 

@@ -342,14 +342,3 @@ def test_a_users_file_that_cannot_be_right(tmp_path, text, message):
 def test_a_users_file_that_is_not_there(tmp_path):
     with pytest.raises(PreprocessError, match=r"split\.file must name a table"):
         split.assign(make(split__file=str(tmp_path / "none.csv")), population(), 42)
-
-
-def test_the_list_is_part_of_the_fingerprint(monkeypatch, tmp_path):
-    in_force = recipe.load("chestmnist", "paper")
-    before = in_force.fingerprint("split")
-    copy = tmp_path / "tables" / "splits" / "chestmnist.csv"
-    copy.parent.mkdir(parents=True)
-    copy.write_text("group,split\n00000001,test\n")
-    monkeypatch.setattr("preprocess.recipe.resources.files", lambda package: tmp_path)
-    assert in_force.fingerprint("split") != before
-    assert dataclasses.replace(in_force).fingerprint("index") == recipe.load("chestmnist", "paper").fingerprint("index")

@@ -32,10 +32,10 @@ assert set(EVIDENCE) <= set(GRADES)
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file in the results folder that this run did not make, and how that is known."""
+    """A file in the results folder that no dataset of the index accounts for, and why it is not attested."""
 
     file: str
-    why: str
+    why: str = "left over from another build; in no list of checksums"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def write_index(
     Args:
         summaries: each dataset's part of ``audit.json``.
         picture: the picture of all datasets.
-        leftovers: files of the results folder that this run did not make; shown, and listed in the JSON.
+        leftovers: files of the results folder that no dataset of the index accounts for; shown, and listed in the JSON.
         page: where the index goes.
         data: where the JSON goes.
     """
@@ -158,4 +158,4 @@ def _of_leftovers(leftovers: Sequence[Leftover]) -> list[Notice]:
     if not leftovers:
         return []
     lines = tuple(f"{one.file}: {one.why}" for one in leftovers)
-    return [Notice("leftovers", "Leftovers: files in this folder that this run did not make", lines)]
+    return [Notice("leftovers", "Leftovers: files in this folder that belong to no dataset shown here", lines)]

@@ -22,7 +22,8 @@ from preprocess import npz
 from preprocess.checksums import image_digest as digest
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.recipe import Recipe
-from preprocess.render import Renderer, block, joints_of
+from preprocess.render import Renderer
+from preprocess.shards import block, joints_of
 from preprocess.split import SPLITS
 from preprocess.table import Sample
 

@@ -97,6 +97,12 @@ def entries(name: str, folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
+def uses(name: str, path: str, **options: Any) -> bool:
+    """Whether a dataset with these options may depend on a file, by its path below the source's folder."""
+    told = getattr(get(name), "uses", None)
+    return told is None or bool(told(path, **options))
+
+
 def natural(text: str) -> str:
     """Sort key that orders numbers in names by value: ``benign (2).png`` before ``benign (10).png``.
 
