@@ -83,6 +83,7 @@ def markdown(text: str) -> str:
 def _dataset(name: str) -> dict[str, Any]:
     about = recipe.read(name)
     chain = about["steps"]
+    by = {protocol: recipe.load(name, protocol) for protocol in PROTOCOLS}
     by_protocol = chain if isinstance(chain, dict) else dict.fromkeys(PROTOCOLS, chain)
     return {
         **about,
@@ -91,7 +92,10 @@ def _dataset(name: str) -> dict[str, Any]:
             for protocol, one in by_protocol.items()
         },
         "decided": {
-            key: {protocol: entry.get("both") or entry[protocol] for protocol in PROTOCOLS}
+            key: {
+                protocol: (entry.get("both") or entry[protocol]) | {"idle": by[protocol].idle(key)}
+                for protocol in PROTOCOLS
+            }
             for key, entry in about["decisions"].items()
         },
     }

@@ -375,6 +375,9 @@ def test_every_size_comes_from_the_projection(published_tree, builder):
         highest = np.asarray(tifffile.imread(io.BytesIO(data))).max(axis=0)
         for size in (28, 64):
             expected = Image.fromarray(highest).resize((size, size), Image.Resampling.BILINEAR)
+            for _ in range(2 if size == 28 else 0):
+                expected.save(buffer := io.BytesIO(), "JPEG", quality=75)
+                expected = Image.open(buffer)
             assert np.array_equal(done.images(size)[row["key"]], np.asarray(expected))
         assert row["upsampled"] == "64"
     assert {row["specimen"] for row in done.samples} == {"F33", "F44", "F59"}

@@ -414,7 +414,7 @@ def test_paper_squashes(stand_in_ham, stored, builder):
             assert np.array_equal(image, squashed.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def test_released_crops_and_saves_as_jpeg_at_28_only(stand_in_ham, stored, builder):
+def test_released_crops_and_saves_as_jpeg_twice_at_28_only(stand_in_ham, stored, builder):
     done = builder("dermamnist", stand_in_ham, protocol="released", sizes=(28, 64))
     for size in (28, 64):
         for key, image in done.images(size).items():
@@ -422,7 +422,7 @@ def test_released_crops_and_saves_as_jpeg_at_28_only(stand_in_ham, stored, build
             margin = (whole.width - whole.height) // 2
             square = whole.crop((margin, 0, margin + whole.height, whole.height))
             small = square.resize((size, size), Image.Resampling.BILINEAR)
-            if size == 28:
+            for _ in range(2 if size == 28 else 0):
                 buffer = io.BytesIO()
                 small.save(buffer, "JPEG", quality=75)
                 small = picture(buffer.getvalue())

@@ -87,7 +87,7 @@ def test_a_variant_says_first_what_was_changed(stand_in, drawn, tmp_path):
     assert "variant=kernel=lanczos" in data["command"]
     assert "dermamnist" not in data["command"]
     # the user's table splits, so the recipe's rule does not
-    assert "not in force: the table named by split.file" in cells(page)["split.rule"]["in force"]
+    assert "not in force: split.file places the samples" in cells(page)["split.rule"]["in force"]
 
 
 def test_the_default_has_nothing_to_say_first(drawn):
@@ -217,8 +217,8 @@ def test_what_the_raw_files_lack_is_said_first(stand_in, tmp_path):
     assert made["order"] == data["order"] == "table"
     assert "no rule splits here" in section(page, "decisions")
     for key in ("split.rule", "split.ratio"):
-        assert "not in force: the published order table gives every row its split" in cells(page)[key]["in force"]
-        assert made["recipe"]["decisions"][key]["idle"]
+        assert "not in force: the order table places the samples" in cells(page)[key]["in force"]
+        assert made["recipe"]["decisions"][key]["not_in_force"]
     assumed = [one["text"] for one in data["findings"] if one["check"] == "assumed"]
     assert not any("split." in text for text in assumed)
 

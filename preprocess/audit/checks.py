@@ -19,6 +19,7 @@ from preprocess.checksums import image_digest
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
+from preprocess.steps import images
 from preprocess.table import Sample, read_rows, read_samples
 
 #: rows that are rendered again
@@ -69,7 +70,9 @@ def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, min
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
         findings += [*_duplicates(built, seen), *_upsampled(built)]
-    return [*findings, *_licence(recipe, miniature), *_decisions(built)]
+    order = placing.placed_by(recipe, (sample.released_index for sample in built.samples))
+    decided = _decisions(recipe, placed=order == placing.TABLE)
+    return [*findings, *_lattices(built), *_licence(recipe, miniature), *decided]
 
 
 def _census(built: _Contents) -> Iterator[Finding]:
@@ -312,17 +315,39 @@ def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
         yield Finding("licence", "information", f"{of_whom}{output}; the source is under {source.licence}")
 
 
-def _decisions(built: _Contents) -> Iterator[Finding]:
-    """The decisions in force that nobody has proven, and those that a missing package changed."""
-    idle = placing.idle(built.recipe, placing.placed_by(built.recipe, (one.released_index for one in built.samples)))
-    asked = {key: choice for key, choice in built.recipe.decisions.items() if key not in idle}
-    assumed = [key for key, choice in asked.items() if choice.evidence in ("assumed", "unknown")]
+def _decisions(recipe: Recipe, placed: bool = False) -> Iterator[Finding]:
+    """What the build rests on that nobody has proven, and what a missing package changed.
+
+    ``placed`` says whether an order table gave the samples their places: then no rule split them.
+    """
+    assumed = recipe.assumed(placed)
+    in_force = [key for key in recipe.decisions if not recipe.idle(key, placed)]
     if assumed:
-        text = f"{len(assumed)} of {len(asked)} decisions in force are assumed: {', '.join(assumed)}"
+        text = f"{len(assumed)} of {len(in_force)} decisions in force are assumed: {', '.join(assumed)}"
         yield Finding("assumed", "information", text)
-    for key, choice in asked.items():
+    for key, choice in recipe.decisions.items():
         if choice.note:
-            yield Finding("fallback", "warning", f"{key}: {choice.note}")
+            yield Finding("note", "warning", f"{key}: {choice.note}")
+        if choice.missing:
+            yield Finding("fallback", "error", f"{key}: {choice.missing}")
+
+
+def _lattices(built: _Contents) -> Iterator[Finding]:
+    """Images of another size than the published lattice of a kernel is known for."""
+    for size in built.npz:
+        kernel = built.recipe.decisions.get("kernel")
+        if kernel is None or kernel.at(size) != images.LATTICE_KERNEL:
+            continue
+        edges = [edge for edge, result in images.PUBLISHED_LATTICES if result == size]
+        fitting = {f"{edge}x{edge}" for edge in edges}
+        rows = [row["key"] for row in read_rows(built.files.samples) if fitting.isdisjoint(row["raw_form"].split())]
+        if rows:
+            known = " or ".join(sorted(fitting)) or "none"
+            text = (
+                f"{len(rows):,} of {len(built.samples):,} images: what kernel {images.LATTICE_KERNEL} does at {size} "
+                f"was measured on images of {known} pixels only, and these have others"
+            )
+            yield Finding("kernel", "warning", text, _singles(rows))
 
 
 def _singles(keys: list[str]) -> tuple[tuple[str, ...], ...]:

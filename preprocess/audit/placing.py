@@ -1,4 +1,4 @@
-"""What really placed the rows of a build, and which decisions therefore decide nothing."""
+"""What really placed the rows of a build: the decision ``order`` only says what should."""
 
 from __future__ import annotations
 
@@ -26,28 +26,3 @@ def placed_by(recipe: Recipe, published_places: Iterable[str]) -> str:
     if value == "table" and not own_split and any(published_places):
         return TABLE
     return _BY_VALUE[value]
-
-
-def idle(recipe: Recipe, order: str) -> dict[str, str]:
-    """The decisions that decide nothing in this build, each with the reason.
-
-    Args:
-        recipe: the recipe in force.
-        order: what placed the rows, see :func:`placed_by`.
-    """
-    reasons = {}
-    for key in recipe.decisions:
-        # split.keep still tells apart files of one name
-        if order == TABLE and key.startswith("split.") and key != "split.keep":
-            reasons[key] = "the published order table gives every row its split"
-        elif recipe.value("split.file") and key.startswith("split.") and key != "split.file":
-            reasons[key] = "the table named by split.file gives every sample its split"
-        elif not _is_asked(recipe, key):
-            reasons[key] = "another decision leaves it nothing to decide"
-    return reasons
-
-
-def _is_asked(recipe: Recipe, key: str) -> bool:
-    """Whether the recipe itself says that the decision has something to decide."""
-    asked = getattr(recipe, "in_force", None)
-    return True if asked is None else bool(asked(key))

@@ -76,13 +76,23 @@ class Change:
 
 @dataclass(frozen=True)
 class DecisionRecord:
-    """One decision: its value, its grade and where that comes from, and why it decides nothing here (or empty)."""
+    """One decision of a recipe.
+
+    Attributes:
+        value: what was decided.
+        evidence: its grade.
+        why: where it comes from.
+        note: what the reader must know besides.
+        missing: what an optional package that is not installed changed.
+        not_in_force: why it decides nothing, as the other decisions and the order table stand; empty for one that does.
+    """
 
     value: Any
     evidence: str
     why: str
     note: str = ""
-    idle: str = ""
+    missing: str = ""
+    not_in_force: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,13 +199,15 @@ def _picked(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recipe(in_force: Recipe, miniature: bool, order: str) -> RecipeRecord:
-    idle = placing.idle(in_force, order)
+    placed = order == placing.TABLE
     return RecipeRecord(
         source=in_force.source,
         licence=licences.DRAWN if miniature else in_force.about["licence"],
         steps=(*in_force.prepare, *in_force.steps),
         decisions={
-            key: DecisionRecord(choice.value, choice.evidence, choice.why, choice.note, idle.get(key, ""))
+            key: DecisionRecord(
+                choice.value, choice.evidence, choice.why, choice.note, choice.missing, in_force.idle(key, placed)
+            )
             for key, choice in in_force.decisions.items()
         },
     )

@@ -290,18 +290,20 @@ def _decisions(in_force: Recipe, made: Provenance) -> tuple[DecisionSummary, ...
         DecisionSummary(
             key=key,
             meaning=DECISIONS[key].meaning,
-            protocols={name: _of_protocol(written.get(key, {}), name) for name in PROTOCOLS},
+            protocols={name: _of_protocol(in_force.name, key, written.get(key, {}), name) for name in PROTOCOLS},
             in_force=made.recipe.decisions[key],
         )
         for key in in_force.decisions
     )
 
 
-def _of_protocol(entry: dict[str, Any], protocol: str) -> DecisionRecord | None:
+def _of_protocol(dataset: str, key: str, entry: dict[str, Any], protocol: str) -> DecisionRecord | None:
+    """What a protocol decides, and why that is not in force where its other decisions leave it nothing to decide."""
     choice = entry.get("both") or entry.get(protocol)
     if choice is None:
         return None
-    return DecisionRecord(choice["value"], choice["evidence"], choice["why"], choice.get("note", ""))
+    idle = recipe.load(dataset, protocol).idle(key)
+    return DecisionRecord(choice["value"], choice["evidence"], choice["why"], choice.get("note", ""), not_in_force=idle)
 
 
 def _forms(rows: list[Row]) -> tuple[FormSummary, ...]:

@@ -114,7 +114,7 @@ def provenance(
     verdict: Path,
     output: Path,
     miniature: Miniature = False,
-    variant: Annotated[str, "its name; empty for the protocol's own decisions"] = "",
+    variant: Annotated[str | None, "its name; none for the protocol's own decisions"] = None,
     current: Annotated[str, "digest of all that the dataset's files depend on"] = "",
     verified: Annotated[list[Path], "what verify wrote; none for a stand-in"] = [],  # noqa: B006
 ) -> None:
@@ -124,7 +124,9 @@ def provenance(
     from preprocess.files import write_json
 
     records = BuildRecords(samples, sums, checks, verdict, tuple(verified))
-    write_json(output, plain(describe(recipe, records, RunFacts(config, miniature, default_seed, variant, current))))
+    write_json(
+        output, plain(describe(recipe, records, RunFacts(config, miniature, default_seed, variant or "", current)))
+    )
 
 
 def montage(recipe: Recipe, npz: Path, output: Path, miniature: Miniature = False) -> None:

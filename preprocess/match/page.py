@@ -52,7 +52,7 @@ def side_by_side(
         path: the published file.
     """
     chosen = inexact[:SHOWN] or sorted(rows, key=lambda pair: (not pair.note, pair.row))[:EXAMPLES]
-    images = published_images(path, {(pair.split, pair.index) for pair in chosen})
+    images = published_images(path, ranking.best.shape(ranking.size), {(pair.split, pair.index) for pair in chosen})
     renderer = Renderer(ranking.best, folder, [ranking.size])
     shown = []
     for pair in sorted(chosen, key=lambda pair: pair.sample):
