@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from preprocess import npz
 from preprocess.files import write_text
 from preprocess.table import read_rows, write_rows
@@ -28,6 +31,11 @@ def array_digest(rows: Iterable[Any]) -> str:
     for row in rows:
         value.update(row)
     return value.hexdigest()
+
+
+def image_digest(image: NDArray[np.uint8]) -> bytes:
+    """16 bytes that stand for one image's pixels, for finding equal ones."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def write_sums(files: list[Path], out: Path) -> None:

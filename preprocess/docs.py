@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from preprocess import recipe, sources, steps
+from preprocess import recipe, sources, steps, web
 from preprocess.acquire import registry
 from preprocess.audit.pages import GRADES
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS
 from preprocess.files import write_text
-from preprocess.split import SPLITS
+from preprocess.published import SPLITS
 
 #: what to run when a recipe, a docstring or the vocabulary was changed
 COMMAND = "python -m preprocess docs docs/"
@@ -108,13 +107,6 @@ def cell(text: Any) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resources.files("preprocess") / "templates")),
-        autoescape=False,  # Markdown; cells of tables are escaped by a filter
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"cell": cell, "shown": shown, "number": "{:,}".format}
+    environment = web.environment("preprocess", html=False)  # cells of tables are escaped by a filter
+    environment.filters["cell"] = cell
     return environment

@@ -22,10 +22,11 @@ from PIL import Image
 
 from preprocess import __version__, npz
 from preprocess.acquire import registry
+from preprocess.audit import licences
 from preprocess.checksums import file_digest
 from preprocess.files import atomic, atomic_folder, write_json
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.split import SPLITS
 
 #: the client's names of the splits in its CSV (Google AutoML Vision's)
 SPLIT_WORDS = {"train": "TRAIN", "val": "VALIDATION", "test": "TEST"}
@@ -98,21 +99,22 @@ def croissant(recipe: Recipe, path: Path, samples: Path, miniature: bool) -> dic
     with open(samples, encoding="utf-8") as handle:
         columns = handle.readline().rstrip("\n").split("\t")
     classes = recipe.about["label"]["classes"]
-    described = f"{recipe.about['title']}. Rebuilt from {source.content['title']}, protocol {recipe.protocol}"
+    rebuilt = "Made in the layout of" if miniature else "Rebuilt from"
+    described = f"{recipe.about['title']}. {rebuilt} {source.content['title']}, protocol {recipe.protocol}"
     if recipe.overridden:
         described += f", with other decisions on {', '.join(sorted(recipe.overridden))}"
     if miniature:
-        described = f"STAND-IN, made-up pictures and no data. {described}"
+        described = f"STAND-IN: drawings, not data. {described}"
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": path.stem,
         "description": f"{described}.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "license": licence_address(recipe.about["licence"]),
+        "license": licences.DRAWN if miniature else licence_address(recipe.about["licence"]),
         "url": source.content["landing"],
         "version": __version__,
-        "citeAs": source.content["citation"],
+        "citeAs": "drawings of medmnist-rebuild, not data" if miniature else source.content["citation"],
         "keywords": [recipe.about["modality"], recipe.about["task"]],
         "distribution": [
             _file(path, "application/zip", f"NumPy npz of uint8 arrays: {arrays}"),

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
+from preprocess.published import SPLITS
 
 CHUNK = 1 << 20
 _ZIP64_LIMIT = (1 << 31) - 1  # zipfile's own
@@ -52,12 +53,11 @@ def layout(dimensions: int, size: int, create_system: int | None = None) -> tupl
     written on Windows (0). Seen in 9 published files and assumed for the others; of the two 3D
     files seen at 28, VesselMNIST3D has 0 and AdrenalMNIST3D 3, which the recipe says.
     """
-    splits = ("train", "val", "test")
     if dimensions == 2 and size == 28:
-        names = tuple(f"{split}_{kind}" for kind in ("images", "labels") for split in splits)
+        names = tuple(f"{split}_{kind}" for kind in ("images", "labels") for split in SPLITS)
         system = 3
     else:
-        names = tuple(f"{split}_{kind}" for split in splits for kind in ("images", "labels"))
+        names = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
         system = 0
     return names, system if create_system is None else create_system
 

@@ -18,6 +18,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
 from preprocess.errors import PreprocessError
+from preprocess.published import SPLITS
 from preprocess.table import Sample
 
 ID_COLUMNS = ("image_id", "image", "key")
@@ -76,7 +77,7 @@ def read(path: Path | Traversable) -> Table:
     rows: list[Row] = []
     places: set[tuple[str, int]] = set()
     for entry in reader:
-        if entry["split"] not in ("train", "val", "test") or not (entry["index"] or "").isdecimal():
+        if entry["split"] not in SPLITS or not (entry["index"] or "").isdecimal():
             raise PreprocessError(
                 f"{path}: line {reader.line_num}: not a split and an index: {entry['split']},{entry['index']}"
             )

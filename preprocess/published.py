@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+#: the parts of every dataset, in the order of its arrays
+SPLITS = ("train", "val", "test")
 #: published file names have no size at this one
 SMALLEST = 28
 #: the version that brought the other sizes
@@ -154,7 +156,7 @@ def editions(dataset: str) -> tuple[Edition, ...]:
             first=entry["first"],
             last=entry.get("last", ""),
             md5=entry["md5"],
-            counts={split: _counts(entry[split]) for split in ("train", "val", "test")},
+            counts={split: _counts(entry[split]) for split in SPLITS},
             arrays=entry.get("arrays", {}),
             change=entry.get("change", ""),
             fingerprint=_fingerprint(entry["fingerprint"]) if "fingerprint" in entry else None,

@@ -19,13 +19,12 @@ import numpy as np
 
 from preprocess import order
 from preprocess.errors import PreprocessError
+from preprocess.published import SPLITS as SPLITS
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.table import Sample
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass

@@ -17,7 +17,6 @@ images are held against those of the published array: so a wrong window, crop or
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import npz, published
-from preprocess.checksums import array_digest, file_digest
+from preprocess.checksums import array_digest, file_digest, image_digest
 from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
 from preprocess.split import SPLITS
@@ -386,7 +385,7 @@ def _compare(path: Path, released: Path, places: dict[str, list[tuple[int, int, 
         outcome.our_rows += len(our_labels)
         pairs = _pairs(ours.rows(f"{split}_images"), theirs.rows(f"{split}_images"), places[split])
         for place, mine, image, other in pairs:
-            digest = _digest(other)
+            digest = image_digest(other)
             outcome.digests.setdefault(digest, f"{split} {place}")
             if mine is None or image is None:
                 continue
@@ -398,12 +397,8 @@ def _compare(path: Path, released: Path, places: dict[str, list[tuple[int, int, 
             if not worst and not label:
                 outcome.identical += 1
             elif len(outcome.found) < NAMED:
-                outcome.found.append((Difference(split, place, key, worst, pixels, label, ""), _digest(image)))
+                outcome.found.append((Difference(split, place, key, worst, pixels, label, ""), image_digest(image)))
     return outcome
-
-
-def _digest(image: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _pairs(

@@ -23,20 +23,25 @@ def check(
     counts: Path,
     samples: Path,
     excluded: Path,
+    unmatched: Annotated[Path, "rows of the order table without a sample"],
     sizes: list[int],
     npz: list[Path],
     seed: Annotated[int, "picks the rows that are rendered again"],
     output: Path,
+    miniature: Miniature = False,
 ) -> None:
     """Check what was built and write the findings."""
     from preprocess.audit import checks
+    from preprocess.audit.files import BuildFiles, StageTables
+    from preprocess.audit.findings import LOG_LEVELS
+    from preprocess.audit.plain import plain
     from preprocess.files import write_json
 
-    tables = checks.Tables(index, counts, samples, excluded)
-    findings = checks.check(recipe, raw, dict(zip(sizes, npz, strict=True)), tables, seed)
+    files = BuildFiles(raw, dict(zip(sizes, npz, strict=True)), samples, excluded)
+    findings = checks.check(recipe, files, StageTables(index, counts, unmatched), seed, miniature)
     for finding in findings:
-        log.log(checks.LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
-    write_json(output, checks.as_json(findings))
+        log.log(LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
+    write_json(output, plain(findings))
 
 
 def sums(npz: list[Path], /, output: Path) -> None:
@@ -101,31 +106,34 @@ def match(
 
 def provenance(
     recipe: Recipe,
-    raw: Raw,
     config: dict[str, Any],
+    default_seed: Annotated[int, "the seed of a run that names none"],
     samples: Path,
     sums: Path,
     checks: Path,
     verdict: Path,
     output: Path,
+    miniature: Miniature = False,
+    variant: Annotated[str | None, "its name; none for the protocol's own decisions"] = None,
     current: Annotated[str, "digest of all that the dataset's files depend on"] = "",
     verified: Annotated[list[Path], "what verify wrote; none for a stand-in"] = [],  # noqa: B006
 ) -> None:
     """Record what a build was made from."""
-    from preprocess.audit import provenance
-    from preprocess.files import read_json, write_json
+    from preprocess.audit.plain import plain
+    from preprocess.audit.provenance import BuildRecords, RunFacts, describe
+    from preprocess.files import write_json
 
-    entries = [entry for path in verified for entry in read_json(path)]
-    findings, judged = read_json(checks), read_json(verdict)
-    made = provenance.describe(recipe, raw, config, samples, sums, findings, judged, entries)
-    write_json(output, made | {"current": current})
+    records = BuildRecords(samples, sums, checks, verdict, tuple(verified))
+    write_json(
+        output, plain(describe(recipe, records, RunFacts(config, miniature, default_seed, variant or "", current)))
+    )
 
 
-def montage(recipe: Recipe, npz: Path, output: Path) -> None:
+def montage(recipe: Recipe, npz: Path, output: Path, miniature: Miniature = False) -> None:
     """Draw samples of each class."""
     from preprocess.audit import montage
 
-    montage.montage(recipe, npz, output)
+    montage.montage(recipe, npz, output, miniature)
 
 
 def leak_free(recipe: Recipe, samples: Path, seed: int, output: Annotated[Path, "a folder"]) -> None:
@@ -148,23 +156,34 @@ def audit(
     exceptions: Annotated[Path | None, "the file of signed-off findings"] = None,
 ) -> None:
     """Write the audit page of a dataset and its part of audit.json."""
+    from dataclasses import replace
+
     from preprocess.audit import exceptions as signed
     from preprocess.audit import pages
+    from preprocess.audit.files import BuildFiles
+    from preprocess.audit.plain import typed
+    from preprocess.audit.provenance import Provenance
     from preprocess.files import read_json
 
-    made = read_json(provenance)
-    findings = signed.mark(recipe.name, made["findings"], signed.read(exceptions))
-    built = pages.Built(raw, npz, size, samples, excluded, made)
-    pages.write_dataset(recipe, built, findings, output, summary)
+    made = typed(Provenance, read_json(provenance))
+    findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
+    files = BuildFiles(raw, {size: npz}, samples, excluded)
+    pages.write_dataset(recipe, files, replace(made, findings=tuple(findings)), output, summary)
 
 
-def collection(datasets: list[str], /, npz: Annotated[list[Path], "one of each dataset"], output: Path) -> None:
+def collection(
+    datasets: list[str],
+    /,
+    npz: Annotated[list[Path], "one of each dataset"],
+    output: Path,
+    miniature: Miniature = False,
+) -> None:
     """Draw samples of every dataset in one picture."""
     from preprocess import recipe
     from preprocess.audit.montage import collection
 
     recipes = [recipe.load(name, "paper") for name in datasets]
-    collection({one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}, output)
+    collection({one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}, output, miniature)
 
 
 def audit_index(
@@ -178,7 +197,7 @@ def audit_index(
     """Write the index of the audit and audit.json."""
     from preprocess.audit import pages
 
-    pages.write_index(summaries, picture, output, json)
+    pages.write_index(summaries, picture, [pages.Leftover(file) for file in leftovers], output, json)
 
 
 def gate(summary: Annotated[Path, "the dataset's part of audit.json"], /, output: Path) -> None:

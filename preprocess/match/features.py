@@ -6,7 +6,6 @@ the number of images or their size.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import multiprocessing
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import npz
+from preprocess.checksums import image_digest as digest
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.match import tiles
 from preprocess.recipe import Recipe
@@ -31,7 +31,6 @@ from preprocess.table import Sample
 Pixels = NDArray[np.uint8]
 #: images are reduced by the whole factor that brings them nearest to this edge
 EDGE = 28
-DIGEST = 16
 
 
 class Rows:
@@ -61,11 +60,6 @@ class Rows:
     def close(self) -> None:
         """Close the file; it stays."""
         os.close(self._descriptor)
-
-
-def digest(image: Pixels) -> bytes:
-    """16 bytes that stand for an image."""
-    return hashlib.blake2b(image.tobytes(), digest_size=DIGEST).digest()
 
 
 def all_axes(dimensions: int) -> list[str]:

@@ -52,9 +52,10 @@ rule collection:
         runtime=10,
     params:
         names=attested,
+        miniature="--miniature" if plan.is_miniature else "",
         current=current_of_all("collection"),
     shell:
-        "python -m preprocess collection {params.names} --npz {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess collection {params.names} {params.miniature} --npz {input:q} --output {output:q} --log {log:q}"
 
 
 rule audit_index:

@@ -254,6 +254,7 @@ rule check:
         counts=paths["census"],
         samples=paths["samples"],
         excluded=paths["excluded"],
+        unmatched=paths["unmatched"],
         npz=all_npz,
     output:
         ensure(paths["checks"], non_empty=True),
@@ -274,11 +275,12 @@ rule check:
         raw=raw_folder,
         sizes=sizes,
         seed=plan.settings.seed,
+        miniature="--miniature" if plan.is_miniature else "",
         current=current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --seed {params.seed} --index {input.index:q} --counts {input.counts:q} "
-        "--samples {input.samples:q} --excluded {input.excluded:q} "
+        "{params.miniature} --raw {params.raw:q} --seed {params.seed} --index {input.index:q} --counts {input.counts:q} "
+        "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
         "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
         "--log {log:q}"
 
@@ -369,12 +371,15 @@ rule provenance:
     params:
         protocol=plan.settings.protocol,
         overrides=overrides("provenance"),
-        raw=raw_folder,
         config=config_of_dataset,
+        miniature="--miniature" if plan.is_miniature else "",
+        default_seed=plan.settings.default_seed,
+        variant=plan.settings.variant_name,
         current=record,
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --config {params.config:q} --samples {input.samples:q} --sums {input.sums:q} "
+        "{params.miniature} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
+        "--samples {input.samples:q} --sums {input.sums:q} "
         "--checks {input.checks:q} --verdict {input.verdict:q} --verified {input.verified:q} --current {params.current} "
         "--output {output:q} "
         "--log {log:q}"
@@ -406,10 +411,11 @@ rule montage:
     params:
         protocol=plan.settings.protocol,
         overrides=overrides("montage"),
+        miniature="--miniature" if plan.is_miniature else "",
         current=current("montage"),
     shell:
         "python -m preprocess montage {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--npz {input:q} --output {output:q} "
+        "{params.miniature} --npz {input:q} --output {output:q} "
         "--log {log:q}"
 
 
