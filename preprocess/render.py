@@ -121,7 +121,7 @@ class Renderer:
         try:
             return self._render(sample)
         except UnreadableError as error:
-            raise UnreadableError(f"{self.raw.root / sample.path}: {error}") from error
+            raise error.at(sample.path, self.raw.root) from error
 
     def _render(self, sample: Sample) -> Rendered:
         unit = self._unit
@@ -347,4 +347,4 @@ def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | Exc
         if strict:
             raise PreprocessError(f"{error}; replace the file, or set census: warn to leave it out") from error
         log.warning("%s; left out", error)
-        return ExcludeSample("unreadable", str(error))
+        return ExcludeSample("unreadable", error.detail)

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing
+from preprocess.sources import PACKED, Listing
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: any zip but the annotations', whose names begin with "annotations"
-PRESENT = ("volume-*.nii*", "test-volume-*.nii*", "[!a]*.zip", "a[!n]*.zip")
+#: any archive but the annotations', whose names begin with "annotations"
+PRESENT = (
+    "volume-*.nii*", "test-volume-*.nii*", *(f"{start}{archive}" for start in ("[!a]", "a[!n]") for archive in PACKED)
+)  # fmt: skip
 VOLUME = re.compile(r"(test-)?volume-(\d+)\.nii(\.gz)?", re.IGNORECASE)
 MASK = re.compile(r"segmentation-(\d+)\.nii(\.gz)?", re.IGNORECASE)
 BOXES = re.compile(r"(test-)?segmentation-(\d+)\.txt", re.IGNORECASE)

@@ -25,7 +25,6 @@ Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is
 
 from __future__ import annotations
 
-import csv
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +33,15 @@ from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing, by_name, natural
+from preprocess.reading.tables import whole
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import by_name, natural, table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
     from preprocess.reading.nifti import Volume
 
-PRESENT = ("ribfrac*-image.nii*", "ribfrac*.zip")
+PRESENT = ("ribfrac*-image.nii*", *(f"ribfrac{archive}" for archive in PACKED))
 IMAGE = re.compile(r"(ribfrac\d+)-image\.nii(?:\.gz)?", re.IGNORECASE)
 LABEL = re.compile(r"(ribfrac\d+)-label\.nii(?:\.gz)?", re.IGNORECASE)
 SCAN = re.compile(r"ribfrac(\d+)", re.IGNORECASE)
@@ -79,8 +80,7 @@ def index(raw: Raw) -> Listing:
             samples.append(_scan_sample(name, image, "missing", "no information table names this scan"))
         else:
             samples += _fractures(raw, name, image, label, codes[scan])
-    if copies := image_copies + label_copies:
-        notes.append(f"{copies} files are there twice, equal in size; one of each is used")
+    notes += [*image_copies.notes("images"), *label_copies.notes("labels")]
     return Listing(samples, _census(images, codes), notes)
 
 
@@ -100,15 +100,13 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
     for file in files:
         if not file.name.lower().endswith(".csv"):
             continue
-        reader = csv.DictReader(raw.read(file.path).decode("utf-8-sig", "replace").splitlines())
-        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+        information = table(raw, file)
+        if not set(COLUMNS) <= set(information.columns):
             continue
-        for row in reader:
-            scan, label, code = ((row[column] or "").strip() for column in COLUMNS)
+        for line, row in information:
+            scan, label, code = (whole(row[column]) for column in COLUMNS)
             if not (SCAN.fullmatch(scan) and label.isdecimal()):
-                raise PreprocessError(
-                    f"{raw.root / file.path}: line {reader.line_num}: not a scan and a label: {scan},{label}"
-                )
+                raise PreprocessError(f"{raw.root / file.path}: line {line}: not a scan and a label: {scan},{label}")
             held = found.setdefault(scan.lower(), {})
             if held.setdefault(int(label), code) != code:
                 raise PreprocessError(

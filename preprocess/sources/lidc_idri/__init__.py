@@ -32,13 +32,13 @@ from numpy.typing import NDArray
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile, stream_of
 from preprocess.reading.dicom import Series, Slice, read_header, read_headers
-from preprocess.sources import Listing
+from preprocess.sources import PACKED, Listing
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
     from preprocess.sources.lidc_idri.readers import Nodule, Scan
 
-PRESENT = ("*.dcm", "*.zip")
+PRESENT = ("*.dcm", *PACKED)
 _NOT_DICOM = (".xml", ".txt", ".csv", ".tcia", ".json", ".html", ".pdf", ".xls", ".xlsx", ".md", ".zip", ".gz", ".log")
 
 
