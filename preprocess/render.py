@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import sources, steps
+from preprocess import notices, sources, steps
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.files import atomic_folder
 from preprocess.npz import npy_header
@@ -119,7 +119,11 @@ class Renderer:
             ExcludeSample: a step found that it cannot be part of the dataset.
         """
         try:
-            return self._render(sample)
+            with notices.collected() as said:
+                rendered = self._render(sample)
+            for text in said:
+                log.warning("%s: %s", self.raw.root / sample.path, text)
+            return rendered
         except UnreadableError as error:
             raise error.at(sample.path, self.raw.root) from error
 

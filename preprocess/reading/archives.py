@@ -107,6 +107,15 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
+def is_tar_header(block: bytes) -> bool:
+    """Whether a file's first 512 bytes are a tar's header of any form: its checksum holds (V7 has no other mark)."""
+    try:
+        tarfile.TarInfo.frombuf(block[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
 def printable(name: str) -> str:
     """A file's name as text that any table can hold: bytes that are not UTF-8 become ``\\xe9``."""
     return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

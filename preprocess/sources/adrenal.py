@@ -72,7 +72,7 @@ def _published(raw: Raw, files: list[RawFile]) -> Listing:
     for split in SPLITS:
         labels = reader.array(f"{split}_labels")
         shape = reader.shape(f"{split}_images")
-        if shape != (len(labels), EDGE, EDGE, EDGE) or labels.shape != (len(labels), 1):
+        if labels.shape != (*shape[:1], 1) or shape != (len(labels), EDGE, EDGE, EDGE):
             raise PreprocessError(f"{path}: {split}_images is {shape}, not cubes of {EDGE}; download it again")
         samples += [
             Sample(
