@@ -132,6 +132,8 @@ class Picture:
         with _reading():
             image.load()
             turned = image if orientation == 1 else image.transpose(_transpose(_UNDO[orientation]))
+        if image.format == "PNG" and (chunk := _wrong_chunk(self.data)):
+            raise UnreadableError(f"is damaged: the checksum of its chunk {chunk} is wrong")
         # Pillow has told what it can tell of a damaged file by now
         damage = jpeg.damage(self.data) if image.format == "JPEG" else jpeg.damage_in_tiff(self.data, image)
         if damage:
@@ -155,6 +157,23 @@ class Picture:
             raise UnreadableError(
                 f"would grow from {len(self.data):,} bytes to {size:,} of pixels; no picture, refused"
             )
+
+
+def _wrong_chunk(data: bytes) -> str:
+    """The first chunk of a PNG whose CRC is wrong, of those pixels depend on; Pillow skips the CRC of the pixels."""
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        kind = data[place + 4 : place + 8]
+        # an upper case first letter says that the picture cannot do without it
+        if kind[:1].isupper() and zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(
+            data[end : end + 4], "big"
+        ):
+            return kind.decode("latin-1")
+        if kind == b"IEND":
+            return ""
+        place = end + 4
+    return "IEND"
 
 
 def _transpose(method: int) -> Image.Transpose:
