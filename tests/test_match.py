@@ -631,6 +631,11 @@ def test_nothing_to_match_is_said(tmp_path):
     assert [Path(path).parts[-3:] for path in Plan(config, schema).matches()] == [
         ("match", "breastmnist", "index.html")
     ]
+    # a montage serves where there is no npz of its size
+    for name in ("breastmnist.png", "breastmnist_128.png", "breastmnist_x.png", "bloodmnist.png"):
+        (tmp_path / "raw" / "released" / name).write_bytes(b"")
+    found = [Path(path).name for path in Plan(config, schema).published_files("breastmnist")]
+    assert found == ["breastmnist.png", "breastmnist_128.npz"]
 
 
 # ---- the real ones
