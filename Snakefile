@@ -1,11 +1,13 @@
 # Raw medical images -> MedMNIST files. `snakemake --list` names every step.
 import sys
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.13")
 
 
 configfile: "config.yaml"
@@ -22,7 +24,12 @@ from preprocess.plan.plan import Plan
 
 try:
     environment.prepare()
-    plan = Plan(config, Path(workflow.basedir, "workflow/schemas/config.schema.json"))
+    plan = Plan(
+        config,
+        Path(workflow.basedir, "workflow/schemas/config.schema.json"),
+        # what the run is asked for is known once this file has been read
+        partial(attrgetter("dag_settings.targets"), workflow),
+    )
 except PreprocessError as error:
     raise WorkflowError(str(error)) from None
 if plan.missing:
@@ -32,14 +39,13 @@ if plan.missing:
     )
 
 
+# jobs on other machines belong to this run too
+envvars:
+    environment.RUN,
+
+
 onstart:
-    todo = list(workflow.persistence.dag.needrun_jobs())
-    if any(job.output for job in todo):  # a download may go on beside a build
-        environment.hold(plan.base)
-    rendered = {
-        job.wildcards.dataset for job in todo if "shard" in job.wildcards.keys()
-    }
-    for line in plan.forecast(rendered, workflow.cores):
+    for line in plan.begin(workflow.cores):
         print(line, file=sys.stderr)
 
 
@@ -62,7 +68,14 @@ module published:
 use rule * from published
 
 
-include: "workflow/rules/collection.smk"
+module together:
+    snakefile:
+        "workflow/rules/collection.smk"
+    config:
+        {"plan": plan}
+
+
+use rule * from together
 
 
 rule all:
@@ -76,3 +89,9 @@ rule audit:
     "The audit pages of everything configured; fails on an error that nobody signed off."
     input:
         all_audits,
+
+
+rule match:
+    "Everything that can be matched with a published file in <raw>/released."
+    input:
+        matches,

@@ -36,7 +36,8 @@ from preprocess.collect import collect
 from preprocess.environment import peak_memory
 from preprocess.pack import pack
 from preprocess.recipe import Recipe
-from preprocess.render import Renderer, render_shard
+from preprocess.render import Renderer
+from preprocess.shards import Block, write
 from preprocess.table import SPLIT_COLUMNS, Sample, write_samples
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +122,7 @@ def bound(share: float) -> None:
                     renderer.render(sample)
 
             def job(in_force=in_force, folder=folder, table=table) -> None:
-                render_shard(in_force, folder / "raw", table, 0, 1, SIZES, folder / "shard", True)
+                write(in_force, folder / "raw", Block(table, 0, 1), SIZES, folder / "shard", strict=True)
 
             rounds = []
             for _ in range(REPEATS + 1):
@@ -158,7 +159,7 @@ def plain_loop(folder: Path, paths: list[Path], in_force: Recipe) -> None:
 def ours(folder: Path, paths: list[Path], in_force: Recipe) -> None:
     """The stages of the pipeline that do the same, and write the tables besides."""
     table, _ = split_table(folder, paths)
-    render_shard(in_force, folder / "raw", table, 0, 1, SIZES, folder / "shard", True)
+    write(in_force, folder / "raw", Block(table, 0, 1), SIZES, folder / "shard", strict=True)
     collect(table, [folder / "shard"], folder / "samples.tsv", folder / "excluded.tsv")
     for size in SIZES:
         pack(in_force, size, folder / "samples.tsv", [folder / "shard"], folder / f"{size}.npz")

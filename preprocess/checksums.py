@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from preprocess import npz
 from preprocess.files import write_text
@@ -31,19 +33,15 @@ def array_digest(rows: Iterable[Any]) -> str:
     return value.hexdigest()
 
 
-def _dataset(path: Path) -> str:
-    return path.stem.partition("_")[0]
+def image_digest(image: NDArray[np.uint8]) -> bytes:
+    """16 bytes that stand for one image's pixels, for finding equal ones."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def write_sums(files: list[Path], out: Path) -> None:
-    """Write the digests of some npz and of their arrays, sorted by kind and name.
-
-    Files of other sizes that an earlier run left beside them are digested too: the lists speak of
-    every npz of the folder.
-    """
-    beside = {other for path in files for other in path.parent.glob("*.npz") if _dataset(other) == _dataset(path)}
+    """Write the digests of some npz and of their arrays, sorted by kind and name."""
     rows: list[tuple[str, str, str]] = []
-    for path in sorted(beside | set(files)):
+    for path in sorted(files):
         for algorithm in ("md5", "sha256"):
             rows.append((algorithm, file_digest(path, algorithm), path.name))
         reader = npz.Reader(path)
@@ -57,19 +55,12 @@ def read_sums(table: Path) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in read_rows(table) if row["kind"] in ("md5", "array")}
 
 
-def write_lists(tables: Iterable[Path], folder: Path) -> None:
-    """Write ``MD5SUMS``, ``SHA256SUMS`` and ``ARRAYS.sha256`` of a results folder from tables of sums.
+def write_lists(tables: Iterable[Path], lists: Iterable[Path]) -> None:
+    """Write ``MD5SUMS``, ``SHA256SUMS`` and ``ARRAYS.sha256`` from tables of sums, by the lists' own names.
 
-    Only npz that lie in the folder are listed, so that ``md5sum -c MD5SUMS`` works there. Several
-    jobs may end at once; a lock lets one of them write at a time.
+    The names are relative, so that ``md5sum -c MD5SUMS`` works in the folder.
     """
-    with open(folder / ".sums.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        sums = [row for table in sorted(tables) for row in read_rows(table)]
-        for listing, kind in LISTS.items():
-            lines = sorted(
-                (row["name"], row["digest"])
-                for row in sums
-                if row["kind"] == kind and (folder / row["name"].partition(":")[0]).is_file()
-            )
-            write_text(folder / listing, "".join(f"{digest}  {name}\n" for name, digest in lines))
+    sums = [row for table in tables for row in read_rows(table)]
+    for path in lists:
+        lines = sorted((row["name"], row["digest"]) for row in sums if row["kind"] == LISTS[path.name])
+        write_text(path, "".join(f"{digest}  {name}\n" for name, digest in lines))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
+from preprocess import shards as shard_tables
 from preprocess.errors import PreprocessError
-from preprocess.render import SHARD_COLUMNS, SHARD_TABLE
 from preprocess.split import SPLITS
-from preprocess.table import Sample, read_rows, read_samples, write_rows
+from preprocess.table import Sample, read_samples, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,8 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
         PreprocessError: a sample is in neither table: nothing may be lost.
     """
     # tuples: as many as samples lie in memory
-    rendered = {entry["key"]: tuple(entry[name] for name in SHARD_COLUMNS[1:]) for _, _, entry in shard_rows(shards)}
+    columns = shard_tables.COLUMNS[1:]
+    rendered = {entry["key"]: tuple(entry[name] for name in columns) for _, _, entry in shard_tables.rows(shards)}
     kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     excluded: list[tuple[str, str, str]] = []
     for sample in read_samples(split_table):
@@ -53,7 +53,7 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
             sample.index = position
             extra.update(dict.fromkeys(sample.attributes))
 
-    places = {name: place for place, name in enumerate(SHARD_COLUMNS[1:]) if name in SAMPLE_COLUMNS}
+    places = {name: place for place, name in enumerate(shard_tables.COLUMNS[1:]) if name in SAMPLE_COLUMNS}
 
     def cell(sample: Sample, column: str) -> object:
         place = places.get(column)
@@ -72,10 +72,3 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
     for split, members in kept.items():
         log.info("%s: %s samples", split, f"{len(members):,}")
     log.info("excluded: %s samples", f"{len(excluded):,}")
-
-
-def shard_rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Yield (shard, row in the shard's arrays, entry) of every sample in some shards' tables."""
-    for shard, folder in enumerate(shards):
-        for row, entry in enumerate(read_rows(folder / SHARD_TABLE)):
-            yield shard, row, entry

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from preprocess import recipe, sources, steps
+from preprocess import recipe, sources, steps, web
 from preprocess.acquire import registry
 from preprocess.audit.pages import GRADES
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS
 from preprocess.files import write_text
-from preprocess.split import SPLITS
+from preprocess.published import SPLITS
 
 #: what to run when a recipe, a docstring or the vocabulary was changed
 COMMAND = "python -m preprocess docs docs/"
@@ -48,7 +47,7 @@ def pages() -> dict[str, str]:
         f"sources/{source}.md": templates.get_template("source.md.j2").render(
             common,
             source=source,
-            module=f"preprocess/sources/{Path(inspect.getfile(sources.get(source))).relative_to(SOURCES)}",
+            module=f"preprocess/sources/{Path(sources.get(source).__file__).relative_to(SOURCES)}",
             datasets=served[source],
             about=markdown(inspect.cleandoc(sources.get(source).__doc__ or "")),
             access=registry.load()[source].content,
@@ -84,6 +83,7 @@ def markdown(text: str) -> str:
 def _dataset(name: str) -> dict[str, Any]:
     about = recipe.read(name)
     chain = about["steps"]
+    by = {protocol: recipe.load(name, protocol) for protocol in PROTOCOLS}
     by_protocol = chain if isinstance(chain, dict) else dict.fromkeys(PROTOCOLS, chain)
     return {
         **about,
@@ -92,7 +92,10 @@ def _dataset(name: str) -> dict[str, Any]:
             for protocol, one in by_protocol.items()
         },
         "decided": {
-            key: {protocol: entry.get("both") or entry[protocol] for protocol in PROTOCOLS}
+            key: {
+                protocol: (entry.get("both") or entry[protocol]) | {"idle": by[protocol].idle(key)}
+                for protocol in PROTOCOLS
+            }
             for key, entry in about["decisions"].items()
         },
     }
@@ -104,13 +107,6 @@ def cell(text: Any) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resources.files("preprocess") / "templates")),
-        autoescape=False,  # Markdown; cells of tables are escaped by a filter
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"cell": cell, "shown": shown, "number": "{:,}".format}
+    environment = web.environment("preprocess", html=False)  # cells of tables are escaped by a filter
+    environment.filters["cell"] = cell
     return environment

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import resource
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,11 +18,17 @@ from preprocess.errors import PreprocessError
 PYTHONS = ((3, 11), (3, 13))
 PLATFORMS = ("linux", "darwin")
 
+#: the id of the run a process belongs to: jobs inherit it from the process that started them
+RUN = "MEDMNIST_RUN"
+#: in a results folder: locked for as long as a run lives, and the id of the latest run
+LOCK_FILE = ".lock"
+RUN_FILE = ".run"
+
 _held: list[IO[str]] = []
 
 
 def prepare() -> None:
-    """Let the processes started from here on run this Python and import this package.
+    """Let the processes started from here on run this Python, import this package, and know their run.
 
     Whoever calls a workflow manager by its path, or from another folder, has neither on the path.
 
@@ -33,6 +42,7 @@ def prepare() -> None:
         raise PreprocessError(f"Linux or macOS is needed, this is {sys.platform}; on Windows use WSL")
     _prepend("PATH", Path(sys.executable).parent)
     _prepend("PYTHONPATH", Path(__file__).parents[1])
+    os.environ.setdefault(RUN, uuid.uuid4().hex)
 
 
 def _prepend(name: str, folder: Path) -> None:
@@ -46,7 +56,7 @@ def peak_memory() -> int:
     try:
         status = Path("/proc/self/status").read_text()
         return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]
-    except FileNotFoundError:  # macOS; on Linux this figure may be that of who started the process
+    except FileNotFoundError:  # macOS; on Linux this figure may be that of the process that started this one
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -54,12 +64,13 @@ def hold(folder: Path) -> None:
     """Keep other runs out of a results folder until this process ends, however it ends.
 
     The operating system lets go of the lock when the process dies, so a killed run leaves nothing to
-    clear.
+    clear. From here on jobs of former runs that are still at work can finish nothing.
 
     Raises:
         PreprocessError: another run holds the folder.
     """
-    handle = open(folder / ".lock", "w")
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = open(folder / LOCK_FILE, "w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -68,3 +79,29 @@ def hold(folder: Path) -> None:
             f"{folder}: another run is writing there; wait for it, or choose other results"
         ) from error
     _held.append(handle)
+    with open(folder / RUN_FILE, "a+") as latest:
+        fcntl.flock(latest, fcntl.LOCK_EX)  # waits for a job that is just giving a result its name
+        latest.truncate(0)
+        latest.write(os.environ[RUN])
+
+
+@contextlib.contextmanager
+def current_run(path: Path) -> Iterator[None]:
+    """A block that gives a result its final name: no other run can begin in its results folder meanwhile.
+
+    A process that belongs to no run, or writes outside a results folder, may always.
+
+    Raises:
+        PreprocessError: the run this process belongs to is over, another has begun.
+    """
+    ours = os.environ.get(RUN)
+    place = next((folder / RUN_FILE for folder in path.absolute().parents if (folder / RUN_FILE).is_file()), None)
+    if ours is None or place is None:
+        yield
+        return
+    with open(place) as latest:
+        with contextlib.suppress(OSError):  # a file system without locks: the check still holds, but for an instant
+            fcntl.flock(latest, fcntl.LOCK_SH)
+        if latest.read() != ours:
+            raise PreprocessError(f"{path}: not written, the run that wanted it is over and another has begun")
+        yield

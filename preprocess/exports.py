@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,32 +22,16 @@ from PIL import Image
 
 from preprocess import __version__, npz
 from preprocess.acquire import registry
+from preprocess.audit import licences
 from preprocess.checksums import file_digest
 from preprocess.files import atomic, atomic_folder, write_json
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.split import SPLITS
 
 #: the client's names of the splits in its CSV (Google AutoML Vision's)
 SPLIT_WORDS = {"train": "TRAIN", "val": "VALIDATION", "test": "TEST"}
 #: milliseconds a plane of a volume is shown, as the client has it
 FRAME = 200
-
-
-def place(path: Path, form: str) -> Path:
-    """Where the export of an npz in a format belongs: a folder, for ``croissant`` a file."""
-    return {
-        "npy": path.parent / "npy" / path.stem,
-        "png": path.parent / "png" / path.stem,
-        "croissant": path.with_name(f"{path.stem}.croissant.json"),
-    }[form]
-
-
-def discard(path: Path) -> None:
-    """Remove every export of an npz: it is about to be written anew, and they would tell of the former one."""
-    for form in ("npy", "png"):
-        shutil.rmtree(place(path, form), ignore_errors=True)
-    for file in (_table(place(path, "png")), place(path, "croissant")):
-        file.unlink(missing_ok=True)
 
 
 def _table(pictures: Path) -> Path:
@@ -116,21 +99,22 @@ def croissant(recipe: Recipe, path: Path, samples: Path, miniature: bool) -> dic
     with open(samples, encoding="utf-8") as handle:
         columns = handle.readline().rstrip("\n").split("\t")
     classes = recipe.about["label"]["classes"]
-    described = f"{recipe.about['title']}. Rebuilt from {source.content['title']}, protocol {recipe.protocol}"
+    rebuilt = "Made in the layout of" if miniature else "Rebuilt from"
+    described = f"{recipe.about['title']}. {rebuilt} {source.content['title']}, protocol {recipe.protocol}"
     if recipe.overridden:
         described += f", with other decisions on {', '.join(sorted(recipe.overridden))}"
     if miniature:
-        described = f"STAND-IN, made-up pictures and no data. {described}"
+        described = f"STAND-IN: drawings, not data. {described}"
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": path.stem,
         "description": f"{described}.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "license": licence_address(recipe.about["licence"]),
+        "license": licences.DRAWN if miniature else licence_address(recipe.about["licence"]),
         "url": source.content["landing"],
         "version": __version__,
-        "citeAs": source.content["citation"],
+        "citeAs": "drawings of medmnist-rebuild, not data" if miniature else source.content["citation"],
         "keywords": [recipe.about["modality"], recipe.about["task"]],
         "distribution": [
             _file(path, "application/zip", f"NumPy npz of uint8 arrays: {arrays}"),

@@ -52,11 +52,7 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     for warning in listing.warnings:
         log.warning("%s: %s", folder, warning)
     rule = labels.RULES[recipe.about["label"]["rule"]]
-    how = recipe.about["label"] | {
-        key.removeprefix("label."): value
-        for key, value in recipe.stage_decisions("index").items()
-        if key.startswith("label.")
-    }
+    how = labels.decided(recipe.about["label"], recipe.stage_decisions("index"))
     seen: dict[str, str] = {}
     for sample in listing.samples:
         if sample.key in seen:

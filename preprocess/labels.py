@@ -81,6 +81,13 @@ def readers(sample: Sample, label: dict[str, Any]) -> str:
     raise ExcludeSample("class-dropped", f"scores {sample.original_label}: {label['drop'][name]}")
 
 
+def decided(label: dict[str, Any], decisions: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's ``label`` entry with the decisions ``label.*`` in it, as the rules take it."""
+    return label | {
+        key.removeprefix("label."): value for key, value in decisions.items() if key.startswith("label.")
+    }  # fmt: skip
+
+
 RULES: dict[str, Callable[[Sample, dict[str, Any]], str]] = {
     "map": mapped,
     "given": given,

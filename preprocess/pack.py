@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from preprocess import npz
-from preprocess.collect import shard_rows
+from preprocess import shards as shard_tables
 from preprocess.recipe import Recipe
 from preprocess.split import SPLITS
 from preprocess.table import read_rows
@@ -25,7 +25,7 @@ def pack(recipe: Recipe, size: int, samples_table: Path, shards: list[Path], out
     Raises:
         PreprocessError: the file cannot be written.
     """
-    place = {entry["key"]: (shard, row) for shard, row, entry in shard_rows(shards)}
+    place = {entry["key"]: (shard, row) for shard, row, entry in shard_tables.rows(shards)}
     rows: dict[str, list[tuple[int, int]]] = {split: [] for split in SPLITS}
     labels: dict[str, list[str]] = {split: [] for split in SPLITS}
     for sample in read_rows(samples_table):

@@ -15,7 +15,8 @@ from preprocess.files import atomic_folder
 from preprocess.prepared import COLUMNS, TABLE
 from preprocess.reading.archives import Raw
 from preprocess.recipe import Recipe
-from preprocess.render import Call, bind, block, column, digest, form, joints_of
+from preprocess.render import Call, bind, column, digest, form
+from preprocess.shards import block, joints_of
 from preprocess.table import Sample, read_samples, write_rows
 
 
@@ -46,7 +47,7 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
                     np.save(part / f"{number}.npy", _run(recipe, program, opened, sample))
                     row = ("", "", form(opened, sample), digest(opened))
                 except UnreadableError as error:
-                    row = ("unreadable", str(error), "", "")
+                    row = ("unreadable", error.cause if error.path == sample.path else error.detail, "", "")
                 except ExcludeSample as exclusion:
                     row = (exclusion.reason, exclusion.detail, "", "")
             rows.append((sample.opening, *row))

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+#: the parts of every dataset, in the order of its arrays
+SPLITS = ("train", "val", "test")
 #: published file names have no size at this one
 SMALLEST = 28
 #: the version that brought the other sizes
@@ -42,6 +44,25 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Fingerprint:
+    """Mean and standard deviation of a published train array, from a public table.
+
+    Attributes:
+        mean: mean of all values, as a share of 255.
+        std: their standard deviation, as a share of 255.
+        size: the size of the file they are of.
+        evidence: grade of that size.
+        why: where it comes from.
+    """
+
+    mean: float
+    std: float
+    size: int
+    evidence: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Edition:
     """One state of a dataset's data, carried by consecutive versions of the medmnist package.
 
@@ -53,6 +74,7 @@ class Edition:
         counts: what each split holds.
         arrays: sha256 of each array by size, where the file itself has been read.
         change: what was changed against the edition before.
+        fingerprint: of its train images, where known.
     """
 
     dataset: str
@@ -62,6 +84,7 @@ class Edition:
     counts: dict[str, Counts]
     arrays: dict[int, dict[str, str]] = field(default_factory=dict)
     change: str = ""
+    fingerprint: Fingerprint | None = None
 
     @property
     def versions(self) -> str:
@@ -107,6 +130,11 @@ def file_name(dataset: str, size: int) -> str:
     return f"{dataset}.npz" if size == SMALLEST else f"{dataset}_{size}.npz"
 
 
+def montage_name(dataset: str, size: int) -> str:
+    """What a montage of a dataset's published tiles is to be called: as the npz of that size, but a PNG."""
+    return file_name(dataset, size).removesuffix(".npz") + ".png"
+
+
 def table() -> Traversable:
     """The table all this is read from."""
     return resources.files("preprocess") / "tables" / "published.yaml"
@@ -128,9 +156,10 @@ def editions(dataset: str) -> tuple[Edition, ...]:
             first=entry["first"],
             last=entry.get("last", ""),
             md5=entry["md5"],
-            counts={split: _counts(entry[split]) for split in ("train", "val", "test")},
+            counts={split: _counts(entry[split]) for split in SPLITS},
             arrays=entry.get("arrays", {}),
             change=entry.get("change", ""),
+            fingerprint=_fingerprint(entry["fingerprint"]) if "fingerprint" in entry else None,
         )
         for entry in _table()["datasets"].get(dataset, ())
     )
@@ -147,10 +176,20 @@ def _counts(entry: dict[str, Any]) -> Counts:
     )
 
 
+def _fingerprint(entry: dict[str, Any]) -> Fingerprint:
+    return Fingerprint(entry["mean"], entry["std"], entry["size"], entry["grade"], entry["why"])
+
+
 def current(dataset: str) -> Edition | None:
     """The edition in force of a dataset."""
     known = editions(dataset)
     return known[-1] if known else None
+
+
+def sizes(dataset: str) -> tuple[int, ...]:
+    """The sizes a dataset was published at, in its edition in force; none for one that never was."""
+    edition = current(dataset)
+    return tuple(sorted(edition.md5)) if edition else ()
 
 
 def paper(dataset: str) -> Edition | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from preprocess import published, steps
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Stage
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
 from preprocess.errors import PreprocessError
 
 Protocol = Literal["paper", "released"]
@@ -27,13 +28,15 @@ class Choice:
         value: what was decided; a mapping with the key ``other`` where it differs by size.
         evidence: its grade, one of :data:`preprocess.decisions.EVIDENCE`; ``override`` for a user's own.
         why: where it comes from.
-        note: what the reader must know besides, such as a missing optional package.
+        note: what the reader must know besides.
+        missing: what an optional package that is not installed changed, and how to mend it.
     """
 
     value: Any
     evidence: str
     why: str
     note: str = ""
+    missing: str = ""
 
     def at(self, size: int) -> Any:
         """The value for one output size."""
@@ -85,12 +88,44 @@ class Recipe:
         """The value in force of a decision that does not differ by size."""
         return self.decisions[key].value if key in self.decisions else default
 
+    def idle(self, key: str, placed: bool = False) -> str:
+        """Why a decision is not in force, as the other decisions stand; an empty text for one that is.
+
+        Args:
+            key: the decision.
+            placed: whether an order table gave the samples their splits and places.
+        """
+        decision = DECISIONS[key]
+        if decision.stage == "split" and key not in ("order", "split.file"):
+            if placed:
+                return "the order table places the samples"
+            if "split.file" in self.decisions:
+                return "split.file places the samples"
+        for others, wanted in ((decision.needs, True), (decision.idle, False)):
+            for other, values in others.items():
+                if other in self.decisions and not any((one in values) is wanted for one in self._values(other)):
+                    return f"{other} is {shown(self.value(other))}"
+        return ""
+
+    def _values(self, key: str) -> list[Any]:
+        """The values of a decision at all its sizes."""
+        value = self.value(key)
+        return list(value.values()) if isinstance(value, dict) and OTHER_SIZES in value else [value]
+
+    def assumed(self, placed: bool = False) -> list[str]:
+        """The decisions in force that nothing proves."""
+        return [
+            key
+            for key, choice in self.decisions.items()
+            if choice.evidence in ("assumed", "unknown") and not self.idle(key, placed)
+        ]
+
     def changed(self, values: dict[str, Any]) -> Recipe:
         """The same recipe with some decisions decided otherwise, for every size."""
         tried = {key: Choice(value, "unknown", "tried") for key, value in values.items()}
         return replace(self, decisions=self.decisions | tried)
 
-    def stage_decisions(self, stage: Stage) -> dict[str, Any]:
+    def stage_decisions(self, stage: str) -> dict[str, Any]:
         """The values in force of the decisions that belong to one stage."""
         return {key: choice.value for key, choice in self.decisions.items() if DECISIONS[key].stage == stage}
 
@@ -99,14 +134,15 @@ class Recipe:
         asked = {parameter for name in self.prepare for parameter in steps.parameters(name)}
         return {key: self.decisions[key].value for key in sorted(asked & self.decisions.keys())}
 
-    def fingerprint(self, stage: Stage) -> str:
-        """Hexadecimal digest of all in the recipe that one stage's result depends on."""
+    def fingerprint(self, stage: str) -> str:
+        """Hexadecimal digest of all in the recipe that one stage's result depends on; ``container``: that of pack."""
         content: dict[str, Any] = {"decisions": self.stage_decisions(stage)}
         if stage == "index":
             content["about"] = {key: self.about.get(key) for key in ("label", "census", "options", "group")}
-        elif stage == "split" and (name := self.value("split.list")):
-            table = resources.files("preprocess") / "tables" / "splits" / f"{name}.csv"
-            content["list"] = hashlib.sha256(table.read_bytes()).hexdigest()
+        elif stage == "split":
+            content["about"] = self.about["group"]
+        elif stage == "container":
+            content["about"] = self.about.get("create_system", {})
         elif stage == "render":
             content["steps"] = [self.prepare, self.steps, self.about["dimensions"], self.about["channels"]]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -151,6 +187,10 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
         if problem := DECISIONS[key].problem(value):
             raise PreprocessError(f"overrides: {name}: {key}: {problem}")
         decisions[key] = _choice(key, {"value": value, "evidence": "override", "why": "config.yaml"})
+    if _value_of(decisions, "split.rule") == "list" and not {"split.list", "split.file"} & decisions.keys():
+        raise PreprocessError(
+            f"overrides: {name}: split.rule: {name} has no published list; name a list of your own by split.file"
+        )
     chain = content["steps"]
     return Recipe(
         name=name,
@@ -164,24 +204,39 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
     )
 
 
+def _value_of(decisions: dict[str, Choice], key: str) -> Any:
+    return decisions[key].value if key in decisions else None
+
+
 def _choice(key: str, entry: dict[str, Any]) -> Choice:
     value = _sizes_as_text(entry["value"])
     notes = [entry["note"]] if "note" in entry else []
-    for wanted, (package, instead) in (DECISIONS[key].fallback or {}).items():
-        if importlib.util.find_spec(package) is None and _mentions(value, wanted):
-            value = (
-                {size: instead if v == wanted else v for size, v in value.items()}
-                if isinstance(value, dict)
-                else instead
-            )
-            notes.append(
-                f"{wanted} needs the package {package}, which is not installed: {instead} is used and pixels differ"
-            )
-    return Choice(value, entry["evidence"], entry["why"], "; ".join(notes))
+    missing = ""
+    if (package := missing_package(key, value)) and (optional := DECISIONS[key].optional):
+        wanted, value = value, _each(value, optional.without)
+        missing = (
+            f"{shown(wanted)} needs the package {package}, which is not installed: {shown(value)} is used and pixels "
+            f"differ; pip install {package}, or decide {key} otherwise in overrides"
+        )
+    return Choice(value, entry["evidence"], entry["why"], "; ".join(notes), missing)
 
 
-def _mentions(value: Any, wanted: str) -> bool:
-    return wanted in value.values() if isinstance(value, dict) else bool(value == wanted)
+def missing_package(key: str, value: Any) -> str:
+    """The optional package that a value needs, at any size, and that is not installed, else an empty text."""
+    optional = DECISIONS[key].optional
+    if optional is None or _each(value, optional.without) == value:
+        return ""
+    return optional.name if importlib.util.find_spec(optional.name) is None else ""
+
+
+def fallbacks(recipe: Recipe) -> list[str]:
+    """What a missing package changes in a build by this recipe: a line for each decision, for the start of a run."""
+    return [f"{recipe.name}: {key}: {one.missing}" for key, one in recipe.decisions.items() if one.missing]
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A value with a change made to it, at each of its sizes."""
+    return {size: change(one) for size, one in value.items()} if isinstance(value, dict) else change(value)
 
 
 def _sizes_as_text(value: Any) -> Any:

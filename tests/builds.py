@@ -112,17 +112,19 @@ def build(
             "--output",
             done.npz(size),
         )
-    checked(done, raw, *common[1:])
+    checked(done, raw, *common[1:], *counted)
     return done
 
 
 def checked(done: Build, raw: Path, *decisions: object) -> dict[tuple[str, str], dict[str, Any]]:
-    """Run the check stage on a build and give its findings by check and level."""
+    """Run the check stage on a build and give its findings by check and level; the protocol is paper if not named."""
     f = done.folder
+    protocol = () if "--protocol" in decisions else ("--protocol", "paper")
     tables = ["--index", f / "index.tsv", "--counts", f / "census.tsv", "--samples", f / "samples.tsv",
-              "--excluded", f / "excluded.tsv"]  # fmt: skip
+              "--excluded", f / "excluded.tsv", "--unmatched", f / "unmatched.tsv"]  # fmt: skip
     files = ["--sizes", *done.sizes, "--npz", *(done.npz(size) for size in done.sizes)]
-    run("check", done.dataset, *decisions, "--raw", raw, *tables, *files, "--output", f / "checks.json")
+    run("check", done.dataset, *protocol, *decisions, "--raw", raw, *tables, *files, "--seed", 42, "--output",
+        f / "checks.json")  # fmt: skip
     found = json.loads((f / "checks.json").read_text())
     return {(one["check"], one["level"]): one for one in found}
 

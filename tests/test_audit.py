@@ -18,6 +18,7 @@ from PIL import Image, ImageEnhance
 
 from preprocess import published, recipe
 from preprocess.audit import checks, duplicates, exceptions, leakfree, pages
+from preprocess.audit.findings import Finding
 from preprocess.errors import PreprocessError
 from preprocess.table import Sample, read_rows
 from tests import browser
@@ -25,23 +26,28 @@ from tests.builds import CommandError, build, checked, run
 from tests.test_busi import unpack
 
 
-def audit(done, raw, folder, protocol="paper", signed=()):
+def audit(done, raw, folder, protocol="paper", signed=(), miniature=True, overrides=None, run_facts=(), leftovers=()):
     """The pages and data of one finished build, by the commands of the workflow."""
     size = done.sizes[0]
-    common = [done.dataset, "--protocol", protocol]
+    common = [done.dataset, "--protocol", protocol, "--overrides", json.dumps(overrides or {})]
+    drawn = ["--miniature"] if miniature else []
     tables = ["--samples", done.folder / "samples.tsv"]
     sums = done.folder / "sums.tsv"
     run("sums", done.npz(size), "--output", sums)
-    verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, "--miniature"]
+    verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, *drawn]
     run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
-    run("provenance", *common, "--raw", raw, *tables, "--sums", sums, "--checks", done.folder / "checks.json",
-        "--verdict", done.folder / "verdict.json", "--output", done.folder / "provenance.json")  # fmt: skip
-    run("collection", done.dataset, "--npz", done.npz(size), "--output", folder / "collection.png")
+    facts = run_facts or ["--config", "{}"]
+    stages = ["--sums", sums, "--checks", done.folder / "checks.json", "--verdict", done.folder / "verdict.json"]
+    run("provenance", *common, *facts, "--default-seed", 42, *tables, *stages, *drawn, "--output",
+        done.folder / "provenance.json")  # fmt: skip
+    run("montage", *common, "--npz", done.npz(size), *drawn, "--output", folder / f"{done.dataset}.png")
+    run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
     extra = ["--exceptions", signed] if signed else []
     run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
         done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
         folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json")  # fmt: skip
-    run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", "--output",
+    left = ["--leftovers", *leftovers] if leftovers else []
+    run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", *left, "--output",
         folder / "index.html", "--json", folder / "audit.json")  # fmt: skip
     page = (folder / f"{done.dataset}.html").read_text(encoding="utf-8")
     return page, json.loads((folder / "audit.json").read_text())["datasets"][done.dataset]
@@ -72,7 +78,9 @@ def on_page(page: str) -> dict[tuple[str, str], str]:
 def leaks(page: str, check: str) -> list[str]:
     """The cells of one line of the page's table of leakage: train-val, train-test, val-test, within a split."""
     line = re.search(rf'<tr data-leak="{check}">(.*?)</tr>', page, re.DOTALL)[1]
-    return [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r'<td class="n">(.*?)</td>', line, re.DOTALL)]
+    return [
+        re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r'<td class="n"[^>]*>(.*?)</td>', line, re.DOTALL)
+    ]
 
 
 def test_nothing_is_found_where_nothing_was_planted(stand_in, builder, tmp_path):
@@ -216,14 +224,11 @@ def test_a_file_of_exceptions_must_be_there(tmp_path):
 
 
 def test_an_exception_that_fits_nothing_is_told():
-    found = [
-        {"check": "blank", "level": "error", "text": "1 image", "examples": [], "counts": None},
-        {"check": "ledger", "level": "information", "text": "all", "examples": [], "counts": None},
-    ]
+    found = [Finding("blank", "error", "1 image"), Finding("ledger", "information", "all")]
 
     def marked(**entry):
         known = [exceptions.SignedOff("breastmnist", reason="so", signed="me", **entry)]
-        return [(one["check"], one["level"], one.get("excepted")) for one in exceptions.mark(dataset, found, known)]
+        return [(one.check, one.level, one.excepted or None) for one in exceptions.mark(dataset, found, known)]
 
     dataset, ledger = "breastmnist", ("ledger", "information", None)
     stale = ("exceptions", "warning", None)

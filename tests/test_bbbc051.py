@@ -223,7 +223,7 @@ def test_the_store_needs_a_numbering_and_its_labels(tmp_path):
     with pytest.raises(PreprocessError, match="has test_data, but no test_labels"):
         listed(Raw(tmp_path), numbering="nephnet")
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(PreprocessError, match=r"a\.h5: damaged or no HDF5"):
+    with pytest.raises(PreprocessError, match=r"a\.h5: cannot be opened as HDF5, damaged"):
         listed(Raw(tmp_path), numbering="nephnet")
 
 
@@ -375,6 +375,9 @@ def test_every_size_comes_from_the_projection(published_tree, builder):
         highest = np.asarray(tifffile.imread(io.BytesIO(data))).max(axis=0)
         for size in (28, 64):
             expected = Image.fromarray(highest).resize((size, size), Image.Resampling.BILINEAR)
+            for _ in range(2 if size == 28 else 0):
+                expected.save(buffer := io.BytesIO(), "JPEG", quality=75)
+                expected = Image.open(buffer)
             assert np.array_equal(done.images(size)[row["key"]], np.asarray(expected))
         assert row["upsampled"] == "64"
     assert {row["specimen"] for row in done.samples} == {"F33", "F44", "F59"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import shutil
 import tarfile
 import zipfile
@@ -16,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 
 from preprocess import index, recipe, render, split
+from preprocess import shards as shards_of
 from preprocess.audit import checks
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.labels import several
@@ -123,6 +126,26 @@ def test_only_the_files_that_are_there_are_not_missing(whole, real):
     assert {one.excluded for one in whole if one.key not in there} == {"missing"}
 
 
+def old_scikit_image(pixels):
+    """What scikit-image 0.15 to 0.18 made of 1024 x 1024 pixels at 28, one pixel after the other.
+
+    The matrix is the one that reproduces a published tile: the scale one unit in the last place below 1024 / 28, the
+    offsets 78 and 46 above 1024 / 56 - 1 / 2.
+    """
+    scale = math.nextafter(1024 / 28, 0)
+    row, column = (1024 / 56 - 0.5 + units * math.ulp(1024 / 56 - 0.5) for units in (78, 46))
+    blurred = ndimage.gaussian_filter(pixels, (1024 / 28 - 1) / 2, mode="mirror") * (1.0 / 255)
+    out = np.empty((28, 28), np.uint8)
+    for i, j in np.ndindex(28, 28):
+        y, x = scale * i + row, scale * j + column
+        top, left = int(y), int(x)
+        dy, dx = y - top, x - left
+        above = (1 - dx) * blurred[top, left] + dx * blurred[top, left + 1]
+        below = (1 - dx) * blurred[top + 1, left] + dx * blurred[top + 1, left + 1]
+        out[i, j] = int(((1 - dy) * above + dy * below) * 255)
+    return out
+
+
 @pytest.mark.real
 def test_real_files_rgba_among_them(whole, real):
     samples = [one for one in whole if not one.excluded]
@@ -135,6 +158,8 @@ def test_real_files_rgba_among_them(whole, real):
                 modes[image.mode] += 1
                 for size in (28, 224):
                     expected = np.asarray(image.convert("L").resize((size, size), kernel))
+                    if protocol == "released" and size == 28:
+                        expected = old_scikit_image(np.asarray(image.convert("L")))
                     assert np.array_equal(found.arrays[size], expected), one.key
             assert found.upsampled == ()
     assert modes == {"L": 18, "RGBA": 6}
@@ -249,7 +274,8 @@ def test_copies_beside_their_archives_are_left_aside(tmp_path, stand_in_chest, s
     shutil.copytree(stand_in_chest, tmp_path / "raw")
     tree(tmp_path / "raw", {f"unpacked/{name}": data for name, data in list(stored.items())[:7]})
     listed = chestxray14.index(Raw(tmp_path / "raw"))
-    assert "7 copies of images were left aside" in listed.notes
+    (note,) = [note for note in listed.notes if "copies" in note]
+    assert note.startswith("7 copies of images were left aside, equal byte for byte: images_0")
     paths = {one.key: one.path for one in listed.samples}
     assert sum(path.startswith("unpacked/") for path in paths.values()) == 7
     assert seen(listing(tmp_path / "raw")) == seen(listing(stand_in_chest))
@@ -494,7 +520,7 @@ def test_a_shard_is_an_archive():
     samples = published_parts(counts)
     assert len(samples) == 112_120
     shards = recipe.read("chestmnist")["shards"]
-    found = [render.block(render.joints_of(samples), shard, shards) for shard in range(shards)]
+    found = [shards_of.block(shards_of.joints_of(samples), shard, shards) for shard in range(shards)]
     assert [end - start for start, end in found] == counts
 
 
@@ -505,7 +531,7 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
         one.unit = f"unit {i // (unit + 1)}" if unit else ""
     ends = [0]
     for shard in range(shards):
-        start, end = render.block(render.joints_of(samples), shard, shards)
+        start, end = shards_of.block(shards_of.joints_of(samples), shard, shards)
         assert start == ends[-1]
         assert end >= start
         ends.append(end)
@@ -518,15 +544,17 @@ def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
 
 
 def test_a_cut_does_not_move_further_than_half_a_shard():
-    ends = [render.block(render.joints_of(published_parts([10, 989])), shard, 4)[1] for shard in range(4)]
+    ends = [shards_of.block(shards_of.joints_of(published_parts([10, 989])), shard, 4)[1] for shard in range(4)]
     assert ends == [249, 499, 749, 999]
-    ends = [render.block(render.joints_of(published_parts([130, 869])), shard, 4)[1] for shard in range(4)]
+    ends = [shards_of.block(shards_of.joints_of(published_parts([130, 869])), shard, 4)[1] for shard in range(4)]
     assert ends == [130, 499, 749, 999]
 
 
 def test_without_archives_blocks_are_near_equal():
     samples = [Sample(key=str(i), path=f"images/{i}.png") for i in range(1000)]
-    sizes = {end - start for start, end in (render.block(render.joints_of(samples), shard, 7) for shard in range(7))}
+    sizes = {
+        end - start for start, end in (shards_of.block(shards_of.joints_of(samples), shard, 7) for shard in range(7))
+    }
     assert sizes <= {142, 143}
 
 
@@ -544,3 +572,14 @@ def test_the_arrays_hold_the_lists_labels(stand_in_chest, builder, real):
         assert arrays[f"{part}_labels"][int(row["index"])].tolist() == [int(digit) for digit in label.split()]
     findings = json.dumps(done.findings)
     assert "no patient of 16 is in two splits" in findings
+
+
+def test_scans_of_another_size_than_the_lattice_is_known_for_are_said(stand_in_chest, builder):
+    done = builder("chestmnist", stand_in_chest, protocol="released", sizes=(28, 64))
+    (said,) = (one for one in done.findings if one["check"] == "kernel")
+    others = [row["key"] for row in done.samples if "1024x1024" not in row["raw_form"]]
+    assert 0 < len(others) < len(done.samples)
+    assert said["level"] == "warning"
+    assert said["text"].startswith(f"{len(others)} of {len(done.samples)} images: what kernel scikit-image does at 28 ")
+    paper = builder("chestmnist", stand_in_chest)
+    assert not [one for one in paper.findings if one["check"] == "kernel"]

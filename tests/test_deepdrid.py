@@ -249,7 +249,7 @@ def test_pixels_are_those_of_the_recipe(stand_in, builder, protocol, size):
             left, top = (round((extent - side) / 2) for extent in picture.size)
             kernel = Image.Resampling.BICUBIC if protocol == "paper" else Image.Resampling.BILINEAR
             small = picture.crop((left, top, left + side, top + side)).resize((size, size), kernel)
-            if protocol == "released" and size == 28:
+            for _ in range(2 if protocol == "released" and size == 28 else 0):
                 small.save(buffer := io.BytesIO(), "JPEG", quality=75)
                 small = Image.open(buffer)
             assert np.array_equal(done.images(size)[key], np.asarray(small))

@@ -13,7 +13,7 @@ import pytest
 
 from preprocess import docs, index, miniature, recipe
 from preprocess.collect import EXCLUDED_COLUMNS, SAMPLE_COLUMNS
-from preprocess.decisions import DECISIONS
+from preprocess.decisions import DECISIONS, PROTOCOLS
 from preprocess.plan.plan import Plan
 from preprocess.reasons import REASONS
 
@@ -61,8 +61,12 @@ def test_every_decision_of_every_dataset_is_on_its_page():
     for name, section in sections.items():
         for key, entry in recipe.read(name)["decisions"].items():
             line = next(line for line in section.splitlines() if line.startswith(f"| `{key}` |"))
-            for choice in entry.values():
-                assert f"(`{choice['evidence']}`): {choice['why']}".replace("|", "\\|").replace("<", "&lt;") in line
+            for protocol in PROTOCOLS:
+                choice = entry.get("both") or entry[protocol]
+                # what other decisions put out of force has no grade
+                idle = recipe.load(name, protocol).idle(key)
+                grade = f"not in force: {idle}" if idle else f"`{choice['evidence']}`"
+                assert f"({grade}): {choice['why']}".replace("|", "\\|").replace("<", "&lt;") in line
 
 
 def test_markdown_of_docstrings():
@@ -106,7 +110,7 @@ def test_every_file_of_a_build_is_documented(tmp_path):
     text = (DOCS / "outputs.md").read_text(encoding="utf-8").replace("<file>", "<dataset>")
     config = {"results": str(tmp_path), "sizes": [28], "exports": ["npy", "png", "croissant"]}
     plan = Plan(config, ROOT / "workflow/schemas/config.schema.json")
-    for path in [*plan.outputs("breastmnist"), *plan.sum_lists, *plan.audit[:-1]]:
+    for path in [*plan.outputs("breastmnist"), *plan.shared]:
         name = Path(path).relative_to(plan.out).as_posix().replace("breastmnist", "<dataset>")
         assert f"`{name}" in text, name
 

@@ -275,6 +275,8 @@ def test_lidc_without_its_client_says_what_to_install(run, monkeypatch, raw):
 
 # ---- the commands
 
+SIZES = ("--sizes", 28, "--sizes-3d", 28)
+
 
 def command(capsys, *words: object) -> tuple[int, str, str]:
     code = cli.main([str(word) for word in words])
@@ -283,7 +285,7 @@ def command(capsys, *words: object) -> tuple[int, str, str]:
 
 
 def test_bare_fetch_lists_and_says_so(capsys, raw, tmp_path):
-    code, out, _ = command(capsys, "fetch", "--raw", raw, "--memory", tmp_path / "m", "--results", tmp_path)
+    code, out, _ = command(capsys, "fetch", "--raw", raw, "--cache", tmp_path / "m", "--results", tmp_path, *SIZES)
     assert code == 0
     assert re.search(r"^busi +missing", out, re.MULTILINE)
     assert "nothing was downloaded" in out
@@ -291,14 +293,16 @@ def test_bare_fetch_lists_and_says_so(capsys, raw, tmp_path):
 
 
 def test_fetch_into_the_stand_ins_is_refused(capsys, tmp_path):
-    code, _, err = command(capsys, "fetch", "--memory", tmp_path / "m", "--sources", "busi")
+    code, _, err = command(
+        capsys, "fetch", "--cache", tmp_path / "m", "--results", tmp_path, *SIZES, "--sources", "busi"
+    )
     assert code == 1
     assert "--config raw=DIR" in err
 
 
 def test_sources_says_how_to_get_each(capsys, raw, tmp_path):
     (raw / "archive.zip").write_bytes(b"PK spoilt")
-    code, out, _ = command(capsys, "sources", "--raw", raw, "--memory", tmp_path / "m", "--results", tmp_path)
+    code, out, _ = command(capsys, "sources", "--raw", raw, "--cache", tmp_path / "m", "--results", tmp_path, *SIZES)
     assert code == 0
     for name, source in registry.load().items():
         assert re.search(rf"^{name} +missing .*{re.escape(source.licence)}", out, re.MULTILINE)
@@ -326,14 +330,14 @@ def test_how_long_it_takes_in_words(seconds, cores, said):
 def test_verify_command(capsys, raw, tmp_path):
     (raw / "busi").mkdir()
     (raw / "busi" / "archive.zip").write_bytes(DATA)
-    code, out, _ = command(capsys, "verify", "busi", "--raw", raw, "--memory", tmp_path / "m")
+    code, out, _ = command(capsys, "verify", "busi", "--raw", raw, "--cache", tmp_path / "m")
     assert code == 0
     assert hashlib.sha256(DATA).hexdigest() in out
     (raw / "busi" / "Dataset_BUSI.zip").write_bytes(DATA)
-    code, _, err = command(capsys, "verify", "busi", "--raw", raw, "--memory", tmp_path / "m", "--force")
+    code, _, err = command(capsys, "verify", "busi", "--raw", raw, "--cache", tmp_path / "m", "--force")
     assert code == 1
     assert "Dataset_BUSI.zip" in err
-    assert command(capsys, "verify", "busy", "--raw", raw, "--memory", tmp_path / "m")[0] == 1
+    assert command(capsys, "verify", "busy", "--raw", raw, "--cache", tmp_path / "m")[0] == 1
 
 
 # ---- all of it, through the workflow
@@ -361,7 +365,7 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
 
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist")
     assert re.search(r"needed in .* free", text)
-    (report,) = json.loads((folder / "results" / "paper" / "raw" / "busi.json").read_text())
+    (report,) = json.loads((folder / "results" / "verified" / "busi.json").read_text())
     assert report["known"]
     provenance = json.loads((folder / "results" / "paper" / "breastmnist.provenance.json").read_text())
     assert provenance["raw"]["archives"]["busi/Dataset_BUSI.zip"]["sha256"] == file["sha256"]
@@ -371,12 +375,15 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
         for name, array in direct.items():
             np.testing.assert_array_equal(built[name], array)
 
-    # a replaced archive is verified and indexed again, in one run
+    # one that is touched is the same; a replaced one is verified and indexed again, in one run
     (raw / "busi" / "Dataset_BUSI.zip").touch()
+    assert "Nothing to be done" in snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
+    (raw / "busi" / "Dataset_BUSI.zip").write_bytes(body + b"changed")
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
     assert {"busi_verify", "busi_index", "busi_render", "busi_pack"} <= set(re.findall(r"^\w+(?= +\d+$)", text, re.M))
 
-    # another checksum is known than the file has: the build stops before anything is read
+    # another checksum is known than the file has: nothing is recorded of such a build
+    (raw / "busi" / "Dataset_BUSI.zip").write_bytes(body)
     (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": [file | {"sha256": "0" * 64}]}}))
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", fails=True)
     assert "the published file has 0000" in text

@@ -258,7 +258,7 @@ def test_every_layout_gives_the_same(layout, tmp_path, stand_in_ham, rows, store
 def test_kaggles_second_folders_are_left_aside(tmp_path, rows, stored):
     lay_out("Kaggle", tmp_path, rows, stored)
     listed = ham10000.index(Raw(tmp_path))
-    assert f"{len(stored)} copies of images were left aside" in listed.notes
+    assert any(note.startswith(f"{len(stored)} copies of images were left aside, equal") for note in listed.notes)
     assert listed.census == CENSUS
 
 
@@ -345,7 +345,7 @@ def short_row(rows: list[dict[str, str]]) -> bytes:
     [
         (oversampled, "has two rows; this is an oversampled copy"),
         (healthy, "class 'healthy' is none of HAM10000's seven"),
-        (other_columns, "has no column image_id"),
+        (other_columns, "has no column 'image_id'"),
         (short_row, "does not fit the header"),
     ],
 )
@@ -414,7 +414,7 @@ def test_paper_squashes(stand_in_ham, stored, builder):
             assert np.array_equal(image, squashed.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def test_released_crops_and_saves_as_jpeg_at_28_only(stand_in_ham, stored, builder):
+def test_released_crops_and_saves_as_jpeg_twice_at_28_only(stand_in_ham, stored, builder):
     done = builder("dermamnist", stand_in_ham, protocol="released", sizes=(28, 64))
     for size in (28, 64):
         for key, image in done.images(size).items():
@@ -422,7 +422,7 @@ def test_released_crops_and_saves_as_jpeg_at_28_only(stand_in_ham, stored, build
             margin = (whole.width - whole.height) // 2
             square = whole.crop((margin, 0, margin + whole.height, whole.height))
             small = square.resize((size, size), Image.Resampling.BILINEAR)
-            if size == 28:
+            for _ in range(2 if size == 28 else 0):
                 buffer = io.BytesIO()
                 small.save(buffer, "JPEG", quality=75)
                 small = picture(buffer.getvalue())

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
+from scipy import ndimage
 
-from preprocess.decisions import KERNELS
+from preprocess.decisions import DECISIONS, KERNELS
 from preprocess.errors import UnreadableError
 from preprocess.reading.picture import Picture
 from preprocess.steps import images
@@ -192,6 +193,60 @@ def test_resize_keeps_channels_apart_and_squashes():
     for channel in range(3):
         assert np.array_equal(small[..., channel], images.resize(wide[..., channel], 12, "bicubic"))
     assert np.array_equal(images.resize(wide[:, :20], 20, "bilinear"), wide[:, :20])
+
+
+@pytest.mark.parametrize(("shape", "size"), [((224, 224), 28), ((90, 61), 28), ((57, 80, 3), 20), ((20, 20), 28)])
+def test_the_resize_of_scikit_image_is_a_gaussian_and_linear_interpolation(shape, size):
+    """By scipy's own interpolation, in floating point throughout: the three cuts to whole levels take up to three."""
+    picture = RNG.integers(0, 256, shape, dtype=np.uint8)
+    scales = [extent / size for extent in shape[:2]]
+    sigmas = [max(0, (scale - 1) / 2) for scale in scales]
+    places = np.meshgrid(*[(np.arange(size) + 0.5) * scale - 0.5 for scale in scales], indexing="ij")
+    channels = picture.reshape(*shape[:2], -1)
+    for channel in range(channels.shape[2]):
+        plane = channels[..., channel]
+        blurred = ndimage.gaussian_filter(plane.astype(float), sigmas, mode="mirror")
+        expected = ndimage.map_coordinates(blurred, places, order=1, mode="mirror")
+        found = images.resize(picture, size, "scikit-image").reshape(size, size, -1)[..., channel]
+        assert found.dtype == np.uint8
+        assert ((expected - found > -1e-6) & (expected - found < 3 + 1e-6)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 60), width=st.integers(1, 60), channels=st.sampled_from([(), (3,)]),
+    sigma=st.floats(0.01, 30), flat=st.none() | st.integers(0, 255), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_the_gaussian_is_scipy_s_to_the_byte(height, width, channels, sigma, flat, seed):
+    """Flat pictures too, where a sum that is a little less than a whole level loses one."""
+    random = np.random.default_rng(seed)
+    picture = random.integers(0, 256, (height, width, *channels), dtype=np.uint8)
+    if flat is not None:
+        picture[...] = flat
+    lines = np.unique(random.integers(0, height, 9))
+    expected = ndimage.gaussian_filter1d(picture, sigma, axis=0, mode="mirror")
+    assert np.array_equal(images._blur(picture, sigma, lines), expected[lines])
+
+
+def test_a_flat_picture_by_the_resize_of_scikit_image():
+    """A white scan is 253 in the published formula: each axis cuts a sum just below a whole level."""
+    white = np.full((1024, 1024), 255, np.uint8)
+    blurred = ndimage.gaussian_filter(white, (1024 / 28 - 1) / 2, mode="mirror")
+    assert set(np.unique(images.resize(white, 28, "scikit-image"))) <= {blurred.min() - 1, blurred.min()}
+    assert blurred.min() == blurred.max() == 253
+
+
+def test_jpeg_steps_are_counted():
+    picture = RNG.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    expected = picture
+    for name in ("q75", "q75 twice", "q75 3 times", "q75 4 times"):
+        expected = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(expected), "JPEG", quality=75))))
+        assert np.array_equal(images.jpeg(picture, name), expected)
+    jpeg = DECISIONS["jpeg"]
+    for value in ("none", "q75", "q100", "q75 twice", "q75 12 times", "q75-ijg-8d", "q75-ijg-9b 3 times"):
+        assert jpeg.problem(value) is None, value
+    for value in ("q101", "q75 once", "q75 2 times", "q75 1 times", "q75-turbo", "q75  twice", "75", "q75-ijg-9z"):
+        assert jpeg.problem(value), value
 
 
 def test_jpeg_is_one_save_at_that_quality():

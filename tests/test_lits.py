@@ -710,8 +710,8 @@ def test_a_decision_of_the_prepared_steps_parts_the_datasets():
         "organamnist", "organamnist", "organsmnist", "organamnist",
     ]  # fmt: skip
     assert plan.prepared_by("breastmnist") is None
-    assert "kernel" not in plan.options("prepare", "organcmnist")
-    assert json.dumps({"window": "-160,240"}) in plan.options("prepare", "organsmnist")
+    assert plan.overrides("prepare", "organcmnist") == "{}"
+    assert plan.overrides("prepare", "organsmnist") == json.dumps({"window": "-160,240"})
 
 
 def test_memory_of_a_large_box_is_its_own(tmp_path):

@@ -14,9 +14,11 @@ from PIL import Image
 
 from preprocess import npz, order, published, recipe
 from preprocess.errors import PreprocessError
-from preprocess.match import features, pairs
+from preprocess.match import features, labelling, pairs, tiles
 from preprocess.match.features import Candidates, Published, Rows
 from preprocess.match.nearest import Finder
+from preprocess.match.pairs import Pair
+from preprocess.match.ranking import as_text
 from preprocess.match.run import match, verify
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
@@ -333,6 +335,7 @@ def test_every_alternative_has_its_figures(stand_in, builder, publish, tmp_path)
     about = recipe.load("breastmnist", "released")
     match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
     kernels = Matched(tmp_path / "match", []).values("kernel")
+    assert kernels.pop("scikit-image")["exact"] == "0"
     assert set(kernels) == {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}
     files = Raw(raw)
     images = {row["key"]: Image.open(io.BytesIO(files.read(row["path"]))).convert("RGB") for row in done.samples}
@@ -460,18 +463,170 @@ def test_the_page_stands_alone_and_escapes_names(stand_in, builder, publish, tmp
     assert page.count("bilinear") >= 1
 
 
+def test_the_frame_of_boxes_is_found(stand_in, builder, publish, tmp_path):
+    """Boxes laid over the arrays as stored, matched from their own frame."""
+    raw = stand_in("lits")
+    done = builder("organamnist", raw, protocol="released", overrides={"orientation": "raw"})
+    publish("organamnist", {28: done.npz(28)})
+    about = recipe.load("organamnist", "released", {"orientation": "lps"})
+    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    frames = {
+        value: int(row["exact"]) for value, row in Matched(tmp_path / "match", lines).values("orientation").items()
+    }
+    assert max(frames, key=lambda value: frames[value]) == "raw"
+    assert frames["raw"] > max(frames["lps"], frames["lps-y-reversed"])
+
+
+# ---- labels
+
+
+class Called:
+    """Rows found, their samples called something, their published labels given."""
+
+    def __init__(self, name: str, protocol: str = "released", **about: object) -> None:
+        self.recipe = recipe.load(name, protocol)
+        self.recipe.about["label"] = {**self.recipe.about["label"], **about}
+
+    def rank(self, *rows: tuple[str, str]) -> dict[str, tuple[int, bool, bool]]:
+        """Agreeing rows of every value, whether it is the best, and whether it is in force."""
+        samples = [Sample(key=str(i), original_label=name) for i, (name, _) in enumerate(rows)]
+        found = [Pair("train", i, label, i, sample=i) for i, (_, label) in enumerate(rows)]
+        tried = labelling.rank(self.recipe, samples, found)
+        assert all(one.score.rows == len(rows) and one.score.difference is None for one in tried)
+        return {f"{one.decision} {as_text(one.value)}": (one.score.exact, one.best, one.in_force) for one in tried}
+
+
+def test_codes_counted_from_one_are_told_from_the_map_in_force():
+    """As of RibFrac's codes 1, 2, 3: names say the reverse of what was published."""
+    rows = [("1", "0")] * 5 + [("2", "1")] * 4 + [("3", "2")] * 2
+    found = Called("breastmnist", map={"1": 2, "2": 1, "3": 0}).rank(*rows)
+    assert found == {
+        'label.map {"1": 2, "2": 1, "3": 0}': (4, False, True),
+        'label.map {"1": 1, "2": 2, "3": 3}': (0, False, False),
+        'label.map {"1": 0, "2": 1, "3": 2}': (11, True, False),
+    }
+
+
+def test_a_map_that_no_one_wrote_is_found():
+    rows = [("benign", "0")] * 3 + [("benign", "1")] + [("malignant", "1")] * 2 + [("normal", "0")]
+    found = Called("breastmnist").rank(*rows)
+    assert found['label.map {"benign": 0, "malignant": 1, "normal": 0}'] == (6, True, False)
+    assert found['label.map {"benign": 1, "malignant": 0, "normal": 1}'] == (1, False, True)
+
+
+def test_readers_rules_are_ranked_by_published_labels():
+    # scores 1, 1, 5, 5: the lowest mode says benign, the highest malignant
+    found = Called("nodulemnist3d").rank(("1 1 5 5", "1"), ("1 1 2 2", "0"), ("5 5 4", "1"))
+    assert found["label.malignancy mode-highest"] == (3, True, False)
+    assert found["label.malignancy mode-lowest"][0] == 2
+
+
+def test_tiles_without_labels_rank_none():
+    samples = [Sample(key="a", original_label="benign")]
+    assert labelling.rank(recipe.load("breastmnist", "released"), samples, [Pair("tile", 0, "", 0, sample=0)]) == []
+
+
+# ---- montages of tiles
+
+
+def montage(path: Path, images: list[np.ndarray], edge: int) -> Path:
+    """Tiles row by row, the rest of the last rows gray as scikit-image fills them."""
+    size = len(images[0])
+    whole = np.full((edge * size, edge * size, *images[0].shape[2:]), 128, np.uint8)
+    for place, image in enumerate(images):
+        row, column = divmod(place, edge)
+        whole[row * size : (row + 1) * size, column * size : (column + 1) * size] = image
+    Image.fromarray(whole).save(path)
+    return path
+
+
+def test_tiles_are_matched_as_rows_are(stand_in, builder, tmp_path):
+    raw = stand_in("busi")
+    done = builder("breastmnist", raw, protocol="released", sizes=(28, 64))
+    about = recipe.load("breastmnist", "paper")
+    for size in (28, 64):
+        some = list(done.images(size).items())[3:24]
+        name = "breastmnist.png" if size == 28 else "breastmnist_64.png"
+        path = montage(tmp_path / name, [image for _, image in some], 5)
+        out = tmp_path / f"match-{size}"
+        lines = match(about, raw, done.folder / "index.tsv", [path], out, 1, 42)
+        result = Matched(out, lines)
+        assert not result.unmatched
+        for place, (key, _) in enumerate(some):
+            row = result.order[place]
+            assert (row["split"], row["index"], row["label"], row["how"]) == ("tile", str(place), "", "exact")
+            assert key in (row["image_id"], *row["others"].split(" | "))
+            assert not row["note"]
+        assert result.best(size)["kernel"] == "bilinear"
+        assert result.best(size)["crop"] == "centre-square"
+        assert not any(row["decision"].startswith("label") for row in result.decisions)
+        assert "Tiles have no split" in result.page
+        assert "21 of 21 rows found are exact" in lines[-1]
+        # no order of a file can be made of it
+        with pytest.raises(PreprocessError, match="not a split and an index: tile,0"):
+            order.read(out / "order.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "colour", "cause"),
+    [
+        ("breastmnist.png", (56, 84), 0, "is 84x56 pixels, not N x N tiles of 28"),
+        ("breastmnist.png", (60, 60), 0, "is 60x60 pixels, not N x N tiles of 28"),
+        ("breastmnist_64.png", (56, 56), 0, "is 56x56 pixels, not N x N tiles of 64"),
+        ("breastmnist.png", (56, 56), 9, "has colour, and this dataset is gray"),
+        ("breastmnist.png", None, 0, "shows no tile, every one of its 4 places is blank"),
+        ("busi.png", (56, 56), 0, "a montage of tiles is named breastmnist.png where the tiles have 28 pixels"),
+        ("breastmnist_x.png", (56, 56), 0, "else breastmnist_<pixels>.png; rename it"),
+    ],
+)
+def test_what_is_no_montage_is_said(name, shape, colour, cause, tmp_path, stand_in):
+    random = np.random.default_rng(3)
+    gray = random.integers(0, 200, shape, np.uint8) if shape else np.full((56, 56), 7, np.uint8)
+    pixels = np.dstack([gray, gray, gray])
+    pixels[0, 0, 0] += colour
+    Image.fromarray(pixels).save(tmp_path / name)
+    table = indexed(stand_in("busi"), tmp_path, "--miniature")
+    with pytest.raises(PreprocessError) as told:
+        match(recipe.load("breastmnist", "released"), stand_in("busi"), table, [tmp_path / name], tmp_path / "m", 1, 42)
+    assert cause in str(told.value)
+    assert str(told.value).startswith(str(tmp_path / name))
+
+
+def test_a_lossy_picture_or_a_volume_is_no_montage(tmp_path):
+    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (56, 56), np.uint8))
+    picture.save(tmp_path / "breastmnist.png", "JPEG")
+    with pytest.raises(PreprocessError, match="is JPEG, which may have changed pixels; a PNG is needed"):
+        list(tiles.of(tmp_path / "breastmnist.png", (28, 28)))
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(PreprocessError, match="cannot be read as a picture"):
+        list(tiles.of(tmp_path / "broken.png", (28, 28)))
+    with pytest.raises(PreprocessError, match="this dataset has volumes"):
+        list(tiles.of(tmp_path / "broken.png", (28, 28, 28)))
+
+
+def test_an_npz_and_a_montage_of_one_size_are_too_many(tmp_path):
+    for name in ("breastmnist.png", "deeper"):
+        (tmp_path / name).mkdir() if name == "deeper" else (tmp_path / name).write_bytes(b"")
+    (tmp_path / "deeper" / "breastmnist.png").write_bytes(b"")
+    with pytest.raises(PreprocessError, match="is of the same size; take one of them away"):
+        verify(
+            recipe.load("breastmnist", "released"),
+            [tmp_path / "breastmnist.png", tmp_path / "deeper" / "breastmnist.png"],
+        )
+
+
 def test_nothing_to_match_is_said(tmp_path):
     schema = ROOT / "workflow" / "schemas" / "config.schema.json"
     with pytest.raises(PreprocessError, match="a stand-in has no published files"):
-        Plan({"results": str(tmp_path)}, schema).match_outputs()
+        Plan({"results": str(tmp_path)}, schema).matches()
     (tmp_path / "raw" / "busi").mkdir(parents=True)
     (tmp_path / "raw" / "busi" / "benign (1).png").write_bytes(b"")
     config = {"results": str(tmp_path), "raw": str(tmp_path / "raw"), "datasets": ["breastmnist"]}
     with pytest.raises(PreprocessError, match="holds no published npz of breastmnist"):
-        Plan(config, schema).match_outputs()
+        Plan(config, schema).matches()
     (tmp_path / "raw" / "released").mkdir()
     (tmp_path / "raw" / "released" / "breastmnist_128.npz").write_bytes(b"")
-    assert [Path(path).parts[-3:] for path in Plan(config, schema).match_outputs()] == [
+    assert [Path(path).parts[-3:] for path in Plan(config, schema).matches()] == [
         ("match", "breastmnist", "index.html")
     ]
 
@@ -504,12 +659,15 @@ def test_real_busi_ranks_the_released_decisions_first(real_busi):
     assert real_busi.best() == {
         "decoder": "pillow", "gray": "libpng", "crop": "centre-square", "crop_rounding": "half-even",
         "kernel": "bilinear", "jpeg": "none", "axes": "0,1",
+        "label.map": '{"benign": 1, "malignant": 0, "normal": 1}',
     }  # fmt: skip
     exact = {
         decision: {value: int(row["exact"]) for value, row in real_busi.values(decision).items()}
         for decision in ("crop", "crop_rounding", "kernel", "gray", "jpeg")
     }
-    assert exact["kernel"] == {"bilinear": 93, "bicubic": 0, "hamming": 0, "box": 0, "lanczos": 0, "nearest": 0}
+    assert exact["kernel"].pop("bilinear") == 93
+    assert exact["kernel"] == dict.fromkeys(("bicubic", "hamming", "box", "lanczos", "nearest", "scikit-image"), 0)
+    assert {"q75", "q75 twice", "q75 3 times", "q75 4 times"} <= set(exact["jpeg"])
     assert exact["crop"] == {"centre-square": 93, "none": 0}
     assert exact["crop_rounding"]["half-even"] == 93
     assert 0 < exact["crop_rounding"]["floor"] < 93
@@ -518,3 +676,40 @@ def test_real_busi_ranks_the_released_decisions_first(real_busi):
     assert all(count == (93 if value == "none" else 0) for value, count in exact["jpeg"].items())
     (whole,) = (row for row in real_busi.decisions if row["decision"] == "all")
     assert (whole["exact"], whole["rows"], whole["mean_abs_difference"]) == ("93", "93", "0.0000")
+
+
+@pytest.fixture(scope="module")
+def real_derma(real, tmp_path_factory):
+    """The five originals in HAM10000's layout, and the page's tiles of them among others as a montage."""
+    folder = tmp_path_factory.mktemp("derma")
+    raw = folder / "raw"
+    (raw / "HAM10000_images_part_1").mkdir(parents=True)
+    (raw / "HAM10000_metadata.csv").symlink_to(real / "ham10000" / "HAM10000_metadata.csv")
+    pixels = real / "released_pixels" / "derma"
+    for path in pixels.glob("*.jpg"):
+        (raw / "HAM10000_images_part_1" / path.name).symlink_to(path)
+    with np.load(pixels / "official.npz") as file:
+        some = [file[name] for name in sorted(file.files) if name.startswith("site")]
+    table = folder / "index.tsv"
+    run("index", "dermamnist", "--raw", raw, "--census", "warn", "--output", table, "--counts", folder / "census.tsv")
+    path = montage(folder / "dermamnist.png", some, 3)
+    lines = match(recipe.load("dermamnist", "released"), raw, table, [path], folder / "match", 1, 42)
+    return Matched(folder / "match", lines)
+
+
+@pytest.mark.real
+def test_real_tiles_of_the_page_rank_one_jpeg_pass_first(real_derma):
+    """Five of six tiles have their original; in force are two passes, as in the published file."""
+    assert len(real_derma.order) == 5
+    assert len(real_derma.unmatched) == 1
+    exact = {
+        decision: {value: int(row["exact"]) for value, row in real_derma.values(decision).items() if row["exact"]}
+        for decision in ("jpeg", "crop", "kernel")
+    }
+    assert exact["jpeg"].pop("q75") == 5
+    assert set(exact["jpeg"].values()) == {0}
+    assert {"q75 twice", "q75 3 times", "none"} <= set(exact["jpeg"])
+    assert exact["crop"] == {"centre-square": 5, "none": 0}
+    assert exact["kernel"].pop("bilinear") == 5
+    assert set(exact["kernel"].values()) == {0}
+    assert "jpeg: q75: 5 of 5 rows found are exact" in real_derma.lines[-1]

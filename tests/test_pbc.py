@@ -153,9 +153,20 @@ def test_without_jpeglib_the_build_says_that_pixels_differ(wrapped, builder, mon
     assert [in_force.decisions["decoder"].at(size) for size in (28, 64)] == ["pillow", "pillow"]
     assert [in_force.decisions["jpeg"].at(size) for size in (28, 64)] == ["q75", "none"]
     done = builder("bloodmnist", wrapped, protocol="released")
-    told = [one["text"] for one in done.findings if one["level"] == "warning" and "jpeglib" in one["text"]]
+    told = [one["text"] for one in done.findings if one["level"] == "error" and "jpeglib" in one["text"]]
     assert sorted(text.partition(":")[0] for text in told) == ["decoder", "jpeg"]
     assert all("needs the package jpeglib, which is not installed" in text for text in told)
+    # the same lines are there before anything is built; what paper decides needs no such package
+    assert recipe.fallbacks(in_force) == [f"bloodmnist: {text}" for text in told]
+    assert recipe.fallbacks(recipe.load("bloodmnist", "paper")) == []
+    assert recipe.fallbacks(recipe.load("bloodmnist", "released", {"decoder": "pillow", "jpeg": "q75"})) == []
+    several = recipe.load("bloodmnist", "paper", {"jpeg": {28: "q75-ijg-6b twice", "other": "none"}})
+    assert [several.decisions["jpeg"].at(size) for size in (28, 64)] == ["q75 twice", "none"]
+
+
+@pytest.mark.skipif(not HAS_JPEGLIB, reason="jpeglib is not installed")
+def test_with_jpeglib_nothing_is_missing():
+    assert recipe.fallbacks(recipe.load("bloodmnist", "released")) == []
 
 
 # ---- real files

@@ -53,7 +53,7 @@ def test_medmnist_is_not_a_dependency():
 
 def test_conda_environment_pins_what_the_lock_pins():
     dependencies = yaml.safe_load((ROOT / "envs" / "preprocess.yaml").read_text())["dependencies"]
-    pins = dict(line.split("==") for line in dependencies[-1]["pip"])
+    pins = dict(line.partition(";")[0].split("==") for line in dependencies[-1]["pip"])
     versions = locked("requirements.lock")
     assert pins == {name: versions[name] for name in direct() - {"snakemake"}}
 

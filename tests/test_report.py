@@ -9,10 +9,14 @@ import re
 import shlex
 import shutil
 import zipfile
+from collections import namedtuple
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
+import jinja2
 import pytest
+from docutils.core import publish_parts
 
 from preprocess import recipe
 from tests import browser
@@ -88,7 +92,7 @@ def test_counts_and_verdicts_can_be_read(report, built):
         line = index.partition(f'<tr id="{name}">')[2].partition("</tr>")[0]
         for split in ("train", "val", "test"):
             count = sum(row.startswith(f"{split}\t") for row in rows)
-            assert re.search(rf'data-name="{split}"><div>{count}<br><span class="soft">of ', line), (name, split)
+            assert re.search(rf'data-name="{split}"><div>{count}<br> <span class="soft">of ', line), (name, split)
         for one in (line, page):
             assert "not comparable: built from a stand-in" in one
 
@@ -176,3 +180,19 @@ def test_the_command_on_a_page_builds_the_same_again(tmp_path):
     assert len([name for name in ours if name.endswith(".npz")]) == 2
     same = {name for name in ours if ours[name] == theirs[name]}
     assert set(ours) - same == {"vesselmnist3d.provenance.json"}  # which names the whole configuration
+
+
+@pytest.mark.parametrize("names", [(), ("Collection",), ("Datasets",), ("Collection", "Datasets")])
+def test_its_front_page_links_only_to_what_is_there(names):
+    """Rendered as Snakemake renders it: a report of one dataset has no collection, one of an unbuilt run nothing."""
+    source = (ROOT / "workflow/report/workflow.rst").read_text(encoding="utf-8")
+    links = "\n\n" + "".join(f".. _{name}: javascript:app.showCategory('{name}')\n" for name in names)
+    manager = SimpleNamespace(config={"protocol": "paper", "raw": "miniature"})
+    category = namedtuple("category", "name")
+    categories = {category(name): {} for name in names}
+    wanted = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(source + links)
+    page = publish_parts(wanted.render(snakemake=manager, categories=categories), writer="html")["html_body"]
+    assert "system-message" not in page
+    assert "Unknown target name" not in page
+    assert {name for name in ("Collection", "Datasets") if f">{name}</a>" in page} == set(names)
+    assert "stand-ins" in page

@@ -13,6 +13,8 @@ import pytest
 
 from preprocess import checksums, npz, published, recipe
 from preprocess.audit import verdict
+from preprocess.reading.picture import Picture
+from preprocess.render import bind
 from preprocess.table import write_rows
 from tests.builds import run
 
@@ -45,6 +47,7 @@ def test_a_file_is_known_by_its_md5(stem):
     found = published.identify(md5)
     assert (found.name, found.size, found.md5) == (f"{stem}.npz", size, md5)
     assert published.file(stem.partition("_")[0], size) == found
+    assert published.montage_name(found.dataset, size) == f"{stem}.png"
 
 
 def test_an_older_file_is_told_from_the_present_one():
@@ -71,6 +74,47 @@ def test_classes_add_up():
 def test_recipes_and_facts_agree(name):
     edition = published.current(name)
     assert {split: counts.rows for split, counts in edition.counts.items()} == recipe.read(name)["published"]
+
+
+def test_counts_of_tissue_and_fracture_are_those_of_the_published_weights():
+    """Typed from the public list of loss weights, which every proven count fits: sqrt(greatest / count)."""
+    train = published.current("tissuemnist").counts["train"]
+    assert train.classes == (53075, 7814, 5866, 15406, 11789, 7705, 39203, 24608)
+    assert [published.current("tissuemnist").counts[split].evidence for split in SPLITS] == [
+        "counts", "consistent", "consistent",
+    ]  # fmt: skip
+    for split, shares in {"val": (0.7, 0.8), "test": (0.8, 1)}.items():
+        counts = published.current("tissuemnist").counts[split]
+        for label, count in enumerate(counts.classes):
+            # the class totals that give this train count by the published rule, and what they give elsewhere
+            totals = [n for n in range(80_000) if int(0.7 * n) == train.classes[label]]
+            possible = {int(shares[1] * n) - int(shares[0] * n) for n in totals}
+            assert {int(one) for one in str(count).split("|")} <= possible, (split, label)
+    assert published.current("fracturemnist3d").counts["train"].classes == (473, 383, 171)
+
+
+@pytest.mark.real
+def test_the_fingerprint_of_breast_is_that_of_its_224_file(real):
+    """The published 28 file against the same originals at each size: deviation and mean grow as the table's do."""
+    known = published.current("breastmnist").fingerprint
+    reader = npz.Reader(real / "released" / "breastmnist.npz")
+    at_28 = reader.array("train_images") / 255
+    in_force = recipe.load("breastmnist", "released", {"gray": "luma"})
+    figures = {}
+    for size in (28, 64, 224):
+        images = []
+        for path in sorted((real / "busi").rglob("*.png")):
+            if "_mask" not in path.name:
+                image: object = Picture(path.read_bytes())
+                for step in in_force.steps:
+                    image = bind(in_force, step, size).function(image)
+                images.append(image / 255)
+        figures[size] = (np.mean(images), np.std(images))
+    growth = {size: std / figures[28][1] for size, (_, std) in figures.items()}
+    assert known.size == 224
+    assert known.std / at_28.std() == pytest.approx(growth[224], abs=0.01)
+    assert abs(known.std / at_28.std() - growth[64]) > 0.03
+    assert known.mean / at_28.mean() == pytest.approx(figures[224][0] / figures[28][0], abs=1e-4)
 
 
 # ---- a published file of eight rows, so that all this runs without the real ones
@@ -197,6 +241,7 @@ def test_what_cannot_be_compared_says_why(case):
         "published at 28, 64 only": {"size": 33},
         "none of the published files; download it again": {"released": other},
         "order is not known": {"placed": False},
+        "neither the rows' order nor which samples are in train, val and test is claimed": {"placed": False},
         "overridden": {"placed": False, "overrides": {"split.ratio": "8:1:1"}},
         "put the published breastmnist.npz into": {"released": case.folder / "nothing.npz"},
     }
@@ -213,6 +258,69 @@ def test_without_an_order_only_numbers_are_claimed(case):
     assert any("have the published numbers" in note for note in case.judge(placed=False).notes)
     fewer = case.judge(lambda split, index: index < 4, placed=False)
     assert "train has 4 rows, published 5" in fewer.notes
+
+
+@pytest.mark.parametrize(
+    ("dataset", "claimed"),
+    [
+        ("chestmnist", "train, val and test are those of a published list, the order of rows within them is seeded"),
+        ("organmnist3d", "train, val and test are those of a published list"),
+        ("fracturemnist3d", "train, val and test are the source's own, the order"),
+        ("octmnist", "test is the source's own; neither the rows' order nor which samples are in train and val is"),
+        ("bloodmnist", "neither the rows' order nor which samples are in train, val and test is claimed; they are cut"),
+    ],
+)
+def test_what_is_claimed_of_splits_follows_the_rule_in_force(dataset, claimed):
+    text = verdict._no_order(recipe.load(dataset, "released"))
+    assert text.startswith("the published order is not known (no order table): ")
+    assert claimed in text
+
+
+class Fingerprinted(Case):
+    """The same case, its published edition with mean and deviation of some size and grade."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        self.monkeypatch = monkeypatch
+
+    def said(self, mean: float, std: float, size: int = 28, evidence: str = "consistent", **options) -> str:
+        (edition,) = published.editions("breastmnist")
+        edition = replace(edition, fingerprint=published.Fingerprint(mean, std, size, evidence, "typed here"))
+        self.monkeypatch.setattr(published, "editions", lambda dataset: (edition,))
+        found = self.judge(released=self.folder / "nothing.npz", **options)
+        assert found.verdict == "not comparable"
+        return "; ".join((found.text, *found.notes))
+
+
+def test_mean_and_deviation_of_a_complete_build_are_held_against_the_published(tmp_path, monkeypatch):
+    case = Fingerprinted(tmp_path, monkeypatch)
+    case.arrays["train_images"][0] ^= 1  # not the published file any more
+    values = case.arrays["train_images"] / 255
+    mean, std = float(values.mean()), float(values.std())
+    ruled = {"protocol": "released"}
+    # by the order table the members are known: the digits printed are all that is open
+    assert "they agree" in case.said(round(mean, 5), round(std, 5))
+    assert "is off" in case.said(round(mean, 5) + 1e-4, round(std, 5))
+    assert "is off" in case.said(round(mean, 5), round(std, 5) - 1e-4)
+    # by a rule with a seed they are not: a draw of five of eight random images leaves some hundredths
+    assert "they agree" in case.said(mean + 1e-4, std, placed=False, **ruled)
+    assert "which samples are in train leave" in case.said(mean, std, placed=False, **ruled)
+    assert "is off" in case.said(mean + 0.1, std, placed=False, **ruled)
+    # figures of another size, or of one that is assumed, say less
+    assert "they agree" in case.said(mean * 1.001, std * 1.06, size=224)
+    assert "they agree" in case.said(mean * 1.001, std * 1.06, evidence="assumed")
+    assert "is off" in case.said(mean * 1.02, std, size=224)
+    assert "is off" in case.said(mean, std * 1.2, size=224)
+    # and of a part nothing is said
+    part = case.said(mean + 0.1, std, keep=lambda split, index: index > 0)
+    assert "mean" not in part
+
+
+def test_a_draw_of_groups_takes_several_samples_at_once(tmp_path):
+    rows = [("train", "a", "p1"), ("train", "b", "p1"), ("train", "c", "p2"), ("train", "d", ""), ("val", "e", "p3")]
+    write_rows(tmp_path / "samples.tsv", ("split", "key", "group"), rows)
+    assert verdict._together(recipe.load("retinamnist", "released"), tmp_path / "samples.tsv") == 4 / 3
+    assert verdict._together(recipe.load("bloodmnist", "released"), tmp_path / "samples.tsv") == 1
 
 
 def test_another_zlib_is_said(case, monkeypatch):

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from preprocess.acquire import inventory, registry, verify
+from preprocess.acquire.digests import DigestCache
 from preprocess.acquire.registry import RemoteFile, Source
 from preprocess.errors import PreprocessError
 
@@ -43,7 +44,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def memory(tmp_path):
-    return verify.Memory(tmp_path / "cache", "busi")
+    return DigestCache(tmp_path / "cache", "busi", tmp_path / "raw")
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_a_source_that_serves_one_of_its_two_datasets(tmp_path):
     folder = tmp_path / "kermany" / "chest_xray" / "train" / "NORMAL"
     folder.mkdir(parents=True)
     (folder / "IM-0115-0001.jpeg").write_bytes(b"x")
-    stock = inventory.take(registry.load()["kermany"], tmp_path, verify.Memory(tmp_path / "m", "kermany"))
+    stock = inventory.take(registry.load()["kermany"], tmp_path, DigestCache(tmp_path / "m", "kermany", tmp_path))
     assert stock.state == "partial"
     assert "nothing for octmnist" in stock.remarks
 
@@ -248,7 +249,9 @@ def test_a_source_that_serves_one_of_its_two_datasets(tmp_path):
 @pytest.mark.parametrize("name", registry.load())
 def test_an_empty_folder_is_a_missing_source(tmp_path, name):
     (tmp_path / name).mkdir()
-    assert inventory.take(registry.load()[name], tmp_path, verify.Memory(tmp_path / "m", name)).state == "missing"
+    assert (
+        inventory.take(registry.load()[name], tmp_path, DigestCache(tmp_path / "m", name, tmp_path)).state == "missing"
+    )
 
 
 def test_the_published_file_stands_for_the_adrenal_glands(tmp_path, memory):
@@ -288,7 +291,7 @@ def test_kaggles_archive_is_recognised_by_content(tmp_path):
 def test_the_real_boxes_and_npz_have_their_published_checksums(real, tmp_path):
     known = registry.load()
     for name, count in (("lits", 2), ("released", 0), ("ham10000", 1), ("chestxray14", 3)):
-        verdicts = verify.verify(known[name], real, verify.Memory(tmp_path, name))
+        verdicts = verify.verify(known[name], real, DigestCache(tmp_path, name, real))
         agreeing = [one for one in verdicts if one.known]
         if name == "released":
             assert len(verdicts) == len(agreeing) == len(list((real / "released").glob("*.npz")))

@@ -29,7 +29,8 @@ import httpx
 from tqdm import tqdm
 
 from preprocess import __version__
-from preprocess.acquire.verify import BLOCK, Digests, content_problem
+from preprocess.acquire.digests import BLOCK, Digests
+from preprocess.acquire.verify import content_problem
 from preprocess.errors import PreprocessError
 from preprocess.files import write_json
 
@@ -307,7 +308,7 @@ class Downloader:
             bar.reset(total if total is not None else wanted.size)
             bar.update(part.size)
             for block in response.iter_raw():
-                if not part.size and (problem := content_problem(wanted.target.name, block)) and len(block) >= 262:
+                if not part.size and (problem := content_problem(wanted.target.name, block)) and len(block) >= 512:
                     raise PreprocessError(f"sent {problem}")
                 part.write(block)
                 bar.update(len(block))
@@ -365,7 +366,9 @@ class Downloader:
         os.replace(part.path, wanted.target)
         part.note_path.unlink(missing_ok=True)
         status = wanted.target.stat()
-        return Digests(status.st_size, status.st_mtime_ns, part.md5.hexdigest(), part.sha256.hexdigest())
+        return Digests(
+            status.st_size, status.st_mtime_ns, status.st_mtime_ns, part.sha256.hexdigest(), part.md5.hexdigest()
+        )
 
 
 def _problem(wanted: Wanted, part: _Part) -> str:

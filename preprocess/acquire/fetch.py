@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.acquire import idc
+from preprocess.acquire.digests import DigestCache, compute
 from preprocess.acquire.download import Downloader, Wanted
 from preprocess.acquire.inventory import Stock, gigabytes, take
 from preprocess.acquire.registry import DIGESTS, RemoteFile, Source
-from preprocess.acquire.verify import Lock, Memory, commit_problem, compute, problem
+from preprocess.acquire.verify import Lock, commit_problem, problem
 from preprocess.errors import PreprocessError
 
 log = logging.getLogger("preprocess")
@@ -58,13 +59,13 @@ class Fetcher:
 
     Attributes:
         raw: the raw folder.
-        memory: where checksums of files are remembered.
+        cache: where checksums of files are remembered.
         downloader: does the downloads.
         say: tells the person what happens, a line at a time.
     """
 
     raw: Path
-    memory: Path
+    cache: Path
     downloader: Downloader
     say: Callable[[str], None] = print
     problems: list[str] = field(default_factory=list)
@@ -125,7 +126,7 @@ class Fetcher:
         return self.raw / file.source / file.name
 
     def _take(self, source: Source) -> Stock:
-        return take(source, self.raw, Memory(self.memory, source.name))
+        return take(source, self.raw, DigestCache(self.cache, source.name, self.raw))
 
     def _licence(self, source: Source) -> None:
         about = source.content
@@ -164,13 +165,13 @@ class Fetcher:
             raise
 
     def _file(self, source: Source, file: RemoteFile) -> None:
-        target, lock, memory = self._target(file), Lock(self.raw), Memory(self.memory, source.name)
+        target, lock, cache = self._target(file), Lock(self.raw), DigestCache(self.cache, source.name, self.raw)
         if target.exists():
-            found = memory.get(target) or compute(target)
+            found = cache.get(target) or compute(target)
             against, basis = problem(source, file, target, found, lock)
             if against and file.strict:
                 raise PreprocessError(f"{target}: is there, but {against}; move it away to fetch it again")
-            memory.put(target, found)
+            cache.put({cache.key(target): found})
             lock.record(file, found, "already there")
             self.say(f"  {file.name}: is there ({basis or against or 'no checksum was known'})")
             return
@@ -192,7 +193,7 @@ class Fetcher:
         if against and file.strict:
             target.unlink()
             raise PreprocessError(f"{file.id}: {url}: {against}; removed")
-        memory.put(target, found)
+        cache.put({cache.key(target): found})
         lock.record(file, found, url)
         self.say(f"  {file.name}: {gigabytes(found.size)} from {url} ({against or agrees or basis})")
 

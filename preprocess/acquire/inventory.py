@@ -8,8 +8,9 @@ from pathlib import Path
 
 from preprocess import recipe, sources
 from preprocess.acquire import recognise
+from preprocess.acquire.digests import DigestCache
 from preprocess.acquire.registry import RemoteFile, Source
-from preprocess.acquire.verify import Lock, Memory, places, problem
+from preprocess.acquire.verify import Lock, places, problem
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import is_zip
 
@@ -37,8 +38,8 @@ class Stock:
     absent: list[RemoteFile] = field(default_factory=list)
 
 
-def take(source: Source, raw: Path, memory: Memory) -> Stock:
-    """Look what is there of a source. Checksums are taken from memory only."""
+def take(source: Source, raw: Path, cache: DigestCache) -> Stock:
+    """Look what is there of a source. Checksums are those remembered."""
     folder = raw / source.name
     found: dict[str, list[Path]] = {}
     size = 0
@@ -50,7 +51,7 @@ def take(source: Source, raw: Path, memory: Memory) -> Stock:
         found.setdefault(path.name, []).append(path)
     stock = Stock(source, "missing", size)
     lock = Lock(raw)
-    states = {file.name: _state(source, file, found, memory, lock, stock) for file in source.files}
+    states = {file.name: _state(source, file, found, cache, lock, stock) for file in source.files}
     absent = []
     for file in source.needed:
         if states[file.name] == "missing" and (others := [o for o in source.files if file.is_replaced_by(o)]):
@@ -81,7 +82,7 @@ def take(source: Source, raw: Path, memory: Memory) -> Stock:
 
 
 def _state(
-    source: Source, file: RemoteFile, found: dict[str, list[Path]], memory: Memory, lock: Lock, stock: Stock
+    source: Source, file: RemoteFile, found: dict[str, list[Path]], cache: DigestCache, lock: Lock, stock: Stock
 ) -> str:
     paths = found.get(file.name, [])
     if not paths:
@@ -92,7 +93,7 @@ def _state(
             f"{path}: {path.stat().st_size:,} bytes, {file.only_size:,} published; remove it, get it again"
         )
         return "wrong"
-    digests = memory.get(path)
+    digests = cache.get(path)
     if digests is None:
         return "unverified"
     against, basis = problem(source, file, path, digests, lock)

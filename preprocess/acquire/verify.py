@@ -2,7 +2,7 @@
 
 Known checksums come from the registry (:mod:`preprocess.acquire.registry`) and, where nobody published one,
 from the lock file of the first download (``<raw>/fetch.lock.json``). What a file's bytes gave is
-remembered in the results folder by size and time of change, so that 40 GB are read once.
+remembered (:mod:`preprocess.acquire.digests`), so that 40 GB are read once.
 """
 
 from __future__ import annotations
@@ -11,40 +11,26 @@ import hashlib
 import logging
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from preprocess import sources
-from preprocess.acquire.registry import RemoteFile, Source
+from preprocess import published, sources
+from preprocess.acquire.digests import DigestCache, Digests, compute
+from preprocess.acquire.registry import RELEASED, RemoteFile, Source
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json, write_json
-from preprocess.reading.archives import is_tar, is_zip, walk
+from preprocess.reading.archives import is_tar, is_tar_header, is_zip, on_disk, walk
 
 log = logging.getLogger("preprocess")
 
 LOCK_FILE = "fetch.lock.json"
-BLOCK = 1 << 20
 _PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*(<!doctype\s+html|<html|<head|<script)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Digests:
-    """Checksums of one file's bytes, and the state of the file they were computed from."""
-
-    size: int
-    mtime_ns: int
-    md5: str
-    sha256: str
-
-    def of(self, kind: str) -> str:
-        """The checksum of an algorithm."""
-        return str(getattr(self, kind))
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Checked:
     """What became of one file.
 
     Attributes:
@@ -62,29 +48,6 @@ class Verdict:
     sha256: str
     basis: str
     known: bool
-
-
-class Memory:
-    """What the bytes of a source's files gave, by path; valid while size and time of change stay."""
-
-    def __init__(self, folder: Path, source: str) -> None:
-        self.path = folder / f"{source}.json"
-
-    def get(self, path: Path) -> Digests | None:
-        """The checksums of ``path`` as it is now, or None where they are not known."""
-        entry = self._read().get(str(path.resolve()))
-        if entry is None:
-            return None
-        status = path.stat()
-        found = Digests(**entry)
-        return found if (found.size, found.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
-
-    def put(self, path: Path, digests: Digests) -> None:
-        """Remember the checksums of ``path``."""
-        write_json(self.path, self._read() | {str(path.resolve()): asdict(digests)})
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        return _read_mapping(self.path)
 
 
 class Lock:
@@ -108,7 +71,7 @@ class Lock:
         self.entries = _read_mapping(self.path)
         if file.id not in self.entries:
             self.entries[file.id] = {"size": digests.size, "sha256": digests.sha256, "md5": digests.md5, "url": url}
-            write_json(self.path, dict(sorted(self.entries.items())))
+            write_json(self.path, dict(sorted(self.entries.items())), of_run=False)
 
 
 def _read_mapping(path: Path) -> dict[str, dict[str, Any]]:
@@ -121,26 +84,14 @@ def _read_mapping(path: Path) -> dict[str, dict[str, Any]]:
     return content if isinstance(content, dict) else {}
 
 
-def compute(path: Path, step: Callable[[int], Any] = lambda size: None) -> Digests:
-    """Read a whole file and return its checksums; ``step`` is told of each block's bytes.
-
-    Raises:
-        PreprocessError: it cannot be read, or changes meanwhile.
-    """
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+def _head(path: Path) -> bytes:
     try:
-        before = path.stat()
         with open(path, "rb") as handle:
-            while block := handle.read(BLOCK):
-                md5.update(block)
-                sha256.update(block)
-                step(len(block))
-        after = path.stat()
+            return handle.read(4096)
+    except FileNotFoundError as error:  # it was listed, so it is a link
+        raise PreprocessError(f"{path}: a link to a file that is not there; remove it or mend it") from error
     except OSError as error:
         raise PreprocessError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise PreprocessError(f"{path}: changes while it is read; wait until it is complete")
-    return Digests(after.st_size, after.st_mtime_ns, md5.hexdigest(), sha256.hexdigest())
 
 
 def is_page(head: bytes) -> bool:
@@ -149,15 +100,17 @@ def is_page(head: bytes) -> bool:
 
 
 def content_problem(name: str, head: bytes) -> str:
-    """What the first bytes (262 or more) say against the name, or nothing."""
+    """What the first bytes (512 or more) say against the name, or nothing."""
     if is_page(head):
         return "a web page, not the file"
     lower = name.lower()
     if lower.endswith((".zip", ".npz")) and head[:2] != b"PK":
         return "not a zip archive"
+    if is_tar(lower) and is_tar_header(head):  # under .tar.gz as well: browsers unpack on the way
+        return ""
     if lower.endswith((".gz", ".tgz")) and head[:2] != b"\x1f\x8b":
         return "not a gzip file"
-    if lower.endswith(".tar") and head[257:262] != b"ustar":
+    if lower.endswith(".tar"):
         return "not a tar archive"
     return ""
 
@@ -211,56 +164,72 @@ def places(source: Source, raw: Path) -> list[Path]:
     found: list[Path] = []
     for entry in entries:
         if entry.is_dir():
-            found.extend(entry / path for path in sorted(walk(entry)))
+            found.extend(on_disk(entry, path) for path in sorted(walk(entry)))
         else:
             found.append(entry)
     return found
 
 
-def files_to_verify(source: Source, raw: Path) -> Iterator[tuple[Path, RemoteFile | None]]:
-    """The archives and the registered files of a source; the latter with their entry."""
-    known = {file.name: file for file in source.files}
-    for path in places(source, raw):
-        if path.name in known or is_zip(path.name) or is_tar(path.name):
-            yield path, known.get(path.name)
-
-
 def verify(
-    source: Source, raw: Path, memory: Memory, force: bool = False, step: Callable[[int], Any] = lambda size: None
-) -> list[Verdict]:
-    """Check the archives and registered files of one source.
+    source: Source, raw: Path, cache: DigestCache, force: bool = False, step: Callable[[int], Any] = lambda size: None
+) -> list[Checked]:
+    """Check the archives and registered files of one source, and remember the checksums of all its files.
+
+    Files nobody published a checksum of (those of an unpacked tree, published npz to compare with) are read too:
+    only so can a later run tell a file that was touched from one that was changed.
 
     Raises:
         PreprocessError: a file is not what it is taken for; the text says which and why.
     """
-    lock, verdicts = Lock(raw), []
-    for path, file in files_to_verify(source, raw):
-        with open(path, "rb") as handle:
-            if text := content_problem(path.name, handle.read(4096)):
-                raise PreprocessError(f"{path}: {text}; remove it and get it again")
-        if file and file.only_size is not None and path.stat().st_size != file.only_size:
-            raise PreprocessError(
-                f"{path}: it has {path.stat().st_size:,} bytes, the published file has {file.only_size:,}; "
-                "remove it and get it again"
-            )
-        found = None if force else memory.get(path)
-        if found is None:
-            found = compute(path, step)
-            memory.put(path, found)
-        against, basis = problem(source, file or RemoteFile(source.name, ""), path, found, lock)
-        if against and file and not file.strict:
-            log.warning("%s: %s; %s", path, against, file.note or "another edition")
-            against, basis = "", ""
-        if against:
-            raise PreprocessError(f"{path}: {against}; it is damaged or another file: remove it and get it again")
-        verdicts.append(
-            Verdict(
-                path.relative_to(raw).as_posix(),
-                found.size,
-                found.md5,
-                found.sha256,
-                basis or "no checksum is known",
-                bool(basis),
-            )
+    lock, known = Lock(raw), {file.name: file for file in source.files}
+    checked: list[Checked] = []
+    read: dict[str, Digests] = {}
+
+    def digests(path: Path, md5: bool) -> Digests:
+        found = None if force else cache.get(path)
+        if found is None or (md5 and not found.md5):
+            found = read[cache.key(path)] = compute(path, step, md5)
+        return found
+
+    try:
+        for path in places(source, raw):
+            file = known.get(path.name)
+            if file or is_zip(path.name) or is_tar(path.name):
+                _check_before_reading(path, file)
+                found = digests(path, md5=True)
+                checked.append(_judge(source, raw, path, file, found, lock))
+            else:
+                digests(path, md5=False)
+        for path in compared(source, raw):
+            digests(path, md5=True)
+    finally:
+        cache.put(read)
+    return checked
+
+
+def compared(source: Source, raw: Path) -> list[Path]:
+    """The published npz of a source's datasets that are there to compare with."""
+    names = [published.file_name(dataset, size) for dataset in source.datasets for size in published.sizes(dataset)]
+    return [path for name in names if (path := raw / RELEASED / name).is_file()]
+
+
+def _check_before_reading(path: Path, file: RemoteFile | None) -> None:
+    """Refuse what its first bytes or its size already tell."""
+    if text := content_problem(path.name, _head(path)):
+        raise PreprocessError(f"{path}: {text}; remove it and get it again")
+    if file and file.only_size is not None and path.stat().st_size != file.only_size:
+        raise PreprocessError(
+            f"{path}: it has {path.stat().st_size:,} bytes, the published file has {file.only_size:,}; "
+            "remove it and get it again"
         )
-    return verdicts
+
+
+def _judge(source: Source, raw: Path, path: Path, file: RemoteFile | None, found: Digests, lock: Lock) -> Checked:
+    against, basis = problem(source, file or RemoteFile(source.name, ""), path, found, lock)
+    if against and file and not file.strict:
+        log.warning("%s: %s; %s", path, against, file.note or "another edition")
+        against, basis = "", ""
+    if against:
+        raise PreprocessError(f"{path}: {against}; it is damaged or another file: remove it and get it again")
+    place = path.relative_to(raw).as_posix()
+    return Checked(place, found.size, found.md5, found.sha256, basis or "no checksum is known", bool(basis))

@@ -1,77 +1,47 @@
-"""The check stage: what must hold of every build, and what a reader should know of it."""
+"""The checks of a finished build: what must be true of it, and what a reader should know."""
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from preprocess import npz
 from preprocess.acquire import registry
-from preprocess.audit import duplicates, licences
+from preprocess.audit import duplicates, licences, placing
+from preprocess.audit.files import BuildFiles, StageTables
+from preprocess.audit.findings import Finding
+from preprocess.checksums import image_digest
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
-from preprocess.split import SPLITS
+from preprocess.steps import images
 from preprocess.table import Sample, read_rows, read_samples
 
-log = logging.getLogger(__name__)
-
-Level = Literal["error", "warning", "information"]
-LOG_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "information": logging.INFO}
+#: rows that are rendered again
 REBUILT = 20
 _NONE: dict[str, str] = {}
 #: how many examples a finding carries at the most
 EXAMPLES = 20
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One result of one check.
+class _Contents:
+    """What one build holds, read once for all checks."""
 
-    Attributes:
-        check: the check's short name, the same in every report.
-        level: an ``error`` fails the build, a ``warning`` is shown, ``information`` is neither.
-        text: one sentence with the figures.
-        examples: keys of samples concerned, those that belong together (a pair of duplicates) in one entry.
-        counts: what lies in two splits by their names, ``train-test``, and ``within`` one; None where the
-            check does not count by split, or cannot.
-    """
-
-    check: str
-    level: Level
-    text: str
-    examples: tuple[tuple[str, ...], ...] = ()
-    counts: dict[str, int] | None = None
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tables of one build: index, census counts, samples and excluded."""
-
-    index: Path
-    counts: Path
-    samples: Path
-    excluded: Path
-
-
-class _Built:
-    """One build, read once for all checks."""
-
-    def __init__(self, recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, seed: int) -> None:
-        self.recipe, self.folder, self.files, self.tables, self.seed = recipe, folder, files, tables, seed
+    def __init__(self, recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool) -> None:
+        self.recipe, self.files, self.tables, self.seed, self.miniature = recipe, files, tables, seed, miniature
+        self.npz = files.npz
         self.indexed = [row["key"] for row in read_rows(tables.index)]
-        # without what no check compares: up to 236,386 of them lie in memory
-        self.samples = [replace(sample, path="", attributes=_NONE) for sample in read_samples(tables.samples)]
-        self.excluded = list(read_rows(tables.excluded))
+        # paths and attributes are dropped, no check needs them: up to 236,386 samples are in memory
+        self.samples = [replace(sample, path="", attributes=_NONE) for sample in read_samples(files.samples)]
+        self.excluded = list(read_rows(files.excluded))
         self.members = {split: [sample for sample in self.samples if sample.split == split] for split in SPLITS}
-        self.names = ", ".join(path.name for path in files.values())
-        self.largest = max(files)
+        self.names = ", ".join(path.name for path in files.npz.values())
+        self.largest = max(files.npz)
 
     def keys(self, rows: list[int]) -> tuple[tuple[str, ...], ...]:
         """The keys of some rows, as a finding's examples."""
@@ -79,45 +49,64 @@ class _Built:
 
     def rows(self, size: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
         """Every image of one size, in the order of the samples table."""
-        reader = npz.Reader(self.files[size])
+        reader = npz.Reader(self.npz[size])
         for split in SPLITS:
             yield from reader.rows(f"{split}_images")
 
 
-def check(recipe: Recipe, folder: Path, files: dict[int, Path], tables: Tables, seed: int) -> list[Finding]:
-    """Run the checks that need no other dataset and return the findings.
+def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool = False) -> list[Finding]:
+    """Check one build and return the findings.
 
     Args:
         recipe: the recipe the files were built by.
-        folder: the source's raw folder.
-        files: the npz of each size.
-        tables: the tables of the build.
+        files: the build.
+        tables: what the stages before left.
         seed: picks the rows that are rendered again.
+        miniature: whether it was built from stand-ins: its counts are then the generator's, not the known ones.
     """
-    built = _Built(recipe, folder, files, tables, seed)
-    findings = [*_census(built), *_ledger(built), *_published(built), *_format(built)]
-    if not any(finding.level == "error" for finding in findings):  # what follows trusts tables and shapes
+    built = _Contents(recipe, files, tables, seed, miniature)
+    findings = [*_census(built), *_unmatched(built), *_ledger(built), *_published(built), *_format(built)]
+    if not any(finding.level == "error" for finding in findings):  # the other checks rely on tables and shapes
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
         findings += [*_duplicates(built, seen), *_upsampled(built)]
-    findings += [*_displaced(built), *_unmasked(built)]
-    return [*findings, *_licence(recipe), *_decisions(recipe)]
+    findings += [*_displaced(built), *_unmasked(built), *_lattices(built)]
+    order = placing.placed_by(recipe, (sample.released_index for sample in built.samples))
+    decided = _decisions(recipe, placed=order == placing.TABLE)
+    return [*findings, *_licence(recipe, miniature), *decided]
 
 
-def _census(built: _Built) -> Iterator[Finding]:
-    """The raw counts equal the known ones; under ``strict`` a difference has already stopped the run."""
+def _census(built: _Contents) -> Iterator[Finding]:
+    """The raw counts are the known ones. With ``census: strict`` a difference has stopped the run before."""
     counts = list(read_rows(built.tables.counts))
     different = [row for row in counts if row["expected"] != row["found"]]
     if different:
         told = ", ".join(f"{row['name']} {int(row['found']):,} of {int(row['expected']):,}" for row in different)
-        yield Finding("census", "warning", f"the raw files are not the known ones: {told}")
+        what, whose = ("drawings", "the generator's") if built.miniature else ("raw files", "the known ones")
+        yield Finding("census", "warning", f"the {what} are not {whose}: {told}")
+        return
+    told = ", ".join(f"{row['name']} {int(row['found']):,}" for row in counts)
+    if built.miniature:
+        text = f"all {len(counts)} counts of the drawings are those of the generator, not of real files: {told}"
     else:
-        told = ", ".join(f"{row['name']} {int(row['found']):,}" for row in counts)
-        yield Finding("census", "information", f"all {len(counts)} counts of the raw files are the known ones: {told}")
+        text = f"all {len(counts)} counts of the raw files are the known ones: {told}"
+    yield Finding("census", "information", text)
 
 
-def _ledger(built: _Built) -> Iterator[Finding]:
-    """Every indexed sample is in the output or excluded with a reason, never both."""
+def _unmatched(built: _Contents) -> Iterator[Finding]:
+    """Every published row of the order table in force has its raw file."""
+    rows = list(read_rows(built.tables.unmatched))
+    if not rows:
+        return
+    why = Counter(row["reason"].partition(":")[0] for row in rows)
+    told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(why.items()))
+    published = sum(built.recipe.about["published"].values())
+    text = f"{len(rows):,} of {published:,} published rows have no sample in this build ({told})"
+    yield Finding("unmatched", "warning", text, _singles([row["image_id"] for row in rows]))
+
+
+def _ledger(built: _Contents) -> Iterator[Finding]:
+    """Every indexed sample is either in the output or excluded with a reason."""
     reasons = Counter(row["reason"] for row in built.excluded)
     indexed = Counter(built.indexed)
     accounted = Counter([sample.key for sample in built.samples] + [row["key"] for row in built.excluded])
@@ -134,22 +123,23 @@ def _ledger(built: _Built) -> Iterator[Finding]:
             yield Finding(reason, "warning", f"{len(keys):,} files are {reason} and left out", _singles(keys))
 
 
-def _published(built: _Built) -> Iterator[Finding]:
-    """How many rows each split has, and how many were published; a difference is no defect."""
+def _published(built: _Contents) -> Iterator[Finding]:
+    """How many rows each split has, and how many were published. A difference is not an error."""
     never = built.recipe.about.get("unpublished", [])
+    whose = "real data, published" if built.miniature else "published"
     told = []
     for split, members in built.members.items():
         note = ", the source never published its labels" if split in never and not members else ""
-        told.append(f"{split} {len(members):,} (published {built.recipe.about['published'][split]:,}{note})")
-    yield Finding("published", "information", f"rows: {', '.join(told)}")
+        told.append(f"{split} {len(members):,} ({whose}: {built.recipe.about['published'][split]:,}{note})")
+    yield Finding("published", "information", f"rows{' of the stand-in' if built.miniature else ''}: {', '.join(told)}")
 
 
-def _displaced(built: _Built) -> Iterator[Finding]:
+def _displaced(built: _Contents) -> Iterator[Finding]:
     """Which scans' published crops show the organ they are labelled with, where boxes meet arrays as stored."""
     shared: dict[str, list[float]] = {}
     stored: dict[str, str] = {}
     otherwise: dict[str, str] = {}
-    for row in read_rows(built.tables.samples):
+    for row in read_rows(built.files.samples):
         if "displaced" not in row:
             return
         if not row["displaced"]:
@@ -172,20 +162,20 @@ def _displaced(built: _Built) -> Iterator[Finding]:
     yield Finding("displaced", "warning" if away else "information", text, _singles(list(away)))
 
 
-def _unmasked(built: _Built) -> Iterator[Finding]:
+def _unmasked(built: _Contents) -> Iterator[Finding]:
     """Where the ribs' masks are decided but not there, the volumes show what the published ones do not."""
     if built.recipe.value("mask") == "ribs" and any(
-        row.get("ribs") == "none" for row in read_rows(built.tables.samples)
+        row.get("ribs") == "none" for row in read_rows(built.files.samples)
     ):
         text = "no mask of the ribs (RibSeg) is there: the published volumes show the ribs only, these show everything"
         yield Finding("mask", "warning", text)
 
 
-def _format(built: _Built) -> Iterator[Finding]:
-    """Six uint8 arrays of the promised shapes; labels as in the table."""
+def _format(built: _Contents) -> Iterator[Finding]:
+    """Each npz has the six uint8 arrays in the right shapes, with the labels of the samples table."""
     wanted = sorted(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
     problems = False
-    for size, path in built.files.items():
+    for size, path in built.npz.items():
         reader = npz.Reader(path)
         if sorted(reader.names) != wanted:
             yield Finding("format", "error", f"{path.name} holds {', '.join(reader.names)}")
@@ -202,19 +192,19 @@ def _format(built: _Built) -> Iterator[Finding]:
                 problems = True
     if problems:
         return
-    yield Finding("format", "information", f"six uint8 arrays of the promised shapes in {built.names}")
+    yield Finding("format", "information", f"six uint8 arrays of the right shapes in {built.names}")
 
 
 @dataclass
 class _Seen:
-    """What one reading of every image told.
+    """What was learned from reading every image once.
 
     Attributes:
-        flat: rows of one value only, by size.
-        rebuilt: rows that were rendered again, alone.
-        wrong: those of them that differ, by size.
-        digests: of every image of the largest size.
-        cells: of every image of the largest size, (N, 16, 17).
+        flat: rows whose pixels all have one value, by size.
+        rebuilt: rows that were rendered again on their own.
+        wrong: those of them that came out differently, by size.
+        digests: one for each image of the largest size.
+        cells: gray cells of each image of the largest size, (N, 16, 17) uint8.
     """
 
     flat: dict[int, list[int]]
@@ -224,47 +214,47 @@ class _Seen:
     cells: np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def _look(built: _Built) -> _Seen:
-    """Read every image once: that is most of what checking costs."""
+def _look(built: _Contents) -> _Seen:
+    """Read every image once. This is the larger part of the cost of checking."""
     again = _rendered_again(built)
     cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
-    seen = _Seen({size: [] for size in built.files}, list(again), {size: [] for size in built.files}, [], cells)
-    for size in built.files:
+    seen = _Seen({size: [] for size in built.npz}, list(again), {size: [] for size in built.npz}, [], cells)
+    for size in built.npz:
         for row, image in enumerate(built.rows(size)):
             if image.min() == image.max():
                 seen.flat[size].append(row)
             if row in again and not np.array_equal(image, again[row][size]):
                 seen.wrong[size].append(row)
             if size == built.largest:
-                seen.digests.append(duplicates.digest(image))
+                seen.digests.append(image_digest(image))
                 cells[row] = duplicates.cells(image, built.recipe.dimensions)
     return seen
 
 
-def _rendered_again(built: _Built) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
-    """Some random rows, each rendered alone: arrays by row and size."""
+def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
+    """Render some random rows, each on its own: arrays by row and size."""
     reading_order = {key: position for position, key in enumerate(built.indexed)}
     chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
-    # one after the other as the raw files are stored: a tar.gz is read forwards
+    # in the order of the raw files: a tar.gz can only be read forwards
     chosen.sort(key=lambda row: reading_order[built.samples[row].key])
-    whole = {row: sample for row, sample in enumerate(read_samples(built.tables.samples)) if row in chosen}
-    renderer = Renderer(built.recipe, built.folder, list(built.files))
+    whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
+    renderer = Renderer(built.recipe, built.files.raw, list(built.npz))
     return {row: renderer.render(whole[row]).arrays for row in chosen}
 
 
-def _blank(built: _Built, seen: _Seen) -> Iterator[Finding]:
-    """No image has one value only."""
+def _blank(built: _Contents, seen: _Seen) -> Iterator[Finding]:
+    """No image consists of a single value."""
     for size, rows in seen.flat.items():
         if rows:
-            text = f"{built.files[size].name}: {len(rows):,} images have one value only"
+            text = f"{built.npz[size].name}: {len(rows):,} images have one value only"
             yield Finding("blank", "error", text, built.keys(rows))
 
 
-def _rebuild(built: _Built, seen: _Seen) -> Iterator[Finding]:
-    """Random rows, rendered alone, equal the rows in every npz."""
+def _rebuild(built: _Contents, seen: _Seen) -> Iterator[Finding]:
+    """Random rows that are rendered again on their own equal those in every npz."""
     for size, rows in seen.wrong.items():
         if rows:
-            name = built.files[size].name
+            name = built.npz[size].name
             text = f"{name}: {len(rows)} of {len(seen.rebuilt)} rows are not what rendering them alone gives"
             yield Finding("rebuild", "error", text, built.keys(rows))
     if not any(seen.wrong.values()):
@@ -273,7 +263,7 @@ def _rebuild(built: _Built, seen: _Seen) -> Iterator[Finding]:
 
 
 def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
-    """No group straddles two splits, or how many do, and which.
+    """Find the groups that have samples in more than one split.
 
     Args:
         name: what the group is (patient, lesion, scan ...); ``none`` where the source publishes no id.
@@ -305,8 +295,8 @@ def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
         yield Finding("groups", "information", f"no {name} of {len(splits):,} is in two splits", counts={})
 
 
-def _duplicates(built: _Built, seen: _Seen) -> Iterator[Finding]:
-    """Images that are the same to the pixel, or nearly so, in two splits or with two labels."""
+def _duplicates(built: _Contents, seen: _Seen) -> Iterator[Finding]:
+    """Images that are pixel-identical or look alike, in two splits or with different labels."""
     same = {pair for rows in duplicates.exact(seen.digests) for pair in combinations(rows, 2)}
     pairs = [(pair.first, pair.second) for pair in duplicates.near(seen.cells)]
     yield from _pairs(built, "duplicates", f"pixel-identical at {built.largest}", sorted(same))
@@ -315,7 +305,7 @@ def _duplicates(built: _Built, seen: _Seen) -> Iterator[Finding]:
     )
 
 
-def _pairs(built: _Built, name: str, what: str, pairs: list[tuple[int, int]]) -> Iterator[Finding]:
+def _pairs(built: _Contents, name: str, what: str, pairs: list[tuple[int, int]]) -> Iterator[Finding]:
     samples = built.samples
     straddling = [(a, b) for a, b in pairs if samples[a].split != samples[b].split]
     conflicts = [(a, b) for a, b in pairs if samples[a].label != samples[b].label]
@@ -341,42 +331,62 @@ def _pairs_of(pairs: list[tuple[int, int]]) -> str:
     return f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}"
 
 
-def _upsampled(built: _Built) -> Iterator[Finding]:
-    """Which samples have fewer pixels in the source than in the grid."""
-    for size in built.files:
-        rows = [row["key"] for row in read_rows(built.tables.samples) if str(size) in row["upsampled"].split()]
+def _upsampled(built: _Contents) -> Iterator[Finding]:
+    """The samples whose source region has fewer pixels than the grid."""
+    for size in built.npz:
+        rows = [row["key"] for row in read_rows(built.files.samples) if str(size) in row["upsampled"].split()]
         if rows:
             text = f"{len(rows):,} of {len(built.samples):,} samples have fewer source pixels than the grid of {size}"
             yield Finding("upsampled", "information", text, _singles(rows))
 
 
-def _licence(recipe: Recipe) -> Iterator[Finding]:
-    """The output is not freer than its source; an unknown licence stays unknown."""
+def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
+    """The output's licence is not freer than its source's; an unknown licence stays unknown."""
     output, source = recipe.about["licence"], registry.load()[recipe.source]
+    of_whom = "of the real files: " if miniature else ""
     if problem := licences.problem(output, source.licence):
-        yield Finding("licence", "error", f"{output} cannot be: {problem}")
+        yield Finding("licence", "error", f"{of_whom}{output} cannot be: {problem}")
     elif output == licences.UNKNOWN:
         why = source.content["licence"]["why"]
-        yield Finding("licence", "warning", f"the source's licence is unknown ({why}); ask its holders")
+        yield Finding("licence", "warning", f"{of_whom}the source's licence is unknown ({why}); ask its holders")
     else:
-        yield Finding("licence", "information", f"{output}; the source is under {source.licence}")
+        yield Finding("licence", "information", f"{of_whom}{output}; the source is under {source.licence}")
 
 
-def _decisions(recipe: Recipe) -> Iterator[Finding]:
-    """What the build rests on that nobody has proven, and what a missing package changed."""
-    assumed = [key for key, choice in recipe.decisions.items() if choice.evidence in ("assumed", "unknown")]
+def _decisions(recipe: Recipe, placed: bool = False) -> Iterator[Finding]:
+    """What the build rests on that nobody has proven, and what a missing package changed.
+
+    ``placed`` says whether an order table gave the samples their places: then no rule split them.
+    """
+    assumed = recipe.assumed(placed)
+    in_force = [key for key in recipe.decisions if not recipe.idle(key, placed)]
     if assumed:
-        text = f"{len(assumed)} of {len(recipe.decisions)} decisions in force are assumed: {', '.join(assumed)}"
+        text = f"{len(assumed)} of {len(in_force)} decisions in force are assumed: {', '.join(assumed)}"
         yield Finding("assumed", "information", text)
     for key, choice in recipe.decisions.items():
         if choice.note:
-            yield Finding("fallback", "warning", f"{key}: {choice.note}")
+            yield Finding("note", "warning", f"{key}: {choice.note}")
+        if choice.missing:
+            yield Finding("fallback", "error", f"{key}: {choice.missing}")
+
+
+def _lattices(built: _Contents) -> Iterator[Finding]:
+    """Images of another size than the published lattice of a kernel is known for."""
+    for size in built.npz:
+        kernel = built.recipe.decisions.get("kernel")
+        if kernel is None or kernel.at(size) != images.LATTICE_KERNEL:
+            continue
+        edges = [edge for edge, result in images.PUBLISHED_LATTICES if result == size]
+        fitting = {f"{edge}x{edge}" for edge in edges}
+        rows = [row["key"] for row in read_rows(built.files.samples) if fitting.isdisjoint(row["raw_form"].split())]
+        if rows:
+            known = " or ".join(sorted(fitting)) or "none"
+            text = (
+                f"{len(rows):,} of {len(built.samples):,} images: what kernel {images.LATTICE_KERNEL} does at {size} "
+                f"was measured on images of {known} pixels only, and these have others"
+            )
+            yield Finding("kernel", "warning", text, _singles(rows))
 
 
 def _singles(keys: list[str]) -> tuple[tuple[str, ...], ...]:
     return tuple((key,) for key in keys[:EXAMPLES])
-
-
-def as_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The findings as plain values."""
-    return [asdict(finding) for finding in findings]

@@ -1,4 +1,4 @@
-"""Pictures that are the same, to the byte or to the eye.
+"""Pictures that are the same to the pixel, or look alike.
 
 Near duplicates share a 256-bit difference hash (each bit says whether a cell of a 16 x 17 grid of gray
 is darker than its right neighbour) within a Hamming distance of 12, and their cells correlate by
@@ -12,7 +12,6 @@ that is flat over many cells, where noise alone decides the bits.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,14 +24,14 @@ from PIL import Image
 THRESHOLD = 12
 CORRELATION = 0.985
 SIDE = 16
-#: rows of a block of the comparison; two blocks of signs and one of distances lie in memory
+#: rows compared at a time; two blocks of signs and one of distances are in memory
 BLOCK = 2048
-#: a hash with fewer set (or unset) bits than this describes a flat picture, which resembles every other
+#: a hash with fewer set (or unset) bits than this is of a flat picture, which resembles every other flat one
 MIN_CONTRAST = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class NearPair:
     """Two row numbers, the lower first, and the Hamming distance of their hashes."""
 
     first: int
@@ -46,11 +45,6 @@ def exact(digests: Iterable[bytes]) -> list[list[int]]:
     for row, digest in enumerate(digests):
         groups[digest].append(row)
     return [rows for rows in groups.values() if len(rows) > 1]
-
-
-def digest(image: NDArray[np.uint8]) -> bytes:
-    """A digest of one array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def cells(image: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
@@ -69,12 +63,12 @@ def difference_hash(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return bits.reshape(*cells.shape[:-2], SIDE * SIDE)
 
 
-def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None = None) -> list[Pair]:
+def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None = None) -> list[NearPair]:
     """All pairs of rows of ``cells`` (N, 16, 17) that are near duplicates.
 
-    Two hashes within the distance are the same in at least one of 13 parts of their bits, so only pairs that share
-    a part are compared; with ``all_pairs`` all are, by default where that is less work. The result is the same.
-    Flat pictures are not compared. Searching ends after ``limit`` pairs.
+    Two hashes within the distance agree in at least one of 13 parts of their bits, so only pairs that share a part
+    are compared. With ``all_pairs`` every pair is; by default that is done where it is less work. Both ways find the
+    same pairs. Flat pictures are not compared. The search ends after ``limit`` pairs.
     """
     hashes = difference_hash(cells)
     ones = hashes.sum(axis=1)
@@ -84,7 +78,7 @@ def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None 
     if all_pairs is None:
         all_pairs = share_much(parts)
     found = _pairs_of_all(hashes) if all_pairs else _pairs_sharing(hashes, parts)
-    pairs = (Pair(int(rows[first]), int(rows[second]), distance) for first, second, distance in found)
+    pairs = (NearPair(int(rows[first]), int(rows[second]), distance) for first, second, distance in found)
     alike = (pair for pair in pairs if correlation(cells[pair.first], cells[pair.second]) >= CORRELATION)
     return sorted(islice(alike, limit), key=lambda pair: (pair.first, pair.second))
 
@@ -92,14 +86,14 @@ def near(cells: NDArray[np.uint8], limit: int = 100_000, all_pairs: bool | None 
 def share_much(parts: list[NDArray[np.uint32]]) -> bool:
     """Whether so many hashes share a part that comparing all pairs is less work.
 
-    So it is among pictures that are dark over large areas; 236,386 of them take minutes
+    This happens with pictures that are dark over large areas. 236,386 of them take minutes
     (``python -m benchmarks.duplicates``).
     """
     sharing = 0
     for part in parts:
         counts = np.unique(part, return_counts=True)[1]
         sharing += int((counts * (counts - 1) // 2).sum())
-    # three: what a pair costs more when it has to be looked up
+    # a pair that has to be looked up costs about three times as much
     return 3 * sharing >= len(parts[0]) * (len(parts[0]) - 1) // 2
 
 
@@ -109,7 +103,7 @@ def correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
 
 def bit_parts(hashes: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
-    """One more part of each hash than bits may differ, as a number; bits of a part lie apart in the picture."""
+    """Each hash in 13 numbered parts, one more than bits may differ; a part's bits are spread over the picture."""
     number = THRESHOLD + 1
     parts = []
     for start in range(number):

@@ -1,15 +1,19 @@
-"""Signed-off exceptions: known findings that no longer fail a build, each with a reason and a name."""
+"""Signed-off exceptions: known findings that no longer fail a build, each with a reason and a name.
+
+This module imports nothing heavy: a run reads the file before its first job.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from preprocess import recipe
+from preprocess.audit.findings import Finding
 from preprocess.errors import PreprocessError
 
 FIELDS = ("dataset", "check", "reason", "signed")
@@ -31,13 +35,10 @@ class SignedOff:
     signed: str
     text: str = ""
 
-    def covers(self, finding: dict[str, Any]) -> bool:
+    def covers(self, finding: Finding) -> bool:
         """Whether it is this finding of its dataset that was signed off; information needs no signature."""
-        return (
-            finding["level"] != "information"
-            and self.check == finding["check"]
-            and self.text in ("", finding["text"])
-        )  # fmt: skip
+        known = self.check == finding.check and self.text in ("", finding.text)
+        return known and finding.level != "information"
 
 
 def read(path: Path | None) -> list[SignedOff]:
@@ -71,26 +72,31 @@ def _is_complete(entry: Any) -> bool:
     return all(isinstance(value, str) and value for value in entry.values())
 
 
-def mark(dataset: str, findings: Iterable[dict[str, Any]], known: list[SignedOff]) -> list[dict[str, Any]]:
-    """The findings, those signed off with ``excepted`` (reason and name); an entry that fits none is a warning."""
+def mark(dataset: str, findings: Iterable[Finding], known: list[SignedOff]) -> list[Finding]:
+    """The findings, with reason and name where they are signed off; an entry that fits none adds a warning."""
     findings = list(findings)
     ours = [entry for entry in known if entry.dataset == dataset]
     marked = []
     for finding in findings:
         entry = next((one for one in ours if one.covers(finding)), None)
-        marked.append(finding | ({"excepted": f"{entry.reason} ({entry.signed})"} if entry else {}))
+        marked.append(replace(finding, excepted=f"{entry.reason} ({entry.signed})") if entry else finding)
     for entry in ours:
         if not any(entry.covers(finding) for finding in findings):
             text = f"{entry.signed} signed off {entry.check!r}, which was not found: take the entry out of the file"
-            marked.append({"check": "exceptions", "level": "warning", "text": text, "examples": [], "counts": None})
+            marked.append(Finding("exceptions", "warning", text))
     return marked
 
 
 def errors(audit: dict[str, Any]) -> list[str]:
-    """One line for each error of an ``audit.json`` that nobody signed off."""
+    """One line for each error that nobody signed off.
+
+    Args:
+        audit: the content of ``audit.json``, or of one dataset's part of it (``work/<dataset>/audit.json``).
+    """
+    datasets = audit["datasets"] if "datasets" in audit else {audit["dataset"]: audit}
     return [
         f"{name}: {finding['check']}: {finding['text']}"
-        for name, dataset in audit["datasets"].items()
+        for name, dataset in datasets.items()
         for finding in dataset["findings"]
         if finding["level"] == "error" and not finding.get("excepted")
     ]

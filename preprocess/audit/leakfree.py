@@ -4,9 +4,9 @@
     every sample of a group that straddles splits goes to train and nothing is deleted (Abhishek et al.,
     Sci Data 12:196, 2025: DermaMNIST-C).
 ``grouped``
-    all groups are split anew by the recipe's rule and ratio with groups kept whole.
+    all samples are split again by the recipe's rule and ratio, with groups kept whole.
 
-Where the source publishes no group there is nothing to regroup, and no list is written.
+Where the source publishes no groups, no list is written.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from preprocess.published import SPLITS
 from preprocess.recipe import Choice, Recipe
-from preprocess.split import SPLITS, assign
+from preprocess.split import assign
 from preprocess.table import Sample, read_samples, write_rows
 
 COLUMNS = ("key", "split")

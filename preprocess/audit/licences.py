@@ -1,7 +1,7 @@
-"""The licence ledger: what is made of a source is never freer than the source.
+"""Licences: what is made from a source is never freer than the source.
 
-Creative Commons licences are compared by their conditions; any other terms hold only under their own
-name; and where a source names no licence, nobody can give one: unknown stays unknown.
+Creative Commons licences are compared by their conditions. Other terms must be passed on under the same
+name. Where a source names no licence, the output cannot have one either: it stays unknown.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 UNKNOWN = "unknown"
+#: what stands where a stand-in would have a licence: its source's is not that of the drawings
+DRAWN = "drawings of this project, not under the source's licence"
 _CC = re.compile(r"CC (0|BY((?:-(?:NC|SA|ND))*)) \d\.\d")
 
 
@@ -21,7 +23,7 @@ def conditions(licence: str) -> frozenset[str] | None:
 
 
 def problem(output: str, source: str) -> str | None:
-    """Why ``output`` may not be the licence of what is made of a source under ``source``, or None."""
+    """Why ``output`` cannot be the licence of data made from a source under ``source``; None where it can."""
     if source == UNKNOWN:
         return None if output == UNKNOWN else f"its source names no licence, so {output} cannot be claimed"
     given, claimed = conditions(source), conditions(output)

@@ -13,31 +13,42 @@ from PIL import Image, ImageDraw
 
 from preprocess import npz
 from preprocess.files import atomic
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.split import SPLITS
 
 Tile = NDArray[np.uint8]
 
 PER_CLASS = 12
 GAP = 2
-#: the smallest edge of a tile; small pictures are enlarged by whole factors, pixels stay visible
+#: the smallest edge of a tile; small pictures are enlarged by whole factors, so that pixels stay visible
 MIN_TILE = 84
 SMALL_TILE = 56
 CAPTION = 14
+#: what stands across a picture of stand-ins, black on amber, and the height of that band
+MARK = "drawings, not data"
+BAND = 20
+AMBER = (255, 200, 60)
 
 
-def montage(recipe: Recipe, path: Path, out: Path) -> None:
-    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name."""
+def montage(recipe: Recipe, path: Path, out: Path, miniature: bool) -> None:
+    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name.
+
+    Args:
+        recipe: the recipe of the npz.
+        path: the npz.
+        out: the PNG to write.
+        miniature: whether these are stand-ins, which the picture then says.
+    """
     lines = by_class(recipe, path)
     edge = lines[0][1][0].shape[0]
-    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out)
+    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out, miniature)
 
 
 def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3).
 
-    Volumes show their middle plane, shapes their front. A multi-label sample stands under each of its labels,
-    one without any under ``no finding``.
+    Volumes show their middle plane, shapes their front. A multi-label sample appears under each of its labels, and
+    under ``no finding`` where it has none.
     """
     names: list[str] = recipe.about["label"]["classes"]
     tiles: dict[int, list[Tile]] = defaultdict(list)
@@ -53,8 +64,8 @@ def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     return [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
 
 
-def collection(files: dict[str, tuple[Recipe, Path]], out: Path) -> None:
-    """Draw the first 12 samples of each dataset, a row a dataset, in two columns."""
+def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool) -> None:
+    """Draw the first 12 samples of each dataset, a row a dataset, in two columns; stand-ins are marked as such."""
     lines = [
         (name, [image for _, image in itertools.islice(_samples(recipe, path), PER_CLASS)])
         for name, (recipe, path) in files.items()
@@ -64,7 +75,7 @@ def collection(files: dict[str, tuple[Recipe, Path]], out: Path) -> None:
     sheet = Image.new("RGB", (sum(one.width for one in columns), columns[0].height), "white")
     for number, column in enumerate(columns):
         sheet.paste(column, (number * columns[0].width, 0))
-    _save(sheet, out)
+    _save(sheet, out, miniature)
 
 
 def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
@@ -77,7 +88,7 @@ def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
 
 
 def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
-    """Lines of tiles of one size, each under its caption."""
+    """Lines of tiles, all of one size, each line under its caption."""
     height = tile + CAPTION + GAP
     canvas = Image.new("RGB", (PER_CLASS * (tile + GAP) + GAP, len(lines) * height + GAP), "white")
     draw = ImageDraw.Draw(canvas)
@@ -90,13 +101,27 @@ def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
     return canvas
 
 
-def _save(picture: Image.Image, out: Path) -> None:
+def _save(picture: Image.Image, out: Path, miniature: bool) -> None:
+    if miniature:
+        picture = _marked(picture)
     with atomic(out) as part:
         picture.save(part, "PNG", optimize=True)
 
 
+def _marked(picture: Image.Image) -> Image.Image:
+    """The picture between two bands that say what it is; the words repeat, so that a cropped part has them too."""
+    marked = Image.new("RGB", (picture.width, picture.height + 2 * BAND), AMBER)
+    marked.paste(picture, (0, BAND))
+    draw = ImageDraw.Draw(marked)
+    step = int(draw.textlength(MARK)) + 3 * GAP + CAPTION
+    for top in (0, BAND + picture.height):
+        for left in range(GAP, max(1, picture.width - step + CAPTION), step):
+            draw.text((left, top + 4), MARK, fill="black")
+    return marked
+
+
 def view(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The middle plane of a volume; a shape of 0 and 255 only is seen from the front, nearer parts brighter."""
+    """The middle plane of a volume; a shape (0 and 255 only) as seen from the front, its nearer parts brighter."""
     if ((volume > 0) & (volume < 255)).any():
         plane: NDArray[np.uint8] = volume[len(volume) // 2]
         return plane

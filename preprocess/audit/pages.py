@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import jinja2
-import numpy as np
-
-from preprocess import __version__, published, recipe, sources
-from preprocess.acquire import registry
+from preprocess import __version__, sources, web
 from preprocess.audit import montage, pictures
-from preprocess.decisions import DECISIONS, EVIDENCE, PROTOCOLS, shown
+from preprocess.audit.files import BuildFiles
+from preprocess.audit.plain import plain, typed
+from preprocess.audit.provenance import Change, Provenance
+from preprocess.audit.summary import PLACES, DatasetSummary, summarise
+from preprocess.decisions import EVIDENCE, shown
 from preprocess.files import read_json, write_json, write_text
-from preprocess.reasons import REASONS
 from preprocess.recipe import Recipe
-from preprocess.split import SPLITS
 from preprocess.table import Sample, read_rows, read_samples
 
-Row = dict[str, str]
-
-#: how many excluded samples of one reason are named
-EXAMPLES = 10
-#: how many sizes of raw files, or spacings, are named
-FREQUENT = 3
 GRADES = {
     "bytes": "reproduces published bytes or pixels",
     "counts": "reproduces a published count exactly",
@@ -39,195 +28,66 @@ GRADES = {
     "override": "changed in this run's configuration",
 }
 assert set(EVIDENCE) <= set(GRADES)
-#: pairs of splits, and what lies within one
-PLACES = (*(f"{first}-{second}" for first, second in combinations(SPLITS, 2)), "within")
 
 
 @dataclass(frozen=True)
-class Built:
-    """The files of one build a page is made from: raw folder, an npz and its size, both tables, provenance."""
+class Leftover:
+    """A file in the results folder that no dataset of the index accounts for, and why it is not attested."""
 
-    raw: Path
-    npz: Path
-    size: int
-    samples: Path
-    excluded: Path
-    provenance: dict[str, Any]
+    file: str
+    why: str = "left over from another build; in no list of checksums"
 
 
-def write_dataset(in_force: Recipe, built: Built, findings: list[dict[str, Any]], page: Path, data: Path) -> None:
-    """Write the page of one dataset, pictures embedded, and what it says as JSON: its part of ``audit.json``."""
-    rows = list(read_rows(built.samples))
-    summary = _summary(in_force, built, rows, findings)
-    wanted = {key for finding in findings for example in finding["examples"] for key in example}
-    example = _example(built.samples)
-    text = _environment().get_template("dataset.html.j2").render(
+@dataclass(frozen=True)
+class Notice:
+    """What a reader must know before anything else: it stands at the top of a page.
+
+    Attributes:
+        kind: ``changed``, ``incomplete`` or ``leftovers``.
+        title: what it is about.
+        lines: the particulars.
+    """
+
+    kind: str
+    title: str
+    lines: tuple[str, ...]
+
+
+def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: Path, data: Path) -> None:
+    """Write the page of one dataset, pictures embedded, and what it says as JSON: its part of ``audit.json``.
+
+    Args:
+        in_force: the recipe.
+        files: the build; the page shows its smallest npz.
+        made: its provenance, the findings in it marked where they are signed off.
+        page: where the page goes.
+        data: where the JSON goes.
+    """
+    size = min(files.npz)
+    npz = files.npz[size]
+    rows = list(read_rows(files.samples))
+    summary = summarise(in_force, files, rows, made)
+    wanted = {key for finding in summary.findings for example in finding.examples for key in example}
+    example = _example(files.samples)
+    classes = montage.by_class(in_force, npz)
+    text = web.environment("preprocess.audit").get_template("dataset.html.j2").render(
         page=summary,
+        miniature=summary.miniature,
+        notices=notices([summary]),
         grades=GRADES,
         places=PLACES,
-        montage=[(name, [pictures.embed(one) for one in some]) for name, some in montage.by_class(in_force, built.npz)],
-        pictures=pictures.of_samples(built.npz, rows, wanted),
+        montage=[(name, [pictures.embed(tile) for tile in tiles]) for name, tiles in classes],
+        pictures=pictures.of_samples(npz, rows, wanted),
         where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
-        balance=pictures.class_balance(summary["classes"], summary["class_counts"]),
-        alternatives=pictures.alternatives(in_force, built.raw, example, built.size),
+        balance=pictures.class_balance(summary.classes, summary.class_counts),
+        alternatives=pictures.alternatives(in_force, files.raw, example, size),
         sample=example,
-        size=built.size,
+        size=size,
         documentation=inspect.cleandoc(sources.get(in_force.source).__doc__ or ""),
         version=__version__,
     )  # fmt: skip
     write_text(page, text)
-    write_json(data, summary)
-
-
-def _summary(in_force: Recipe, built: Built, rows: list[Row], findings: list[dict[str, Any]]) -> dict[str, Any]:
-    """All the audit says of one dataset, as plain values."""
-    about, made = in_force.about, built.provenance
-    names: list[str] = about["label"]["classes"]
-    excluded: dict[str, list[Row]] = defaultdict(list)
-    for row in read_rows(built.excluded):
-        excluded[row["reason"]].append(row)
-    splits = {split: [row for row in rows if row["split"] == split] for split in SPLITS}
-    return {
-        "dataset": in_force.name,
-        "title": about["title"],
-        "modality": about["modality"],
-        "task": about["task"],
-        "licence": about["licence"],
-        "group": about["group"],
-        "protocol": in_force.protocol,
-        "source": {"name": in_force.source} | _source(in_force.source),
-        "counts": {split: len(members) for split, members in splits.items()},
-        "published": _published(in_force),
-        "classes": names,
-        "class_counts": {split: _class_counts(names, members) for split, members in splits.items()},
-        "class_counts_published": _class_counts_published(in_force.name),
-        "decisions": _decisions(in_force),
-        "raw_forms": _forms(rows),
-        "spacings": _spacings(rows),
-        "excluded": {
-            reason: {"count": len(members), "meaning": REASONS[reason].meaning, "examples": members[:EXAMPLES]}
-            for reason, members in sorted(excluded.items())
-        },
-        "findings": findings,
-        "leakage": _leakage(about["group"], findings),
-        "errors": _open(findings, "error"),
-        "warnings": _open(findings, "warning"),
-        "archives": made["raw"]["archives"],
-        **{key: made[key] for key in ("verdict", "versions", "commit", "config", "command", "sums")},
-    }
-
-
-def _source(name: str) -> dict[str, Any]:
-    """What is known of a source: title, landing page, licence with its evidence, terms, citation."""
-    content = registry.load()[name].content
-    return {key: content.get(key, "") for key in ("title", "landing", "licence", "terms", "citation")}
-
-
-def _published(in_force: Recipe) -> list[dict[str, Any]]:
-    """Rows of each split in every published edition, the one in force first, and which of them the paper has."""
-    paper = published.paper(in_force.name)
-    known = [
-        {
-            "versions": edition.versions,
-            "paper": edition is paper,
-            "change": edition.change,
-            "counts": {split: edition.counts[split].rows for split in SPLITS},
-        }
-        for edition in reversed(published.editions(in_force.name))
-    ]
-    counts = {split: in_force.about["published"][split] for split in SPLITS}
-    return known or [{"versions": "published", "paper": False, "change": "", "counts": counts}]
-
-
-def _class_counts(names: list[str], rows: list[Row]) -> list[int]:
-    """Samples of each class; positives of each label in a multi-label set."""
-    labels = np.array([row["label"].split() for row in rows], np.int64)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return [int(value) for value in labels.sum(axis=0)]
-    return [int(value) for value in np.bincount(labels.ravel(), minlength=len(names))]
-
-
-def _class_counts_published(name: str) -> dict[str, dict[str, Any]]:
-    """The published counts by class of each split where they are known, with their grade."""
-    edition = published.current(name)
-    return {
-        split: {"classes": list(counts.classes), "evidence": counts.evidence}
-        for split, counts in (edition.counts if edition else {}).items()
-        if counts.classes
-    }
-
-
-def _decisions(in_force: Recipe) -> list[dict[str, Any]]:
-    written = recipe.read(in_force.name)["decisions"]
-    return [
-        {
-            "key": key,
-            "meaning": DECISIONS[key].meaning,
-            "protocols": {name: _of_protocol(written.get(key, {}), name) for name in PROTOCOLS},
-            "in_force": {"value": choice.value, "evidence": choice.evidence, "why": choice.why, "note": choice.note},
-        }
-        for key, choice in in_force.decisions.items()
-    ]
-
-
-def _of_protocol(entry: dict[str, Any], protocol: str) -> dict[str, Any] | None:
-    return entry.get("both") or entry.get(protocol)
-
-
-def _forms(rows: list[Row]) -> list[dict[str, Any]]:
-    """Formats and modes of the raw files with their most frequent sizes."""
-    sizes: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        words = row["raw_form"].split()
-        size = next((word for word in words if word[:1].isdigit() and "x" in word), "")
-        sizes[" ".join(word for word in words if word != size)][size] += 1
-    return [
-        {"kind": kind, "count": found.total(), "sizes": len(found), "most": found.most_common(FREQUENT)}
-        for kind, found in sorted(sizes.items(), key=lambda item: -item[1].total())
-    ]
-
-
-def _spacings(rows: list[Row]) -> list[dict[str, Any]]:
-    """What the source says of the distance of its samples' voxels: every column named after a spacing."""
-    found = {
-        name: Counter(row[name] for row in rows if row[name]) for name in (rows[0] if rows else ()) if "spacing" in name
-    }
-    return [
-        {"column": name, "count": values.total(), "values": len(values), "most": values.most_common(FREQUENT)}
-        | {"ranges": _ranges(values)}
-        for name, values in found.items()
-    ]  # fmt: skip
-
-
-def _ranges(values: Counter[str]) -> list[tuple[float, float]]:
-    """The least and greatest number in each place of texts such as ``0.7 0.7 5``; nothing where they are others."""
-    try:
-        places = list(zip(*(map(float, text.split()) for text in values), strict=True))
-    except ValueError:
-        return []
-    return [(min(numbers), max(numbers)) for numbers in places]
-
-
-def _leakage(group: str, findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What straddles each pair of splits, by kind; ``counts`` is None where that cannot be known."""
-    kinds = {
-        "groups": f"{group}s" if group != "none" else "patients or the like",
-        "duplicates": "pixel-identical pairs",
-        "near-duplicates": "pairs alike to the eye",
-    }
-    table = []
-    for check, what in kinds.items():
-        known = [one["counts"] for one in findings if one["check"] == check and one["counts"] is not None]
-        total: Counter[str] = Counter()
-        for counts in known:
-            total.update(counts)
-        table.append({"check": check, "what": what, "counts": dict(total) if known else None})
-    return table
-
-
-def _open(findings: list[dict[str, Any]], level: str) -> list[str]:
-    """The checks with findings of a level that nobody signed off."""
-    return [one["check"] for one in findings if one["level"] == level and not one.get("excepted")]
+    write_json(data, plain(summary))
 
 
 def _example(samples_table: Path) -> Sample:
@@ -241,21 +101,61 @@ def _example(samples_table: Path) -> Sample:
     return first
 
 
-def write_index(summaries: list[Path], picture: Path, page: Path, data: Path) -> None:
-    """Write ``index.html``, with the picture of all datasets, and ``audit.json`` from the datasets' summaries."""
-    datasets = [read_json(path) for path in summaries]
-    write_json(data, {"version": __version__, "datasets": {one["dataset"]: one for one in datasets}})
-    template = _environment().get_template("index.html.j2")
-    write_text(page, template.render(datasets=datasets, picture=pictures.embed_file(picture), version=__version__))
+def write_index(
+    summaries: Sequence[Path], picture: Path, leftovers: Sequence[Leftover], page: Path, data: Path
+) -> None:
+    """Write ``index.html`` and ``audit.json``.
 
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resources.files("preprocess") / "audit" / "templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    Args:
+        summaries: each dataset's part of ``audit.json``.
+        picture: the picture of all datasets.
+        leftovers: files of the results folder that no dataset of the index accounts for; shown, and listed in the JSON.
+        page: where the index goes.
+        data: where the JSON goes.
+    """
+    contents = [read_json(path) for path in summaries]
+    datasets = [typed(DatasetSummary, content) for content in contents]
+    write_json(
+        data,
+        {
+            "version": __version__,
+            "leftovers": plain(list(leftovers)),
+            "datasets": {content["dataset"]: content for content in contents},
+        },
     )
-    environment.filters |= {"number": "{:,}".format, "shown": shown}
-    return environment
+    text = web.environment("preprocess.audit").get_template("index.html.j2").render(
+        datasets=datasets,
+        miniature=any(one.miniature for one in datasets),
+        notices=[*notices(datasets), *_of_leftovers(leftovers)],
+        picture=web.png_file_uri(picture),
+        version=__version__,
+    )  # fmt: skip
+    write_text(page, text)
+
+
+def notices(datasets: Sequence[DatasetSummary]) -> list[Notice]:
+    """What was changed in a build and what it lacks; of several, with the dataset's name before each line."""
+    before = {one.dataset: f"{one.dataset}: " if len(datasets) > 1 else "" for one in datasets}
+    variant = next((one.variant for one in datasets if one.variant), "")
+    changed = [f"{before[one.dataset]}{_told(change)}" for one in datasets for change in one.changed]
+    lacking = [f"{before[one.dataset]}{line}" for one in datasets for line in one.incomplete]
+    found = []
+    if variant or changed:
+        title = f"Variant {variant}" if variant else "Changed decisions"
+        nothing = "nothing that is shown here; the variant changes other datasets"
+        found.append(Notice("changed", f"{title}: not the protocol's own decisions", tuple(changed or [nothing])))
+    if lacking:
+        found.append(Notice("incomplete", "Incomplete: not built from all raw files", tuple(lacking)))
+    return found
+
+
+def _told(change: Change) -> str:
+    default = "not set" if change.default is None else shown(change.default)
+    return f"{change.key}: {shown(change.value)} (default: {default})"
+
+
+def _of_leftovers(leftovers: Sequence[Leftover]) -> list[Notice]:
+    if not leftovers:
+        return []
+    lines = tuple(f"{one.file}: {one.why}" for one in leftovers)
+    return [Notice("leftovers", "Leftovers: files in this folder that belong to no dataset shown here", lines)]

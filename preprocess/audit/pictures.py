@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from preprocess import npz
+from preprocess import npz, web
 from preprocess.audit import montage
 from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.published import SPLITS
 from preprocess.recipe import Choice, Recipe
 from preprocess.render import Renderer
-from preprocess.split import SPLITS
 from preprocess.table import Sample
 
-#: values tried of a decision whose values are open (a window, a crop of some pixels)
+#: values to try of decisions that take any number (a window, a crop)
 FURTHER = {"window": ("-1024,400", "-160,240", "-150,250"), "crop": ("centre-200",)}
-#: of train, val and test: three that differ in lightness too, seen on light and on dark
+#: of train, val and test; they differ in lightness too, and can be seen on light and on dark
 COLOURS = ("#3b82c4", "#e69f00", "#1d9a78")
 
 
 def embed(image: NDArray[np.uint8]) -> str:
     """A data URI of one picture (S, S) or (S, S, 3), or of a volume (S, S, S) seen as in the montage.
 
-    The page enlarges it; the file has a pixel for each pixel.
+    It is not enlarged; the page does that.
     """
     if image.ndim == 3 and image.shape[2] != 3:
         image = montage.view(image)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
-    return _uri("image/png", buffer.getvalue())
-
-
-def embed_file(path: Path) -> str:
-    """A data URI of a PNG file."""
-    return _uri("image/png", path.read_bytes())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return web.png_uri(image)
 
 
 def of_samples(path: Path, samples: list[dict[str, str]], keys: Iterable[str]) -> dict[str, str]:
@@ -65,9 +52,9 @@ def of_samples(path: Path, samples: list[dict[str, str]], keys: Iterable[str]) -
 
 
 def alternatives(recipe: Recipe, folder: Path, sample: Sample, size: int) -> list[dict[str, Any]]:
-    """One sample under every value of each pixel decision, all others as they are in force.
+    """One sample rendered with every value of each pixel decision, the other decisions as they are in force.
 
-    A value that cannot be tried (a missing package, a crop larger than the image) says so.
+    Where a value cannot be tried (a missing package, a crop larger than the image), the entry says why.
     """
     rows: list[dict[str, Any]] = []
     for key, choice in recipe.decisions.items():
@@ -93,8 +80,8 @@ def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sam
     return {"picture": embed(image)}
 
 
-def class_balance(names: list[str], counts: dict[str, list[int]]) -> str:
-    """An SVG of the share of each class in each split; text and axes take the page's colour."""
+def class_balance(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> str:
+    """An SVG of the share of each class in each split; text and axes have the page's colour."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -102,7 +89,7 @@ def class_balance(names: list[str], counts: dict[str, list[int]]) -> str:
 
     matplotlib.rcParams["svg.hashsalt"] = "class balance"  # element ids, the same every time
     matplotlib.rcParams["svg.fonttype"] = "none"
-    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.36 * len(names)))
+    figure, axes = plt.subplots(figsize=(5.5, 0.9 + 0.36 * len(names)))
     axes.set_prop_cycle(color=COLOURS)
     height = 0.8 / len(counts)
     for position, (split, values) in enumerate(counts.items()):

@@ -6,12 +6,11 @@ the number of images or their size.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import npz
+from preprocess.checksums import image_digest as digest
 from preprocess.errors import ExcludeSample, UnreadableError
+from preprocess.match import tiles
 from preprocess.recipe import Recipe
-from preprocess.render import Renderer, block, joints_of
+from preprocess.render import Renderer
+from preprocess.shards import block, joints_of
 from preprocess.split import SPLITS
 from preprocess.table import Sample
 
 Pixels = NDArray[np.uint8]
 #: images are reduced by the whole factor that brings them nearest to this edge
 EDGE = 28
-DIGEST = 16
 
 
 class Rows:
@@ -59,11 +60,6 @@ class Rows:
     def close(self) -> None:
         """Close the file; it stays."""
         os.close(self._descriptor)
-
-
-def digest(image: Pixels) -> bytes:
-    """16 bytes that stand for an image."""
-    return hashlib.blake2b(image.tobytes(), digest_size=DIGEST).digest()
 
 
 def all_axes(dimensions: int) -> list[str]:
@@ -132,37 +128,42 @@ class Published:
     rows: Rows
 
 
-def read_published(path: Path, recipe: Recipe, size: int, store: Path) -> Published:
-    """Read a published npz once, row by row."""
+def _splits(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[str, list[str], Iterator[Pixels]]]:
+    """The splits of a published npz with labels and images, or the tiles of a montage, which have no label."""
+    if path.suffix == tiles.SUFFIX:
+        found = list(tiles.of(path, shape))
+        yield tiles.SPLIT, [""] * len(found), iter(found)
+        return
     reader = npz.Reader(path)
-    places: list[tuple[str, int]] = []
-    labels: list[str] = []
     for split in SPLITS:
-        digits = reader.array(f"{split}_labels").tolist()
-        places += [(split, index) for index in range(len(digits))]
-        labels += [" ".join(map(str, row)) for row in digits]
+        labels = [" ".join(map(str, row)) for row in reader.array(f"{split}_labels").tolist()]
+        yield split, labels, reader.rows(f"{split}_images")
+
+
+def read_published(path: Path, recipe: Recipe, size: int, store: Path) -> Published:
+    """Read a published npz, or a montage of tiles, once, row by row."""
+    counted = [(split, labels) for split, labels, _ in _splits(path, recipe.shape(size))]
+    places = [(split, index) for split, labels in counted for index in range(len(labels))]
     rows = Rows(store, len(places), width(recipe, size))
     digests: list[bytes] = []
-    for split in SPLITS:
-        for image in reader.rows(f"{split}_images"):
+    for _, _, images in _splits(path, recipe.shape(size)):
+        for image in images:
             rows.write(len(digests), reduce(image, recipe.dimensions, factor(size)))
             digests.append(digest(image))
-    return Published(places, labels, digests, rows)
+    return Published(places, [label for _, labels in counted for label in labels], digests, rows)
 
 
-def published_digests(path: Path) -> list[bytes]:
-    """The digests of a published npz's images, all splits after each other."""
-    reader = npz.Reader(path)
-    return [digest(image) for split in SPLITS for image in reader.rows(f"{split}_images")]
+def published_digests(path: Path, shape: tuple[int, ...]) -> list[bytes]:
+    """The digests of a published file's images of that shape, all splits after each other."""
+    return [digest(image) for _, _, images in _splits(path, shape) for image in images]
 
 
-def published_images(path: Path, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Pixels]:
-    """Some images of a published npz by split and index, found in one pass."""
-    reader = npz.Reader(path)
+def published_images(path: Path, shape: tuple[int, ...], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Pixels]:
+    """Some images of a published file by split and index, found in one pass."""
     found: dict[tuple[str, int], Pixels] = {}
-    for split in SPLITS:
+    for split, _, images in _splits(path, shape):
         last = max((index for name, index in wanted if name == split), default=-1)
-        for index, image in enumerate(reader.rows(f"{split}_images")):
+        for index, image in enumerate(images):
             if index > last:
                 break
             if (split, index) in wanted:

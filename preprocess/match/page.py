@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from preprocess import __version__
+from preprocess import __version__, web
 from preprocess.decisions import DECISIONS
 from preprocess.files import write_text
 from preprocess.match.features import published_images, turn
@@ -56,7 +52,7 @@ def side_by_side(
         path: the published file.
     """
     chosen = inexact[:SHOWN] or sorted(rows, key=lambda pair: (not pair.note, pair.row))[:EXAMPLES]
-    images = published_images(path, {(pair.split, pair.index) for pair in chosen})
+    images = published_images(path, ranking.best.shape(ranking.size), {(pair.split, pair.index) for pair in chosen})
     renderer = Renderer(ranking.best, folder, [ranking.size])
     shown = []
     for pair in sorted(chosen, key=lambda pair: pair.sample):
@@ -77,25 +73,16 @@ def _picture(image: Pixels, dimensions: int) -> str:
     if dimensions == 3:
         middle = len(image) // 2
         image = np.concatenate([image[middle], image[:, middle], image[:, :, middle]], axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return web.png_uri(image)
 
 
 def write(path: Path, **content: Any) -> None:
     """Fill the template with what :mod:`preprocess.match.run` found."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("preprocess.match"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("match.html").render(
+    text = web.environment("preprocess.match").get_template("match.html").render(
         **content,
         version=__version__,
         meanings={key: one.meaning for key, one in DECISIONS.items()},
         listed=LISTED,
         shortened=SHORTENED,
-    )
+    )  # fmt: skip
     write_text(path, text)

@@ -27,7 +27,7 @@ class Pair:
     Attributes:
         split: its split.
         index: its place in the split.
-        label: its label, digits joined by spaces.
+        label: its label, digits joined by spaces; empty for a tile of a montage.
         row: its place over all splits, in file order.
         sample: position of its raw sample; -1 where none was found.
         how: ``exact`` for equal pixels, ``nearest``, or empty.
@@ -105,7 +105,7 @@ def _take(pair: Pair, fitting: list[int], samples: list[Sample], taken: dict[int
     taken[fitting[0]] = pair
     sample = samples[fitting[0]]
     pair.others = tuple(samples[position].key for position in fitting[1:])
-    if sample.label != pair.label:
+    if pair.label and sample.label != pair.label:
         pair.note = f"label differs: published {pair.label}, raw {sample.label}"
 
 

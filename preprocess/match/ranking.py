@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from preprocess import steps
 from preprocess.decisions import DECISIONS, OTHER_SIZES, PROTOCOLS
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.match.features import all_axes, turn
-from preprocess.recipe import Recipe
+from preprocess.recipe import Recipe, missing_package
 from preprocess.render import Renderer
 from preprocess.table import Sample
 
@@ -41,14 +40,14 @@ class Score:
     Attributes:
         exact: rows that are equal in every pixel.
         rows: rows tried.
-        total: sum of the rows' mean absolute differences.
+        total: sum of the rows' mean absolute differences; None where no pixels are compared.
         failed: rows it could not render.
         refused: why it cannot be tried at all.
     """
 
     exact: int = 0
     rows: int = 0
-    total: float = 0.0
+    total: float | None = 0.0
     failed: int = 0
     refused: str = ""
 
@@ -56,13 +55,13 @@ class Score:
         """Compare one image, which has been counted, with the published one."""
         difference = np.abs(ours.astype(np.int16) - theirs)
         self.exact += not difference.any()
-        self.total += float(difference.mean())
+        self.total = (self.total or 0.0) + float(difference.mean())
 
     @property
     def difference(self) -> float | None:
         """Mean absolute difference over all pixels of the rows that could be rendered; None without any."""
         rendered = self.rows - self.failed
-        return self.total / rendered if rendered else None
+        return self.total / rendered if rendered and self.total is not None else None
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -94,7 +93,7 @@ class Tried:
 def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
     """Every value worth trying of every decision that a step of the recipe takes.
 
-    These are the choices of the vocabulary and the values that either protocol's recipe gives.
+    These are the choices of the vocabulary, its further values, and the values that either protocol's recipe gives.
     """
     taken = {name for step in (*recipe.prepare, *recipe.steps) for name in steps.parameters(step)}
     found: dict[str, list[Any]] = {}
@@ -105,7 +104,11 @@ def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
         for protocol in PROTOCOLS:
             mentioned.append(recipes.load(recipe.name, protocol).decisions[key].value)
         found[key] = []
-        for value in [*DECISIONS[key].choices, *(one for given in mentioned for one in _flat(given))]:
+        for value in [
+            *DECISIONS[key].choices,
+            *DECISIONS[key].further,
+            *(one for given in mentioned for one in _flat(given)),
+        ]:
             if value not in found[key]:  # values may be lists, which no set holds
                 found[key].append(value)
     return found
@@ -113,12 +116,6 @@ def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
 
 def _flat(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) and OTHER_SIZES in value else [value]
-
-
-def missing_package(key: str, value: Any) -> str:
-    """The optional package that a value needs and that is not installed, else an empty text."""
-    package, _ = (DECISIONS[key].fallback or {}).get(value, ("", "")) if isinstance(value, str) else ("", "")
-    return package if package and importlib.util.find_spec(package) is None else ""
 
 
 def evaluate(tried: list[Recipe], folder: Path, size: int, axes: str, rows: Rows) -> list[Score]:

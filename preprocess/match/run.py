@@ -16,7 +16,7 @@ from preprocess import published
 from preprocess.checksums import file_digest
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic_folder
-from preprocess.match import page
+from preprocess.match import labelling, page, tiles
 from preprocess.match.features import (
     Candidates,
     Published,
@@ -47,6 +47,10 @@ DECISION_COLUMNS = (
 )  # fmt: skip
 
 
+#: what images are matched with
+Source = published.File | tiles.Montage
+
+
 @dataclass
 class Sized:
     """What was found at one size.
@@ -60,7 +64,7 @@ class Sized:
         shown: rows side by side, the worst first.
     """
 
-    file: published.File
+    file: Source
     ranking: Ranking
     exact: int
     rows: int
@@ -75,7 +79,7 @@ class _Job:
     recipe: Recipe
     folder: Path
     samples: list[Sample]
-    known: dict[int, tuple[published.File, Path]]
+    known: dict[int, tuple[Source, Path]]
     store: Path
     workers: int
     seed: int
@@ -90,7 +94,7 @@ def match(
         recipe: the recipe to start from.
         folder: the source's raw folder.
         index_table: the dataset's index.
-        files: published npz of the dataset, of one or more sizes.
+        files: published npz of the dataset, of one or more sizes, or montages of its tiles.
         out: gets ``order.csv``, ``unmatched.csv``, ``decisions.tsv`` and ``index.html``.
         workers: processes to render with.
         seed: picks the rows that decisions are ranked on.
@@ -116,6 +120,7 @@ def match(
             part / "index.html",
             recipe=recipe,
             file=known[min(known)][0],
+            tiles=isinstance(known[min(known)][0], tiles.Montage),
             pairs=pairs,
             found=found,
             summary=summary,
@@ -125,25 +130,33 @@ def match(
     return summary
 
 
-def verify(recipe: Recipe, files: list[Path]) -> dict[int, tuple[published.File, Path]]:
-    """The files by size, each recognised by its MD5.
+def verify(recipe: Recipe, files: list[Path]) -> dict[int, tuple[Source, Path]]:
+    """The files by size: npz recognised by their MD5, montages by their names.
 
     Raises:
-        PreprocessError: a file is none of the published ones of this dataset, or of another version.
+        PreprocessError: a file is none of the published ones of this dataset, or of another version, or there are
+            two of a size.
     """
-    known: dict[int, tuple[published.File, Path]] = {}
+    known: dict[int, tuple[Source, Path]] = {}
     for path in files:
-        md5 = file_digest(path, "md5")
-        file = published.identify(md5)
-        if file is None or file.dataset != recipe.name:
-            what = str(file) if file else "none of the published files"
-            raise PreprocessError(f"{path}: is {what} (MD5 {md5}); download it again, or take it away")
+        file = tiles.recognise(path, recipe.name) if path.suffix == tiles.SUFFIX else _published(recipe, path)
         log.info("%s: %s", path, file)
+        if file.size in known:
+            raise PreprocessError(f"{path}: {known[file.size][1]} is of the same size; take one of them away")
         known[file.size] = (file, path)
-    editions = {file.edition.first for file, _ in known.values()}
+    editions = {file.edition.first for file, _ in known.values() if isinstance(file, published.File)}
     if len(editions) > 1:
         raise PreprocessError(f"{files[0].parent}: files of {recipe.name} are of different versions; keep one version")
     return known
+
+
+def _published(recipe: Recipe, path: Path) -> published.File:
+    md5 = file_digest(path, "md5")
+    file = published.identify(md5)
+    if file is None or file.dataset != recipe.name:
+        what = str(file) if file else "none of the published files"
+        raise PreprocessError(f"{path}: is {what} (MD5 {md5}); download it again, or take it away")
+    return file
 
 
 def _search(job: _Job) -> tuple[list[Pair], dict[int, Sized]]:
@@ -169,6 +182,7 @@ def _search(job: _Job) -> tuple[list[Pair], dict[int, Sized]]:
         used, axes = ranking.best, ranking.axes
         ours, pairs = _pair(job, theirs, used, axes, size)
     assert ranking is not None
+    ranking.tried += labelling.rank(job.recipe, job.samples, pairs)
     rows = matched(pairs)
     inexact = [pair for pair in rows if theirs.digests[pair.row] != ours.digests[pair.sample]]
     worst = sorted(inexact, key=lambda pair: (-pair.distance, pair.row))
@@ -195,7 +209,8 @@ def _rank(job: _Job, ranking: Ranking, pairs: list[Pair], path: Path) -> None:
 
     def images(count: int) -> Rows:
         chosen = sorted((known[i] for i in picked[:count]), key=lambda pair: pair.sample)
-        published_rows = published_images(path, {(pair.split, pair.index) for pair in chosen})
+        wanted = {(pair.split, pair.index) for pair in chosen}
+        published_rows = published_images(path, job.recipe.shape(ranking.size), wanted)
         return [(job.samples[pair.sample], published_rows[pair.split, pair.index]) for pair in chosen]
 
     ranking.run(images(few), lambda: images(most))
@@ -218,7 +233,7 @@ def _other_size(job: _Job, pairs: list[Pair], axes: str, size: int) -> Sized:
     rows = sorted(matched(pairs), key=lambda pair: pair.sample)
     wanted = [job.samples[pair.sample] for pair in rows]
     ours = render(ranking.best, job.folder, wanted, size, ranking.axes, job.store / str(size), job.workers)
-    digests = published_digests(path)
+    digests = published_digests(path, job.recipe.shape(size))
     inexact = [pair for pair, digest in zip(rows, ours.digests, strict=True) if digests[pair.row] != digest]
     shown = page.side_by_side(ranking, job.folder, job.samples, inexact, rows, path)
     return Sized(file, ranking, len(rows) - len(inexact), len(rows), None, shown)
@@ -265,7 +280,9 @@ def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
     lines: list[tuple[Any, ...]] = []
     for size, sized in found.items():
         best = " ".join(
-            f"{one.decision}={as_text(one.value)}" for one in sized.ranking.tried if one.best
+            f"{one.decision}={as_text(one.value)}"
+            for one in sized.ranking.tried
+            if one.best and not one.decision.startswith("label.")
         )  # fmt: skip
         is_ours = _is_in_force(sized, sized.ranking.in_force, size)
         lines.append(
@@ -302,6 +319,12 @@ def _summary(recipe: Recipe, pairs: list[Pair], samples: list[Sample], found: di
     ]
     if labels := sum(pair.note.startswith("label differs") for pair in known):
         lines.append(f"{recipe.name}: {labels:,} rows have another label than their raw image")
+    for one in (one for sized in found.values() for one in sized.ranking.tried):
+        if one.decision.startswith("label.") and one.best and not one.in_force and one.score:
+            lines.append(
+                f"{recipe.name}: {one.decision}: not the one in force but {as_text(one.value)} gives most published "
+                f"labels, {one.score.exact:,} of {one.score.rows:,}"
+            )
     if several := sum(bool(pair.others) for pair in known):
         lines.append(f"{recipe.name}: {several:,} rows have several raw images with the same pixels and label")
     for size, sized in found.items():

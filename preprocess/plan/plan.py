@@ -1,183 +1,97 @@
-"""What a configuration asks for: datasets, files, shards, and the command line of every stage.
+"""What a run is to make, and of what: the side a workflow manager talks to.
 
-This is the side a workflow manager talks to. It imports nothing heavy and knows no workflow
-manager: it turns a mapping of settings into paths, options and fingerprints.
+It imports nothing heavy and knows no workflow manager. All that can be refused is refused when the plan is made.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shlex
+import os
+import re
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from preprocess import published, recipe, sources, steps
-from preprocess.acquire import registry
-from preprocess.acquire.verify import Lock
+from preprocess import environment, published, recipe, sources
+from preprocess.audit import exceptions
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
-from preprocess.plan import fingerprint
+from preprocess.files import read_json
+from preprocess.plan import settings as settings_of
+from preprocess.plan.current import Current, digest, order_table
+from preprocess.plan.paths import EXPORTS, SUM_LISTS, Paths
+from preprocess.plan.settings import MINIATURE
+from preprocess.plan.stages import STAGES
 from preprocess.recipe import Recipe
 
-MINIATURE = "miniature"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage's command.
-
-    Attributes:
-        modules: what its command imports, besides the dataset's own source and steps.
-        options: the options it takes from the plan, besides the dataset, the protocol and the overrides.
-        uses: whether it also runs the source (``source``), all steps (``steps``) or those that are
-            prepared (``prepare``).
-        decides: the stages whose decisions it depends on.
-    """
-
-    modules: tuple[str, ...]
-    options: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()
-    decides: tuple[str, ...] = ()
-
-
-ALL = ("index", "split", "render")
-STAGES = {
-    "index": Stage(("preprocess.index",), ("raw", "census", "miniature"), ("source",), ("index",)),
-    "split": Stage(("preprocess.split",), ("seed", "order-table"), (), ("split",)),
-    "prepare": Stage(("preprocess.prepare",), ("raw", "shards"), ("source", "prepare"), ("index", "render")),
-    "render": Stage(
-        ("preprocess.render",), ("raw", "census", "sizes", "shards"), ("source", "steps"), ("index", "render")
-    ),
-    "collect": Stage(("preprocess.collect",)),
-    "pack": Stage(("preprocess.pack",)),
-    "check": Stage(("preprocess.audit.checks",), ("raw", "sizes", "seed"), ("source", "steps"), ALL),
-    "sums": Stage(("preprocess.checksums",)),
-    "verdict": Stage(("preprocess.audit.verdict",), ("released", "miniature", "sizes"), (), ALL),
-    "match": Stage(("preprocess.match.run",), ("raw", "seed"), ("source", "steps"), ("index", "render")),
-    "provenance": Stage(("preprocess.audit.provenance",), ("raw", "config"), (), ALL),
-    "montage": Stage(("preprocess.audit.montage",)),
-    "export": Stage(("preprocess.exports",), ("miniature",), (), ALL),
-    "leak-free": Stage(("preprocess.audit.leakfree",), ("seed",), (), ("split",)),
-    "audit": Stage(
-        ("preprocess.audit.pages", "preprocess.audit.exceptions"),
-        ("raw", "exceptions", "size"),
-        ("source", "steps"),
-        ALL,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The configuration, checked and with defaults filled in."""
-
-    raw: str
-    results: str
-    protocol: str
-    sizes: tuple[int, ...]
-    sizes_3d: tuple[int, ...]
-    datasets: tuple[str, ...] | None
-    seed: int
-    census: str
-    overrides: dict[str, dict[str, Any]]
-    exports: tuple[str, ...]
-    exceptions: str | None
-    sources: tuple[str, ...]
-
-
-def settings(config: dict[str, Any], schema: dict[str, Any]) -> Settings:
-    """Check a configuration against its JSON schema and fill in the schema's defaults.
-
-    Values may be text, as a command line gives them: ``[28, 64]``, ``28,64``, ``{a: {b: c}}``.
-
-    Raises:
-        PreprocessError: an unknown key, a value of the wrong kind, or a dataset that does not exist.
-    """
-    import jsonschema
-
-    values = {key: part["default"] for key, part in schema["properties"].items()}
-    for key, value in config.items():
-        if value is not None:
-            try:
-                values[key] = _plain(value, schema["properties"].get(key, {}))
-            except yaml.YAMLError as broken:
-                raise PreprocessError(f"config: {key}: {value!r} cannot be read ({_line(broken)})") from broken
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(values):
-        where = ".".join(str(part) for part in error.absolute_path)
-        raise PreprocessError(
-            f"config: {where + ': ' if where else ''}{error.message}; the keys are {', '.join(schema['properties'])}"
-        )
-    known = recipe.names()
-    chosen = None if values["datasets"] == "all" else tuple(values["datasets"])
-    for name in [*(chosen or ()), *values["overrides"]]:
-        if name not in known:
-            raise PreprocessError(f"config: no dataset is called {name!r}; there are: {', '.join(known)}")
-    return Settings(
-        raw=values["raw"],
-        results=values["results"],
-        protocol=values["protocol"],
-        sizes=tuple(values["sizes"]),
-        sizes_3d=tuple(values["sizes_3d"]),
-        datasets=chosen,
-        seed=values["seed"],
-        census=values["census"],
-        overrides=values["overrides"],
-        exports=tuple(values["exports"]),
-        exceptions=values["exceptions"],
-        sources=tuple(values["sources"]),
-    )
-
-
-def _plain(value: Any, schema: dict[str, Any]) -> Any:
-    """Undo what a command line does to lists, mappings and numbers."""
-    kinds = {part.get("type") for part in [schema, *schema.get("anyOf", [])]}
-    if isinstance(value, str) and kinds & {"array", "object"} and value != schema.get("default"):
-        value = yaml.safe_load(value) if value.strip()[:1] in "[{" else [piece.strip() for piece in value.split(",")]
-    if "array" in kinds and isinstance(value, int):
-        value = [value]
-    if "integer" in kinds and isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if isinstance(value, list) and schema.get("items", {}).get("type") == "integer":
-        value = [int(one) if isinstance(one, str) and one.isdecimal() else one for one in value]
-    return value
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+#: targets that write no results
+LISTINGS = frozenset({"sources", "fetch"})
 
 
 class Plan:
-    """Everything a run needs to know, derived from its settings."""
+    """Everything a run needs to know, derived from its settings and the targets it is asked for.
 
-    def __init__(self, config: dict[str, Any], schema: Path) -> None:
-        self.settings = settings(config, json.loads(schema.read_text(encoding="utf-8")))
+    ``targets`` gives those once they are known, which may be after the plan is made.
+    """
+
+    def __init__(self, config: dict[str, Any], schema: Path, targets: Callable[[], Iterable[str]] = tuple) -> None:
+        self.settings = settings_of.read(config, schema)
+        self._targets = targets
         for name in recipe.names():
             recipe.validate(name)
-        results = Path(self.settings.results)
-        self.base = results / MINIATURE if self.is_miniature else results
-        self.raw = self.miniature_raw if self.is_miniature else Path(self.settings.raw)
-        self.out = self.base / self.settings.protocol
+        self.results = Path(self.settings.results)
+        self.base = self.results / MINIATURE if self.is_miniature else self.results
+        self.out = self.base / self.settings.build
+        self.raw = self.results / MINIATURE / "raw" if self.is_miniature else Path(self.settings.raw)
+        self.paths = Paths(self.base, self.out)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what cannot be built. Nothing is written."""
         if not self.is_miniature and not self.raw.is_dir():
             raise PreprocessError(
                 f"config: raw: {self.raw} is not a folder; name the folder that holds <source>/..., or 'miniature'"
             )
+        check_results(self.base, None if self.is_miniature else self.raw)
+        exceptions.read(Path(self.settings.exceptions) if self.settings.exceptions else None)
         for name in self.settings.overrides:
             self.recipe(name)
+            self._check_split_file(name)
         for name in self.settings.datasets or ():
             self.require(name)
-        check_writable(self.base)
+
+    def _check_split_file(self, dataset: str) -> None:
+        path = self.split_file(dataset)
+        if path is None:
+            return
+        if not path.is_file():
+            raise PreprocessError(f"overrides: {dataset}: split.file: {path} is not a file")
+        if path.resolve().is_relative_to(self.out.resolve()):
+            raise PreprocessError(
+                f"overrides: {dataset}: split.file: {path} is a result of this very build, which would replace it; "
+                "copy it elsewhere"
+            )
+
+    def _check_name(self, dataset: str) -> None:
+        """Refuse a variant's name that holds other decisions."""
+        if not self.settings.variant_name or (made := self._record(dataset)) is None:
+            return
+        theirs = {key: made.get("config", {}).get(key) for key in ("overrides", "seed")}
+        ours = {key: self.config_of(dataset)[key] for key in ("overrides", "seed")}
+        if json.dumps(theirs, sort_keys=True) != json.dumps(ours, sort_keys=True):
+            raise PreprocessError(
+                f"config: variant: {self.out} holds {dataset} with other decisions ({_told(theirs)}), not with "
+                f"{_told(ours)}; choose another name for the variant, or remove that folder"
+            )
+
+    # ---- the configuration
 
     @property
     def is_miniature(self) -> bool:
         """Whether the run uses the embedded stand-ins."""
-        return self.settings.raw == MINIATURE
+        return self.settings.is_miniature
 
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a dataset with the decisions in force."""
@@ -186,6 +100,32 @@ class Plan:
     def sizes(self, dataset: str) -> tuple[int, ...]:
         """The sizes to build of a dataset."""
         return self.settings.sizes if self.recipe(dataset).dimensions == 2 else self.settings.sizes_3d
+
+    def overrides(self, stage: str, dataset: str) -> str:
+        """What the user decided otherwise, as far as a stage's result depends on it, as JSON."""
+        decided = self.settings.overrides.get(dataset, {})
+        relevant = {key: value for key, value in decided.items() if DECISIONS[key].stage in STAGES[stage].decides}
+        if stage == "prepare":  # what else a dataset decides is nothing to those that share its prepared units
+            relevant = {key: value for key, value in relevant.items() if key in self.recipe(dataset).preparation()}
+        return json.dumps(relevant, sort_keys=True)
+
+    def config_of(self, dataset: str) -> dict[str, Any]:
+        """The part of the configuration that the files of one dataset depend on, as its provenance records it."""
+        chosen = self.settings
+        overrides = chosen.overrides.get(dataset)
+        return {
+            "raw": chosen.raw,
+            "results": chosen.results,
+            "protocol": chosen.protocol,
+            "variant": chosen.variant_name,
+            "sizes" if self.recipe(dataset).dimensions == 2 else "sizes_3d": list(self.sizes(dataset)),
+            "seed": chosen.seed,
+            "census": chosen.census,
+            "overrides": {dataset: overrides} if overrides else {},
+            "exceptions": chosen.exceptions,
+        }
+
+    # ---- datasets
 
     @cached_property
     def sources(self) -> list[str]:
@@ -196,6 +136,7 @@ class Plan:
         """The datasets a source serves."""
         return [name for name in recipe.names() if recipe.read(name)["source"] == source]
 
+    @cache  # noqa: B019  one plan a process
     def is_present(self, dataset: str) -> bool:
         """Whether the dataset's source has anything to render."""
         about = self.recipe(dataset)
@@ -219,22 +160,74 @@ class Plan:
 
     @cached_property
     def selected(self) -> list[str]:
-        """The datasets to build: those named, or all that are present."""
+        """The datasets of the configuration: those named, or all that are present."""
         if self.settings.datasets is not None:
             return list(self.settings.datasets)
         return [name for name in recipe.names() if self.is_present(name)]
 
-    def _some(self) -> list[str]:
-        """The datasets to build, at least one."""
-        if not self.selected:
-            raise PreprocessError(f"raw: {self.raw} holds raw files of no dataset; see 'snakemake --cores 1 sources'")
-        return self.selected
-
     @cached_property
     def missing(self) -> list[str]:
         """The datasets ``all`` leaves out because their source is not there."""
-        return (
-            [] if self.settings.datasets is not None else [name for name in recipe.names() if name not in self.selected]
+        if self.settings.datasets is not None:
+            return []
+        return [name for name in recipe.names() if name not in self.selected]
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """What the run is asked for, by name or path; nothing for everything."""
+        return sorted(map(str, self._targets()))
+
+    @cached_property
+    def _named(self) -> list[str]:
+        """The datasets the targets name, by their own name or by that of one of their files."""
+        inside = [target.removeprefix(f"{self.base}{os.sep}") for target in self.targets]
+        words = {word for target in inside for word in re.split(r"[^a-z0-9]+", target)}
+        return [name for name in recipe.names() if name in words]
+
+    @cached_property
+    def scope(self) -> list[str]:
+        """The datasets this run is about: those its targets name, or all that are selected."""
+        return self._named or self.selected
+
+    @cached_property
+    def attested(self) -> list[str]:
+        """The datasets the lists of the folder speak of: those of the run, and others there that are current."""
+        return [name for name in recipe.names() if name in self.scope or self._is_recorded_current(name)]
+
+    def _record(self, dataset: str) -> dict[str, Any] | None:
+        """The provenance of a dataset that lies in the build's folder."""
+        try:
+            made = read_json(self.paths.of("provenance", dataset=dataset))
+        except (OSError, ValueError):
+            return None
+        return made if isinstance(made, dict) else None
+
+    def _is_recorded_current(self, dataset: str) -> bool:
+        """Whether what lies there of a dataset is what this configuration would make of it."""
+        made = self._record(dataset)
+        if made is None or not self.is_present(dataset):
+            return False
+        files = [
+            *self.outputs(dataset),
+            self.paths.of("sums", dataset=dataset),
+            self.paths.of("summary", dataset=dataset),
+        ]
+        return made.get("current") == self.record(dataset) and all(Path(path).exists() for path in files)
+
+    @cached_property
+    def outdated(self) -> list[str]:
+        """The datasets of the run that are not there, or not as this configuration would make them."""
+        return [name for name in self.scope if not self._is_recorded_current(name)]
+
+    @cached_property
+    def leftovers(self) -> list[str]:
+        """The files of the build's folder that no dataset of :attr:`attested` accounts for, relative to the folder."""
+        accounted = {Path(path) for name in self.attested for path in self._files(name)}
+        found = [path for pattern in _RESULTS for path in sorted(self.out.glob(pattern))]
+        return sorted(
+            path.relative_to(self.out).as_posix()
+            for path in found
+            if path not in accounted and _dataset_of(path) in recipe.names()
         )
 
     def shards(self, dataset: str) -> int:
@@ -242,20 +235,14 @@ class Plan:
         shards: int = self.recipe(dataset).about["shards"]
         return min(shards, 2) if self.is_miniature else shards
 
-    # ---- paths
-
-    @property
-    def miniature_raw(self) -> Path:
-        """Where the stand-ins are generated."""
-        return Path(self.settings.results) / MINIATURE / "raw"
-
-    def work(self, dataset: str, *parts: str) -> str:
-        """A path in the dataset's working folder."""
-        return str(self.out.joinpath("work", dataset, *parts))
+    # ---- files
 
     def npz(self, dataset: str) -> list[str]:
         """The npz of every size, in the order of :meth:`sizes`."""
-        return [str(self.out / self.recipe(dataset).file_name(size)) for size in self.sizes(dataset)]
+        return [self._npz(dataset, size) for size in self.sizes(dataset)]
+
+    def _npz(self, dataset: str, size: int) -> str:
+        return str(self.out / self.recipe(dataset).file_name(size))
 
     def audit_size(self, dataset: str) -> int:
         """The size the audit shows: the largest that keeps its page small."""
@@ -264,94 +251,62 @@ class Plan:
 
     def audit_npz(self, dataset: str) -> str:
         """The npz the audit shows."""
-        return str(self.out / self.recipe(dataset).file_name(self.audit_size(dataset)))
-
-    def raw_inputs(self, dataset: str) -> list[str]:
-        """What the index depends on: the entries of the source's raw folder."""
-        self.require(dataset)
-        folder = self.folder(dataset)
-        if self.is_miniature:
-            return [str(folder)]
-        return [str(entry) for entry in sources.entries(self.recipe(dataset).source, folder)]
-
-    def raw_entries(self, source: str) -> list[str]:
-        """The entries of a source's raw folder."""
-        served = self.of_source(source)
-        return self.raw_inputs(next(filter(self.is_present, served), served[0]))
+        return self._npz(dataset, self.audit_size(dataset))
 
     def verified(self, source: str) -> list[str]:
         """The report on a source's checksums a build waits for; stand-ins have none."""
-        return [] if self.is_miniature else [str(self.out / "raw" / f"{source}.json")]
+        return [] if self.is_miniature else [self.paths.of("verified", source=source)]
 
-    def known_files(self, source: str) -> str:
-        """Digest of the checksums known of a source's files."""
-        if self.is_miniature:
-            return ""
-        known = self._registry[source]
-        return f"{known.digest()}-{Lock(self.raw).digest(known)}"
-
-    @cached_property
-    def _registry(self) -> dict[str, registry.Source]:
-        return registry.load(self.raw)
+    def stand_in(self, source: str) -> list[str]:
+        """The generated folder a build waits for; real files are there already."""
+        return [self.paths.of("stand_in", source=source)] if self.is_miniature else []
 
     @property
-    def memory(self) -> Path:
-        """Where the checksums of raw files are remembered, whatever the protocol."""
-        return Path(self.settings.results) / "cache" / "verified"
+    def cache(self) -> Path:
+        """Where the checksums of raw files are remembered, whatever the build."""
+        return self.results / "cache" / "raw"
 
-    def order_table(self, dataset: str) -> str | None:
-        """The order table in force; the published orders say nothing of a miniature."""
-        from preprocess import order
+    def order_table(self, dataset: str) -> Path | None:
+        """The order table in force."""
+        return order_table(self.settings, self.raw, self.recipe(dataset))
 
-        if self.recipe(dataset).value("order") != "table":
-            return None
-        found = order.find(dataset, self.raw)
-        if found is None or (self.is_miniature and not str(found).startswith(str(self.raw))):
-            return None
-        return str(found)
+    def split_file(self, dataset: str) -> Path | None:
+        """The user's own table of splits, where the configuration names one."""
+        path = self.recipe(dataset).value("split.file")
+        return Path(path) if path is not None else None
 
     @property
     def released(self) -> Path:
         """Where published files lie; no stand-in is compared with them."""
         return self.raw / "released"
 
-    def matchable(self) -> list[str]:
-        """The selected datasets that have a published file to match with."""
-        return [name for name in self.selected if self.all_released_files(name)]
-
-    def all_released_files(self, dataset: str) -> list[str]:
+    def published_files(self, dataset: str) -> list[str]:
         """Every published file of a dataset that is there, of any published size."""
-        edition = published.current(dataset)
-        return self.released_files(dataset, edition.md5 if edition else ())
+        if self.is_miniature:
+            return []
+        names = [self.recipe(dataset).file_name(size) for size in published.sizes(dataset)]
+        return [str(self.released / name) for name in names if (self.released / name).is_file()]
 
-    def match_outputs(self) -> list[str]:
+    def matchable(self) -> list[str]:
+        """The datasets of the run that have a published file to match with."""
+        return [name for name in self.scope if self.published_files(name)]
+
+    def matches(self) -> list[str]:
         """The page of every match.
 
         Raises:
             PreprocessError: there is nothing to match with.
         """
         if not self.matchable():
-            held = f"{self.released} holds no published npz of {', '.join(self.selected) or 'any dataset'}"
+            held = f"{self.released} holds no published npz of {', '.join(self.scope) or 'any dataset'}"
             raise PreprocessError(
                 f"match: {'a stand-in has no published files' if self.is_miniature else held}; "
                 "put <dataset>.npz as published into <raw>/released, and set raw to that folder"
             )
-        return [str(self.out / "match" / name / "index.html") for name in self.matchable()]
-
-    @property
-    def published_facts(self) -> str:
-        """The table of published checksums and counts, a file like any other input."""
-        return str(published.table())
-
-    def released_files(self, dataset: str, sizes: Iterable[int]) -> list[str]:
-        """Those of a dataset's published files that are there; their MD5 is checked by who reads them."""
-        if self.is_miniature:
-            return []
-        names = [self.recipe(dataset).file_name(size) for size in sizes]
-        return [str(self.released / name) for name in names if (self.released / name).is_file()]
+        return [self.paths.of("match", dataset=name) for name in self.matchable()]
 
     def prepared_by(self, dataset: str) -> str | None:
-        """The dataset whose prepare jobs serve this one too: the first of its source that decides alike."""
+        """The dataset whose prepare jobs serve this one too: the first of its source that decides the same."""
         in_force = self.recipe(dataset)
         if not in_force.prepare:
             return None
@@ -367,116 +322,112 @@ class Plan:
         """Whether some dataset of the source has steps that are prepared."""
         return any(recipe.read(name).get("prepare") for name in self.of_source(source))
 
-    def prepared_folder(self, dataset: str, shard: str) -> str | None:
-        """The folder of prepared arrays that a render job starts from."""
-        maker = self.prepared_by(dataset)
-        return maker and self.work(maker, "prepared", shard)
-
-    def split_file(self, dataset: str) -> str | None:
-        """The user's own table of splits, where the configuration names one."""
-        path: str | None = self.recipe(dataset).value("split.file")
-        if path is not None and not Path(path).is_file():
-            raise PreprocessError(f"overrides: {dataset}: split.file: {path} is not a file")
-        return path
-
     def shard_folders(self, dataset: str) -> list[str]:
         """The folders the render jobs write, in order."""
-        return [self.work(dataset, "shards", str(shard)) for shard in range(self.shards(dataset))]
-
-    def outputs(self, dataset: str) -> list[str]:
-        """Every file a user gets of one dataset, but the lists of checksums."""
-        tables = [str(self.out / f"{dataset}.{kind}") for kind in ("samples.tsv", "excluded.tsv", "provenance.json")]
-        whole = [str(self.out / "splits" / dataset), self.audit_page(dataset), self.montage(dataset)]
-        return [*self.npz(dataset), *tables, *whole, *self.exports(dataset)]
+        return [self.paths.of("shard", dataset=dataset, shard=shard) for shard in range(self.shards(dataset))]
 
     def exports(self, dataset: str) -> list[str]:
         """The further formats asked for, of every size."""
-        if not self.settings.exports:
-            return []
-        from preprocess import exports
-
-        return [str(exports.place(Path(npz), form)) for form in self.settings.exports for npz in self.npz(dataset)]
-
-    def audit_page(self, dataset: str) -> str:
-        """The audit page of one dataset."""
-        return str(self.out / "audit" / f"{dataset}.html")
-
-    def montage(self, dataset: str) -> str:
-        """The picture of one dataset's classes."""
-        return str(self.out / "audit" / f"{dataset}.png")
-
-    @property
-    def audit(self) -> list[str]:
-        """The audit's index, picture and data, and the gate that fails when it holds an error."""
+        tails = [Path(npz).stem.removeprefix(dataset) for npz in self.npz(dataset)]
         return [
-            str(self.out / place)
-            for place in ("audit/index.html", "audit/collection.png", "audit/audit.json", "work/gate.txt")
+            self.paths.of(place, dataset=dataset, tail=tail)
+            for export in self.settings.exports
+            for tail in tails
+            for place in EXPORTS[export]
         ]
 
+    def outputs(self, dataset: str) -> list[str]:
+        """Every file a user gets of one dataset alone."""
+        whole = ("samples", "excluded", "provenance", "splits", "page", "montage")
+        return [*self.npz(dataset), *(self.paths.of(name, dataset=dataset) for name in whole), *self.exports(dataset)]
+
+    def _files(self, dataset: str) -> list[str]:
+        """What of a dataset lies in the build's folder: :meth:`outputs`, and what goes with them."""
+        return [*self.outputs(dataset), self.paths.of("unmatched", dataset=dataset)]
+
+    def asked_for(self, dataset: str) -> list[str]:
+        """What is made when a dataset is asked for: its files, the lists of the folder, and the gate behind its audit.
+
+        Raises:
+            PreprocessError: its raw files are not there, or the variant's name holds other decisions.
+        """
+        self.require(dataset)
+        self._check_name(dataset)
+        return [*self.outputs(dataset), *self.shared, self.paths.of("gate", dataset=dataset)]
+
     @property
-    def sum_lists(self) -> list[str]:
-        """The lists of checksums of the results folder."""
-        return [str(self.out / name) for name in ("MD5SUMS", "SHA256SUMS", "ARRAYS.sha256")]
+    def shared(self) -> list[str]:
+        """What is made of all datasets of the folder: lists of checksums, index of the audit."""
+        return [self.paths[name] for name in (*SUM_LISTS, "collection", "audit_index", "audit_data")]
 
     def everything(self) -> list[str]:
         """All a run makes where nothing is named. Raises PreprocessError: there is nothing to make it from."""
-        return [*(path for name in self._some() for path in self.outputs(name)), *self.sum_lists, *self.audit]
+        return list(dict.fromkeys(path for name in self._some() for path in self.asked_for(name)))
 
     def all_audits(self) -> list[str]:
         """The audit of everything configured. Raises PreprocessError: there is nothing to audit."""
-        return [*self.audit, *map(self.audit_page, self._some())]
+        pages = [self.paths.of(place, dataset=name) for name in self._some() for place in ("page", "gate")]
+        return [*pages, *(self.paths[name] for name in ("collection", "audit_index", "audit_data"))]
 
-    # ---- command lines
+    def _some(self) -> list[str]:
+        """The datasets to build, at least one."""
+        if not self.selected:
+            raise PreprocessError(f"raw: {self.raw} holds raw files of no dataset; see 'snakemake --cores 1 sources'")
+        return self.selected
 
-    def options(self, stage: str, dataset: str) -> str:
-        """The command line options of one stage, quoted for a shell; only what changes its result."""
-        words = [dataset, "--protocol", self.settings.protocol]
-        overrides = self.settings.overrides.get(dataset, {})
-        relevant = {key: value for key, value in overrides.items() if DECISIONS[key].stage in STAGES[stage].decides}
-        if stage == "prepare":  # what else a dataset decides is nothing to those that share its prepared units
-            relevant = {key: value for key, value in relevant.items() if key in self.recipe(dataset).preparation()}
-        if relevant:
-            words += ["--overrides", json.dumps(relevant, sort_keys=True)]
-        for name in STAGES[stage].options:
-            words += self._option(name, dataset)
-        return shlex.join(words)
+    # ---- for the listings of raw files
 
-    def _option(self, name: str, dataset: str) -> list[str]:
-        values: dict[str, Any] = {
-            "raw": self.folder(dataset),
-            "census": self.settings.census,
-            "released": self.released,
-            "seed": self.settings.seed,
-            "shards": self.shards(dataset),
-            "size": self.audit_size(dataset),
-        }
-        if name in values:
-            return [f"--{name}", str(values[name])]
-        if name == "miniature":
-            return ["--miniature"] if self.is_miniature else []
-        if name == "sizes":
-            return ["--sizes", *map(str, self.sizes(dataset))]
-        if name == "order-table":
-            return ["--order-table", table] if (table := self.order_table(dataset)) else []
-        if name == "exceptions":
-            return ["--exceptions", self.settings.exceptions] if self.settings.exceptions else []
-        assert name == "config", name
-        return ["--config", json.dumps(self.settings.__dict__, sort_keys=True, default=str)]
+    @property
+    def raw_option(self) -> str:
+        """The raw folder as a listing is given it: nothing for the stand-ins."""
+        return "" if self.is_miniature else str(self.raw)
 
-    def raw_options(self, stage: str, source: str = "") -> str:
-        """The command line options of ``sources``, ``fetch`` and ``verify``, quoted for a shell."""
-        words = [source] if source else []
-        words += ["--memory", str(self.memory), *(["--raw", str(self.raw)] if not self.is_miniature else [])]
-        if stage == "fetch":
-            words += ["--sources", *self.settings.sources]
-        if stage in ("fetch", "sources"):
-            words += self._build_options(self.settings.datasets or (None if self.is_miniature else self.selected))
-        return shlex.join(words)
+    @property
+    def priced(self) -> list[str]:
+        """The datasets whose cost a listing estimates: those of the configuration."""
+        if self.settings.datasets is None and self.is_miniature:
+            return recipe.names()
+        return self.selected
 
-    def _build_options(self, datasets: Iterable[str] | None) -> list[str]:
-        chosen = [] if datasets is None else ["--datasets", *datasets]
-        sizes = ["--sizes", *map(str, self.settings.sizes), "--sizes-3d", *map(str, self.settings.sizes_3d)]
-        return ["--results", self.settings.results, *sizes, *chosen]
+    # ---- what is current
+
+    @cached_property
+    def _current(self) -> Current:
+        return Current(self.settings, self.raw, self.cache, {name: self.folder(name) for name in recipe.names()})
+
+    def current(self, stage: str, dataset: str) -> str:
+        """Digest of all that the result of one stage depends on: see :mod:`preprocess.plan.current`."""
+        in_force = self.recipe(dataset)
+        if stage != "prepare":
+            return self._current.of(stage, in_force)
+        return digest(self._current.of("prepare", in_force), self._preparation(dataset))
+
+    def current_of_source(self, source: str) -> str:
+        """The same of the verification of a source's files."""
+        return digest([self.current("verify", name) for name in self.of_source(source)])
+
+    def current_of_all(self, stage: str) -> str:
+        """The same of what is made of all datasets of the folder together."""
+        return self._current.of_all(stage, [self.recipe(name) for name in self.attested])
+
+    def record(self, dataset: str) -> str:
+        """What the provenance of a dataset records: whether all of its files are current, at the sizes asked for."""
+        return digest(self.current("provenance", dataset), self.config_of(dataset))
+
+    # ---- before the first job
+
+    def begin(self, cores: int) -> list[str]:
+        """Take the results folder for this run; give what a person should know before it starts.
+
+        Raises:
+            PreprocessError: the folder cannot be written, another run holds it, or the disk has not enough room.
+        """
+        if self.targets and LISTINGS.issuperset(self.targets):
+            return []  # a download may go on beside a build
+        check_writable(self.base)
+        environment.hold(self.base)
+        told = [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
+        return [*told, *self.forecast(self.outdated, cores)]
 
     def forecast(self, datasets: Iterable[str], cores: int) -> list[str]:
         """Disk, scratch and hours of rendering some datasets; nothing for stand-ins.
@@ -491,32 +442,19 @@ class Plan:
             return []
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
 
-    def fingerprint(self, stage: str, dataset: str) -> str:
-        """Digest of the recipe and code a stage's result depends on, for the manager to compare."""
-        in_force = self.recipe(dataset)
-        modules = [*STAGES[stage].modules]
-        if "source" in STAGES[stage].uses:
-            modules.append(f"preprocess.sources.{in_force.source}")
-        if "steps" in STAGES[stage].uses:
-            modules += [steps.module_of(name) for name in (*in_force.prepare, *in_force.steps)]
-        if "prepare" in STAGES[stage].uses:
-            modules += [steps.module_of(name) for name in in_force.prepare]
-        parts = [fingerprint.of(*sorted(set(modules)))]
-        if stage in ALL:
-            parts.append(in_force.fingerprint(stage))  # type: ignore[arg-type]
-        if stage == "match":
-            parts.append(in_force.fingerprint("render"))
-        if stage == "prepare":
-            parts.append(hashlib.sha256(self._preparation(dataset).encode()).hexdigest()[:16])
-        return "-".join(parts)
 
-    def code_of(self, module: str) -> str:
-        """Digest of the code one module reaches."""
-        return fingerprint.of(module)
+#: where results of single datasets lie in a build's folder
+_RESULTS = (
+    "*.npz", "*.tsv", "*.json", "audit/*.html", "audit/*.png", "splits/*", "npy/*", "png/*",
+)  # fmt: skip
 
-    def miniature_fingerprint(self, source: str) -> str:
-        """Digest of the generator of a source's stand-in."""
-        return fingerprint.of(f"preprocess.miniature.{source}")
+
+def _dataset_of(path: Path) -> str:
+    return path.name.partition(".")[0].partition("_")[0]
+
+
+def _told(decisions: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {json.dumps(value)}" for key, value in decisions.items())
 
 
 @cache
@@ -524,8 +462,29 @@ def _recipe(dataset: str, protocol: str, overrides: str) -> Recipe:
     return recipe.load(dataset, protocol, json.loads(overrides))
 
 
+def check_results(folder: Path, raw: Path | None) -> None:
+    """Refuse a results folder that is none, before anything is written: nothing is made to find out."""
+    whole = folder.resolve()
+    if whole == Path(whole.anchor):
+        raise PreprocessError(f"config: results: {folder} is the root of the file system; name a folder of its own")
+    if "{" in str(folder) or "}" in str(folder):
+        raise PreprocessError(f"config: results: {folder}: braces cannot be part of the path; choose another folder")
+    if raw is not None and whole.is_relative_to(raw.resolve()):
+        raise PreprocessError(f"config: results: {folder} lies in the raw folder {raw}; choose one outside it")
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        why = "Permission denied" if place.is_dir() else "Not a directory"
+        raise PreprocessError(f"config: results: {folder} cannot be written ({why}); choose another folder")
+
+
 def check_writable(folder: Path) -> None:
-    """Refuse a results folder that cannot be written, before any job runs."""
+    """Make the results folder; refuse one that cannot be written.
+
+    Raises:
+        PreprocessError: it cannot be.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

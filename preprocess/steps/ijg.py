@@ -1,7 +1,7 @@
 """JPEG by the Independent JPEG Group's libjpeg, in a named version.
 
 Versions 7 to 9d scale chroma by DCT where libjpeg-turbo and 6b interpolate, so colours differ. The
-optional package jpeglib runs each version; it works on files, and its library ends the process on
+package jpeglib runs each version; it works on files, and its library ends the process on
 a damaged one, so callers pass only what another decoder has read whole.
 """
 

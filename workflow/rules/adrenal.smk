@@ -14,4 +14,4 @@ use rule * from adrenal as adrenal_*
 rule adrenalmnist3d:
     "AdrenalMNIST3D from masks of adrenal glands, or from its published 64 file."
     input:
-        plan.outputs("adrenalmnist3d"),
+        dataset("adrenalmnist3d"),

@@ -14,4 +14,4 @@ use rule * from bbbc051 as bbbc051_*
 rule tissuemnist:
     "TissueMNIST from BBBC051 kidney nuclei."
     input:
-        plan.outputs("tissuemnist"),
+        dataset("tissuemnist"),

@@ -14,4 +14,4 @@ use rule * from busi as busi_*
 rule breastmnist:
     "BreastMNIST from BUSI breast ultrasound."
     input:
-        plan.outputs("breastmnist"),
+        dataset("breastmnist"),

@@ -14,4 +14,4 @@ use rule * from chestxray14 as chestxray14_*
 rule chestmnist:
     "ChestMNIST from NIH ChestX-ray14."
     input:
-        plan.outputs("chestmnist"),
+        dataset("chestmnist"),

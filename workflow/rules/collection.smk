@@ -1,113 +1,94 @@
-# What is made of all datasets together.
+# What is made of all datasets of the folder together: those of the run, and others there that are current.
+# These rules are local: only the run itself knows what it is about, a job on another machine does not.
 
-OUT = str(plan.out)
 
-
-# they join small tables: not worth a place in a queue
-localrules:
-    checksums,
-    audit_index,
-    gate,
+include: "common.smk"
 
 
 rule checksums:
-    "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz of the results folder."
+    "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz that the folder's datasets account for."
     input:
-        [plan.work(name, "sums.tsv") for name in plan.selected],
+        of_attested("sums"),
     output:
-        plan.sum_lists,
+        paths["md5"],
+        paths["sha256"],
+        paths["arrays"],
     log:
-        f"{OUT}/logs/checksums.log",
+        paths.log("checksums", ""),
     benchmark:
-        f"{OUT}/benchmarks/checksums.tsv"
+        paths.benchmark("checksums", "")
+    localrule: True
     conda:
         "../../envs/preprocess.yaml"
     resources:
         mem_mb=500,
         runtime=10,
     params:
-        folder=subpath(output[0], parent=True),
+        current=current_of_all("checksums"),
     shell:
-        "python -m preprocess checksums {input:q} --folder {params.folder:q} --log {log:q}"
-
-
-rule audit_index:
-    "The audit of all datasets at a glance, and the same findings as data."
-    input:
-        summaries=[plan.work(name, "audit.json") for name in plan.selected],
-        picture=f"{OUT}/audit/collection.png",
-    output:
-        page=report(
-            f"{OUT}/audit/index.html",
-            caption="../report/index.rst",
-            category="Collection",
-            labels={"what": "audit: counts, verdicts and findings at a glance"},
-        ),
-        data=report(
-            f"{OUT}/audit/audit.json",
-            caption="../report/data.rst",
-            category="Collection",
-            labels={"what": "findings, as data"},
-        ),
-    log:
-        f"{OUT}/logs/audit_index.log",
-    benchmark:
-        f"{OUT}/benchmarks/audit_index.tsv"
-    conda:
-        "../../envs/preprocess.yaml"
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        code=plan.code_of("preprocess.audit.pages"),
-    shell:
-        "python -m preprocess audit-index {input.summaries:q} --picture {input.picture:q} "
-        "--output {output.page:q} --json {output.data:q} --log {log:q}"
+        "python -m preprocess checksums {input:q} --output {output:q} --log {log:q}"
 
 
 rule collection:
     "Samples of every dataset in one picture."
     input:
-        [plan.audit_npz(name) for name in plan.selected],
+        attested_npz,
     output:
         report(
-            ensure(f"{OUT}/audit/collection.png", non_empty=True),
+            ensure(paths["collection"], non_empty=True),
             caption="../report/collection.rst",
             category="Collection",
             labels={"what": "montage: samples of every dataset"},
         ),
     log:
-        f"{OUT}/logs/collection.log",
+        paths.log("collection", ""),
     benchmark:
-        f"{OUT}/benchmarks/collection.tsv"
+        paths.benchmark("collection", "")
+    localrule: True
     conda:
         "../../envs/preprocess.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        names=plan.selected,
-        code=plan.code_of("preprocess.audit.montage"),
+        names=attested,
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current_of_all("collection"),
     shell:
-        "python -m preprocess collection {params.names} --npz {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess collection {params.names} {params.miniature} --npz {input:q} --output {output:q} --log {log:q}"
 
 
-rule gate:
-    "Fail when the audit holds an error that nobody signed off; the pages stay."
+rule audit_index:
+    "The audit of all datasets at a glance, and the same findings as data."
     input:
-        f"{OUT}/audit/audit.json",
+        summaries=of_attested("summary"),
+        picture=paths["collection"],
     output:
-        f"{OUT}/work/gate.txt",
+        page=report(
+            paths["audit_index"],
+            caption="../report/index.rst",
+            category="Collection",
+            labels={"what": "audit: counts, verdicts and findings at a glance"},
+        ),
+        data=report(
+            paths["audit_data"],
+            caption="../report/data.rst",
+            category="Collection",
+            labels={"what": "findings, as data"},
+        ),
     log:
-        f"{OUT}/logs/gate.log",
+        paths.log("audit_index", ""),
     benchmark:
-        f"{OUT}/benchmarks/gate.tsv"
+        paths.benchmark("audit_index", "")
+    localrule: True
     conda:
         "../../envs/preprocess.yaml"
     resources:
         mem_mb=500,
         runtime=10,
     params:
-        code=plan.code_of("preprocess.audit.exceptions"),
+        leftovers=leftovers,
+        current=current_of_all("audit_index"),
     shell:
-        "python -m preprocess gate {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess audit-index {input.summaries:q} --picture {input.picture:q} "
+        "--leftovers {params.leftovers:q} --output {output.page:q} --json {output.data:q} --log {log:q}"

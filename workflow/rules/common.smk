@@ -1,26 +1,34 @@
 # Input and params functions of the base rules. All they say they ask the plan.
 
-
-include: "refusals.smk"
-
+import json
 
 plan = config["plan"]
+paths = plan.paths
 
 
-def command(stage):
-    """The command line options of a stage for the dataset of the wildcards."""
+def current(stage):
+    """Digest of all that a stage's result depends on: Snakemake runs a job again when it is another."""
 
     def of_dataset(wildcards):
-        return plan.options(stage, wildcards.dataset)
+        return plan.current(stage, wildcards.dataset)
 
     return of_dataset
 
 
-def code(stage):
-    """Digest of the code and decisions a stage's result depends on: imported code is not watched."""
+def record(wildcards):
+    """The digest of all of a dataset's files, which its provenance keeps."""
+    return plan.record(wildcards.dataset)
+
+
+def current_of_source(wildcards):
+    return plan.current_of_source(config["source"])
+
+
+def overrides(stage):
+    """What the user decided otherwise, as far as it is a stage's, as JSON."""
 
     def of_dataset(wildcards):
-        return plan.fingerprint(stage, wildcards.dataset)
+        return plan.overrides(stage, wildcards.dataset)
 
     return of_dataset
 
@@ -34,31 +42,33 @@ def doubling(first):
     return of_attempt
 
 
-@refusing
-def raw_files(wildcards):
-    return plan.raw_inputs(wildcards.dataset)
-
-
-@refusing
-def raw_entries(wildcards):
-    return plan.raw_entries(config["source"])
+def raw_folder(wildcards):
+    return str(plan.folder(wildcards.dataset))
 
 
 def order_table(wildcards):
-    return plan.order_table(wildcards.dataset) or []
+    return str(plan.order_table(wildcards.dataset) or "")
 
 
 def prepared_folder(wildcards):
-    return plan.prepared_folder(wildcards.dataset, wildcards.shard) or []
+    maker = plan.prepared_by(wildcards.dataset)
+    return paths.of("prepared", dataset=maker, shard=wildcards.shard) if maker else []
 
 
-@refusing
-def split_file(wildcards):
-    return plan.split_file(wildcards.dataset) or []
+def shards(wildcards):
+    return plan.shards(wildcards.dataset)
 
 
 def shard_folders(wildcards):
     return plan.shard_folders(wildcards.dataset)
+
+
+def sizes(wildcards):
+    return plan.sizes(wildcards.dataset)
+
+
+def size_of_file(wildcards):
+    return wildcards.tail.removeprefix("_") or "28"
 
 
 def all_npz(wildcards):
@@ -69,22 +79,41 @@ def audit_npz(wildcards):
     return plan.audit_npz(wildcards.dataset)
 
 
-def size_of_file(wildcards):
-    return wildcards.tail.removeprefix("_") or "28"
+def audit_size(wildcards):
+    return plan.audit_size(wildcards.dataset)
 
 
-def published_npz(wildcards):
-    return plan.released_files(wildcards.dataset, plan.sizes(wildcards.dataset))
+def config_of_dataset(wildcards):
+    return json.dumps(plan.config_of(wildcards.dataset), sort_keys=True)
 
 
-def exceptions_file(wildcards):
-    return plan.settings.exceptions or []
+def published_files(wildcards):
+    return plan.published_files(wildcards.dataset)
 
 
-@refusing
-def match_inputs(wildcards):
-    return plan.match_outputs()
+def of_attested(place):
+    """A file of every dataset that the lists of the folder speak of."""
+
+    def of_all(wildcards):
+        return [paths.of(place, dataset=name) for name in plan.attested]
+
+    return of_all
 
 
-def published_of(wildcards):
-    return plan.all_released_files(wildcards.dataset)
+def attested_npz(wildcards):
+    return [plan.audit_npz(name) for name in plan.attested]
+
+
+def attested(wildcards):
+    return plan.attested
+
+
+def current_of_all(stage):
+    def of_all(wildcards):
+        return plan.current_of_all(stage)
+
+    return of_all
+
+
+def leftovers(wildcards):
+    return plan.leftovers

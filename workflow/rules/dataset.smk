@@ -1,4 +1,4 @@
-# The steps every dataset goes through: raw -> index -> split -> shards -> npz -> checks.
+# The steps every dataset goes through: raw -> index -> split -> shards -> npz -> checks -> audit.
 # A source's file uses them as a module, with {"plan": plan, "source": <name>} as its config.
 
 
@@ -6,10 +6,6 @@ include: "common.smk"
 
 
 SOURCE = config["source"]
-OUT = str(plan.out)
-WORK = plan.work("{dataset}")
-LOGS = f"{OUT}/logs/{{dataset}}"
-BENCHMARKS = f"{OUT}/benchmarks/{{dataset}}"
 
 
 wildcard_constraints:
@@ -21,11 +17,11 @@ wildcard_constraints:
 rule miniature:
     "Generate the stand-in of this source, in the layout of the real files."
     output:
-        directory(str(plan.miniature_raw / SOURCE)),
+        directory(paths.of("stand_in", source=SOURCE)),
     log:
-        f"{OUT}/logs/miniature/{SOURCE}.log",
+        paths.log(SOURCE, "miniature"),
     benchmark:
-        f"{OUT}/benchmarks/miniature/{SOURCE}.tsv"
+        paths.benchmark(SOURCE, "miniature")
     group:
         "list"
     conda:
@@ -35,46 +31,47 @@ rule miniature:
         runtime=doubling(10),
     params:
         source=SOURCE,
-        code=plan.miniature_fingerprint(SOURCE),
+        current=plan.current("miniature", plan.of_source(SOURCE)[0]),
     shell:
         "python -m preprocess miniature {params.source} {output:q} --log {log:q}"
 
 
+# Only the record waits for it: pixels do not depend on what is known of a file. It comes first where cores are few.
 rule verify:
-    "Check the source's archives against known checksums; each is read once and remembered."
-    input:
-        raw_entries,
+    "Check the source's files against known checksums; each is read once and remembered."
     output:
-        f"{OUT}/raw/{SOURCE}.json",
+        paths.of("verified", source=SOURCE),
     log:
-        f"{OUT}/logs/raw/{SOURCE}.log",
+        paths.log(SOURCE, "raw"),
     benchmark:
-        f"{OUT}/benchmarks/raw/{SOURCE}.tsv"
+        paths.benchmark(SOURCE, "raw")
+    priority: 1
     conda:
         "../../envs/preprocess.yaml"
     resources:
         mem_mb=doubling(500),
         runtime=doubling(240),
     params:
-        options=plan.raw_options("verify", SOURCE),
-        known=plan.known_files(SOURCE),
+        source=SOURCE,
+        raw=str(plan.raw),
+        cache=str(plan.cache),
+        current=current_of_source,
     shell:
-        "python -m preprocess verify {params.options} --output {output:q} --log {log:q}"
+        "python -m preprocess verify {params.source} --raw {params.raw:q} --cache {params.cache:q} "
+        "--output {output:q} --log {log:q}"
 
 
 rule index:
     "List, label and count the samples: one row a sample."
     input:
-        raw_files,
-        # not ancient: Snakemake would then verify a replaced archive and not index it again
-        verified=plan.verified(SOURCE),
+        plan.stand_in(SOURCE),
     output:
-        index=ensure(f"{WORK}/index.tsv", non_empty=True),
-        counts=f"{WORK}/census.tsv",
+        index=ensure(paths["index"], non_empty=True),
+        counts=paths["census"],
     log:
-        f"{LOGS}/index.log",
+        paths.log("index"),
     benchmark:
-        f"{BENCHMARKS}/index.tsv"
+        paths.benchmark("index")
     group:
         "list"
     conda:
@@ -83,26 +80,30 @@ rule index:
         mem_mb=doubling(1500),
         runtime=doubling(120),
     params:
-        options=command("index"),
-        code=code("index"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("index"),
+        raw=raw_folder,
+        census=plan.settings.census,
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("index"),
     shell:
-        "python -m preprocess index {params.options} --output {output.index:q} "
-        "--counts {output.counts:q} --log {log:q}"
+        "python -m preprocess index {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--raw {params.raw:q} --census {params.census} {params.miniature} "
+        "--output {output.index:q} --counts {output.counts:q} "
+        "--log {log:q}"
 
 
 rule split:
     "Assign every sample to train, val or test, and order them."
     input:
-        index=f"{WORK}/index.tsv",
-        order=order_table,
-        file=split_file,
+        paths["index"],
     output:
-        split=ensure(f"{WORK}/split.tsv", non_empty=True),
-        unmatched=f"{OUT}/{{dataset}}.unmatched.tsv",
+        split=ensure(paths["split"], non_empty=True),
+        unmatched=paths["unmatched"],
     log:
-        f"{LOGS}/split.log",
+        paths.log("split"),
     benchmark:
-        f"{BENCHMARKS}/split.tsv"
+        paths.benchmark("split")
     group:
         "list"
     conda:
@@ -111,11 +112,16 @@ rule split:
         mem_mb=doubling(1000),
         runtime=doubling(30),
     params:
-        options=command("split"),
-        code=code("split"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("split"),
+        seed=plan.settings.seed,
+        order=order_table,
+        current=current("split"),
     shell:
-        "python -m preprocess split {params.options} --index {input.index:q} "
-        "--output {output.split:q} --unmatched {output.unmatched:q} --log {log:q}"
+        "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--seed {params.seed} --order-table {params.order:q} --index {input:q} "
+        "--output {output.split:q} --unmatched {output.unmatched:q} "
+        "--log {log:q}"
 
 
 if plan.prepares(SOURCE):
@@ -123,13 +129,13 @@ if plan.prepares(SOURCE):
     rule prepare:
         "Read one block of scans once for all datasets of this source that share the first steps."
         input:
-            f"{WORK}/index.tsv",
+            paths["index"],
         output:
-            temp(directory(f"{WORK}/prepared/{{shard}}")),
+            temp(directory(paths["prepared"])),
         log:
-            f"{LOGS}/prepare_{{shard}}.log",
+            paths.log("prepare_{shard}"),
         benchmark:
-            f"{BENCHMARKS}/prepare_{{shard}}.tsv"
+            paths.benchmark("prepare_{shard}")
         group:
             "prepare"
         conda:
@@ -138,24 +144,29 @@ if plan.prepares(SOURCE):
             mem_mb=doubling(2000),
             runtime=doubling(120),
         params:
-            options=command("prepare"),
-            code=code("prepare"),
+            protocol=plan.settings.protocol,
+            overrides=overrides("prepare"),
+            raw=raw_folder,
+            shards=shards,
+            current=current("prepare"),
         shell:
-            "python -m preprocess prepare {params.options} --index {input:q} "
-            "--shard {wildcards.shard} --output {output:q} --log {log:q}"
+            "python -m preprocess prepare {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+            "--raw {params.raw:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
+            "--output {output:q} "
+            "--log {log:q}"
 
 
 rule render:
     "Render one block of samples at all sizes, each opened once."
     input:
-        split=f"{WORK}/split.tsv",
+        split=paths["split"],
         prepared=prepared_folder,
     output:
-        temp(directory(f"{WORK}/shards/{{shard}}")),
+        temp(directory(paths["shard"])),
     log:
-        f"{LOGS}/render_{{shard}}.log",
+        paths.log("render_{shard}"),
     benchmark:
-        f"{BENCHMARKS}/render_{{shard}}.tsv"
+        paths.benchmark("render_{shard}")
     group:
         "render"
     conda:
@@ -164,25 +175,33 @@ rule render:
         mem_mb=doubling(1000),
         runtime=doubling(120),
     params:
-        options=command("render"),
-        code=code("render"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("render"),
+        raw=raw_folder,
+        census=plan.settings.census,
+        sizes=sizes,
+        shards=shards,
+        current=current("render"),
     shell:
-        "python -m preprocess render {params.options} --split {input.split:q} --prepared {input.prepared:q} "
-        "--shard {wildcards.shard} --output {output:q} --log {log:q}"
+        "python -m preprocess render {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--raw {params.raw:q} --census {params.census} --sizes {params.sizes} "
+        "--split {input.split:q} --prepared {input.prepared:q} "
+        "--shard {wildcards.shard} --shards {params.shards} --output {output:q} "
+        "--log {log:q}"
 
 
 rule collect:
     "Write the table of all samples, and that of what was left out and why."
     input:
-        split=f"{WORK}/split.tsv",
+        split=paths["split"],
         shards=shard_folders,
     output:
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
-        excluded=f"{OUT}/{{dataset}}.excluded.tsv",
+        samples=paths["samples"],
+        excluded=paths["excluded"],
     log:
-        f"{LOGS}/collect.log",
+        paths.log("collect"),
     benchmark:
-        f"{BENCHMARKS}/collect.tsv"
+        paths.benchmark("collect")
     group:
         "finish"
     conda:
@@ -191,23 +210,24 @@ rule collect:
         mem_mb=doubling(1000),
         runtime=doubling(30),
     params:
-        code=code("collect"),
+        current=current("collect"),
     shell:
         "python -m preprocess collect --split {input.split:q} --shards {input.shards:q} "
-        "--samples {output.samples:q} --excluded {output.excluded:q} --log {log:q}"
+        "--samples {output.samples:q} --excluded {output.excluded:q} "
+        "--log {log:q}"
 
 
 rule pack:
     "Write the npz of one size in the published container."
     input:
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        samples=paths["samples"],
         shards=shard_folders,
     output:
-        ensure(f"{OUT}/{{dataset}}{{tail}}.npz", non_empty=True),
+        ensure(paths["npz"], non_empty=True),
     log:
-        f"{LOGS}/pack{{tail}}.log",
+        paths.log("pack{tail}"),
     benchmark:
-        f"{BENCHMARKS}/pack{{tail}}.tsv"
+        paths.benchmark("pack{tail}")
     group:
         "finish"
     conda:
@@ -216,28 +236,32 @@ rule pack:
         mem_mb=doubling(1000),
         runtime=doubling(120),
     params:
-        options=command("pack"),
-        code=code("pack"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("pack"),
         size=size_of_file,
+        current=current("pack"),
     shell:
-        "python -m preprocess pack {params.options} --size {params.size} --samples {input.samples:q} "
-        "--shards {input.shards:q} --output {output:q} --log {log:q}"
+        "python -m preprocess pack {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--size {params.size} --samples {input.samples:q} --shards {input.shards:q} "
+        "--output {output:q} "
+        "--log {log:q}"
 
 
 rule check:
     "Check what was built; 20 random rows are rendered again, alone."
     input:
-        index=f"{WORK}/index.tsv",
-        counts=f"{WORK}/census.tsv",
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
-        excluded=f"{OUT}/{{dataset}}.excluded.tsv",
+        index=paths["index"],
+        counts=paths["census"],
+        samples=paths["samples"],
+        excluded=paths["excluded"],
+        unmatched=paths["unmatched"],
         npz=all_npz,
     output:
-        ensure(f"{WORK}/checks.json", non_empty=True),
+        ensure(paths["checks"], non_empty=True),
     log:
-        f"{LOGS}/check.log",
+        paths.log("check"),
     benchmark:
-        f"{BENCHMARKS}/check.tsv"
+        paths.benchmark("check")
     group:
         "finish"
     conda:
@@ -246,11 +270,19 @@ rule check:
         mem_mb=doubling(2000),
         runtime=doubling(60),
     params:
-        options=command("check"),
-        code=code("check"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("check"),
+        raw=raw_folder,
+        sizes=sizes,
+        seed=plan.settings.seed,
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("check"),
     shell:
-        "python -m preprocess check {params.options} --index {input.index:q} --counts {input.counts:q} --samples {input.samples:q} "
-        "--excluded {input.excluded:q} --npz {input.npz:q} --output {output:q} --log {log:q}"
+        "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "{params.miniature} --raw {params.raw:q} --seed {params.seed} --index {input.index:q} --counts {input.counts:q} "
+        "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
+        "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
+        "--log {log:q}"
 
 
 rule sums:
@@ -258,11 +290,11 @@ rule sums:
     input:
         all_npz,
     output:
-        ensure(f"{WORK}/sums.tsv", non_empty=True),
+        ensure(paths["sums"], non_empty=True),
     log:
-        f"{LOGS}/sums.log",
+        paths.log("sums"),
     benchmark:
-        f"{BENCHMARKS}/sums.tsv"
+        paths.benchmark("sums")
     group:
         "finish"
     conda:
@@ -271,25 +303,23 @@ rule sums:
         mem_mb=doubling(500),
         runtime=doubling(30),
     params:
-        code=code("sums"),
+        current=current("sums"),
     shell:
-        "python -m preprocess sums {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess sums {input:q} --output {output:q} " "--log {log:q}"
 
 
 rule verdict:
     "Compare every file with the published one: identical, how many rows are, or why it cannot be told."
     input:
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
-        sums=f"{WORK}/sums.tsv",
+        samples=paths["samples"],
+        sums=paths["sums"],
         npz=all_npz,
-        published=published_npz,
-        facts=plan.published_facts,
     output:
-        ensure(f"{WORK}/verdict.json", non_empty=True),
+        ensure(paths["verdict"], non_empty=True),
     log:
-        f"{LOGS}/verdict.log",
+        paths.log("verdict"),
     benchmark:
-        f"{BENCHMARKS}/verdict.tsv"
+        paths.benchmark("verdict")
     group:
         "finish"
     conda:
@@ -298,33 +328,39 @@ rule verdict:
         mem_mb=doubling(1000),
         runtime=doubling(60),
     params:
-        options=command("verdict"),
-        code=code("verdict"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("verdict"),
+        sizes=sizes,
+        released=str(plan.released),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("verdict"),
     shell:
-        "python -m preprocess verdict {params.options} --samples {input.samples:q} --sums {input.sums:q} "
-        "--npz {input.npz:q} --output {output:q} --log {log:q}"
+        "python -m preprocess verdict {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--released {params.released:q} {params.miniature} --samples {input.samples:q} --sums {input.sums:q} "
+        "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
+        "--log {log:q}"
 
 
 rule provenance:
     "Record what the dataset was made from, by which code, and how sure each decision is."
     input:
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
-        sums=f"{WORK}/sums.tsv",
-        checks=f"{WORK}/checks.json",
-        verdict=f"{WORK}/verdict.json",
+        samples=paths["samples"],
+        sums=paths["sums"],
+        checks=paths["checks"],
+        verdict=paths["verdict"],
         verified=plan.verified(SOURCE),
     output:
         report(
-            ensure(f"{OUT}/{{dataset}}.provenance.json", non_empty=True),
+            ensure(paths["provenance"], non_empty=True),
             caption="../report/provenance.rst",
             category="Datasets",
             subcategory="{dataset}",
             labels={"what": "provenance, as data"},
         ),
     log:
-        f"{LOGS}/provenance.log",
+        paths.log("provenance"),
     benchmark:
-        f"{BENCHMARKS}/provenance.tsv"
+        paths.benchmark("provenance")
     group:
         "finish"
     conda:
@@ -333,13 +369,20 @@ rule provenance:
         mem_mb=doubling(1000),
         runtime=doubling(30),
     params:
-        options=command("provenance"),
-        code=code("provenance"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("provenance"),
+        config=config_of_dataset,
+        miniature="--miniature" if plan.is_miniature else "",
+        default_seed=plan.settings.default_seed,
+        variant=plan.settings.variant_name,
+        current=record,
     shell:
-        "python -m preprocess provenance {params.options} --samples {input.samples:q} "
-        "--sums {input.sums:q} --checks {input.checks:q} --verdict {input.verdict:q} "
-        "--verified {input.verified:q} "
-        "--output {output:q} --log {log:q}"
+        "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "{params.miniature} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
+        "--samples {input.samples:q} --sums {input.sums:q} "
+        "--checks {input.checks:q} --verdict {input.verdict:q} --verified {input.verified:q} --current {params.current} "
+        "--output {output:q} "
+        "--log {log:q}"
 
 
 rule montage:
@@ -348,16 +391,16 @@ rule montage:
         audit_npz,
     output:
         report(
-            ensure(f"{OUT}/audit/{{dataset}}.png", non_empty=True),
+            ensure(paths["montage"], non_empty=True),
             caption="../report/montage.rst",
             category="Datasets",
             subcategory="{dataset}",
             labels={"what": "montage: samples of each class"},
         ),
     log:
-        f"{LOGS}/montage.log",
+        paths.log("montage"),
     benchmark:
-        f"{BENCHMARKS}/montage.tsv"
+        paths.benchmark("montage")
     group:
         "finish"
     conda:
@@ -366,34 +409,36 @@ rule montage:
         mem_mb=doubling(500),
         runtime=doubling(30),
     params:
-        options=command("montage"),
-        code=code("montage"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("montage"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("montage"),
     shell:
-        "python -m preprocess montage {params.options} --npz {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess montage {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "{params.miniature} --npz {input:q} --output {output:q} "
+        "--log {log:q}"
 
 
 rule audit:
     "Write the audit page of a dataset: decisions, findings, pictures."
     input:
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
-        excluded=f"{OUT}/{{dataset}}.excluded.tsv",
-        provenance=f"{OUT}/{{dataset}}.provenance.json",
+        samples=paths["samples"],
+        excluded=paths["excluded"],
+        provenance=paths["provenance"],
         npz=audit_npz,
-        exceptions=exceptions_file,
-        facts=plan.published_facts,
     output:
         page=report(
-            ensure(f"{OUT}/audit/{{dataset}}.html", non_empty=True),
+            ensure(paths["page"], non_empty=True),
             caption="../report/page.rst",
             category="Datasets",
             subcategory="{dataset}",
             labels={"what": "audit page: counts, verdict, decisions, findings"},
         ),
-        summary=f"{WORK}/audit.json",
+        summary=paths["summary"],
     log:
-        f"{LOGS}/audit.log",
+        paths.log("audit"),
     benchmark:
-        f"{BENCHMARKS}/audit.tsv"
+        paths.benchmark("audit")
     group:
         "finish"
     conda:
@@ -402,24 +447,55 @@ rule audit:
         mem_mb=doubling(1500),
         runtime=doubling(60),
     params:
-        options=command("audit"),
-        code=code("audit"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("audit"),
+        raw=raw_folder,
+        size=audit_size,
+        exceptions=plan.settings.exceptions or "",
+        current=current("audit"),
     shell:
-        "python -m preprocess audit {params.options} --samples {input.samples:q} --excluded {input.excluded:q} "
-        "--provenance {input.provenance:q} --npz {input.npz:q} "
-        "--output {output.page:q} --summary {output.summary:q} --log {log:q}"
+        "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--raw {params.raw:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
+        "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
+        "--output {output.page:q} --summary {output.summary:q} "
+        "--log {log:q}"
+
+
+rule gate:
+    "Fail when the audit of a dataset holds an error that nobody signed off; the pages stay."
+    input:
+        summary=paths["summary"],
+        # the pages first; what they say of other datasets is not this one's
+        pages=ancient(paths["audit_index"]),
+    output:
+        paths["gate"],
+    log:
+        paths.log("gate"),
+    benchmark:
+        paths.benchmark("gate")
+    localrule: True
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=doubling(500),
+        runtime=doubling(10),
+    params:
+        current=current("gate"),
+    shell:
+        "python -m preprocess gate {input.summary:q} --output {output:q} "
+        "--log {log:q}"
 
 
 rule leak_free:
     "Write leak-free alternatives to the split, as tables for the decision split.file."
     input:
-        f"{OUT}/{{dataset}}.samples.tsv",
+        paths["samples"],
     output:
-        directory(f"{OUT}/splits/{{dataset}}"),
+        directory(paths["splits"]),
     log:
-        f"{LOGS}/leak_free.log",
+        paths.log("leak_free"),
     benchmark:
-        f"{BENCHMARKS}/leak_free.tsv"
+        paths.benchmark("leak_free")
     group:
         "finish"
     conda:
@@ -428,23 +504,27 @@ rule leak_free:
         mem_mb=doubling(1000),
         runtime=doubling(10),
     params:
-        options=command("leak-free"),
-        code=code("leak-free"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("leak_free"),
+        seed=plan.settings.seed,
+        current=current("leak_free"),
     shell:
-        "python -m preprocess leak-free {params.options} --samples {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess leak-free {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--samples {input:q} --seed {params.seed} --output {output:q} "
+        "--log {log:q}"
 
 
 rule export_npy:
     "Export an npz as one .npy an array, which can be mapped into memory."
     input:
-        npz=f"{OUT}/{{dataset}}{{tail}}.npz",
-        samples=f"{OUT}/{{dataset}}.samples.tsv",
+        npz=paths["npz"],
+        samples=paths["samples"],
     output:
-        main=directory(f"{OUT}/npy/{{dataset}}{{tail}}"),
+        main=directory(paths["npy"]),
     log:
-        f"{LOGS}/export_npy{{tail}}.log",
+        paths.log("export_npy{tail}"),
     benchmark:
-        f"{BENCHMARKS}/export_npy{{tail}}.tsv"
+        paths.benchmark("export_npy{tail}")
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -452,37 +532,45 @@ rule export_npy:
         runtime=doubling(120),
     params:
         format="npy",
-        options=command("export"),
-        code=code("export"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("export"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export"),
     shell:
-        "python -m preprocess export {params.options} --format {params.format} --npz {input.npz:q} "
-        "--samples {input.samples:q} --output {output.main:q} --log {log:q}"
+        "python -m preprocess export {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--format {params.format} {params.miniature} --npz {input.npz:q} --samples {input.samples:q} "
+        "--output {output.main:q} "
+        "--log {log:q}"
 
 
 use rule export_npy as export_png with:
     "Export an npz as a folder of pictures and a CSV, as medmnist save does."
     output:
-        main=directory(f"{OUT}/png/{{dataset}}{{tail}}"),
-        table=f"{OUT}/png/{{dataset}}{{tail}}.csv",
+        main=directory(paths["png"]),
+        table=paths["png_table"],
     log:
-        f"{LOGS}/export_png{{tail}}.log",
+        paths.log("export_png{tail}"),
     benchmark:
-        f"{BENCHMARKS}/export_png{{tail}}.tsv"
+        paths.benchmark("export_png{tail}")
     params:
         format="png",
-        options=command("export"),
-        code=code("export"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("export"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export"),
 
 
 use rule export_npy as export_croissant with:
     "Describe an npz and its samples table in MLCommons Croissant metadata."
     output:
-        main=f"{OUT}/{{dataset}}{{tail}}.croissant.json",
+        main=paths["croissant"],
     log:
-        f"{LOGS}/export_croissant{{tail}}.log",
+        paths.log("export_croissant{tail}"),
     benchmark:
-        f"{BENCHMARKS}/export_croissant{{tail}}.tsv"
+        paths.benchmark("export_croissant{tail}")
     params:
         format="croissant",
-        options=command("export"),
-        code=code("export"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("export"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export"),

@@ -14,4 +14,4 @@ use rule * from deepdrid as deepdrid_*
 rule retinamnist:
     "RetinaMNIST from DeepDRiD fundus photographs."
     input:
-        plan.outputs("retinamnist"),
+        dataset("retinamnist"),

@@ -14,4 +14,4 @@ use rule * from ham10000 as ham10000_*
 rule dermamnist:
     "DermaMNIST from HAM10000 dermatoscopy."
     input:
-        plan.outputs("dermamnist"),
+        dataset("dermamnist"),

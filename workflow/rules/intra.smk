@@ -14,4 +14,4 @@ use rule * from intra as intra_*
 rule vesselmnist3d:
     "VesselMNIST3D from IntrA brain vessel meshes."
     input:
-        plan.outputs("vesselmnist3d"),
+        dataset("vesselmnist3d"),

@@ -14,10 +14,10 @@ use rule * from kermany as kermany_*
 rule octmnist:
     "OCTMNIST from Kermany's optical coherence tomography."
     input:
-        plan.outputs("octmnist"),
+        dataset("octmnist"),
 
 
 rule pneumoniamnist:
     "PneumoniaMNIST from Kermany's chest X-rays of children."
     input:
-        plan.outputs("pneumoniamnist"),
+        dataset("pneumoniamnist"),

@@ -14,4 +14,4 @@ use rule * from lidc_idri as lidc_idri_*
 rule nodulemnist3d:
     "NoduleMNIST3D from LIDC-IDRI chest CT."
     input:
-        plan.outputs("nodulemnist3d"),
+        dataset("nodulemnist3d"),

@@ -14,22 +14,22 @@ use rule * from lits as lits_*
 rule organamnist:
     "OrganAMNIST: axial planes of LiTS organ boxes."
     input:
-        plan.outputs("organamnist"),
+        dataset("organamnist"),
 
 
 rule organcmnist:
     "OrganCMNIST: coronal planes of LiTS organ boxes."
     input:
-        plan.outputs("organcmnist"),
+        dataset("organcmnist"),
 
 
 rule organsmnist:
     "OrganSMNIST: sagittal planes of LiTS organ boxes."
     input:
-        plan.outputs("organsmnist"),
+        dataset("organsmnist"),
 
 
 rule organmnist3d:
     "OrganMNIST3D: the LiTS organ boxes themselves."
     input:
-        plan.outputs("organmnist3d"),
+        dataset("organmnist3d"),

@@ -7,18 +7,16 @@ include: "common.smk"
 rule match_dataset:
     "Find the raw sample of every published row, and rank the decisions by the rows they reproduce."
     input:
-        index=plan.work("{dataset}", "index.tsv"),
-        published=published_of,
-        facts=plan.published_facts,
+        paths["index"],
     output:
-        order=str(plan.out / "match/{dataset}/order.csv"),
-        unmatched=str(plan.out / "match/{dataset}/unmatched.csv"),
-        decisions=str(plan.out / "match/{dataset}/decisions.tsv"),
-        page=str(plan.out / "match/{dataset}/index.html"),
+        order=paths["order"],
+        unmatched=paths["match_unmatched"],
+        decisions=paths["decisions"],
+        page=paths["match"],
     log:
-        str(plan.out / "logs/{dataset}/match.log"),
+        paths.log("match"),
     benchmark:
-        str(plan.out / "benchmarks/{dataset}/match.tsv")
+        paths.benchmark("match")
     conda:
         "../../envs/preprocess.yaml"
     threads: 16  # or as many as there are; asking for the number would refuse a --report without --cores
@@ -26,15 +24,14 @@ rule match_dataset:
         mem_mb=doubling(2000),
         runtime=doubling(240),
     params:
-        options=command("match"),
-        code=code("match"),
+        protocol=plan.settings.protocol,
+        overrides=overrides("match"),
+        raw=raw_folder,
+        published=published_files,
+        seed=plan.settings.seed,
         folder=subpath(output.page, parent=True),
+        current=current("match"),
     shell:
-        "python -m preprocess match {params.options} --index {input.index:q} --published {input.published:q} "
+        "python -m preprocess match {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "--raw {params.raw:q} --seed {params.seed} --index {input:q} --published {params.published:q} "
         "--workers {threads} --output {params.folder:q} --log {log:q}"
-
-
-rule match:
-    "Everything that can be matched with a published file in <raw>/released."
-    input:
-        match_inputs,

@@ -14,4 +14,4 @@ use rule * from nct_crc as nct_crc_*
 rule pathmnist:
     "PathMNIST from NCT-CRC colorectal histology."
     input:
-        plan.outputs("pathmnist"),
+        dataset("pathmnist"),

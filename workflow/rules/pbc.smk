@@ -14,4 +14,4 @@ use rule * from pbc as pbc_*
 rule bloodmnist:
     "BloodMNIST from PBC blood cell microscopy."
     input:
-        plan.outputs("bloodmnist"),
+        dataset("bloodmnist"),

@@ -9,22 +9,36 @@ localrules:
 rule sources:
     "What of the raw files is there, how to get the rest, and what a build will cost."
     log:
-        str(plan.out / "logs/sources.log"),
+        plan.paths.log("sources", ""),
     conda:
         "../../envs/preprocess.yaml"
     params:
-        options=plan.raw_options("sources"),
+        raw=plan.raw_option,
+        cache=str(plan.cache),
+        results=plan.settings.results,
+        datasets=plan.priced,
+        sizes=plan.settings.sizes,
+        sizes_3d=plan.settings.sizes_3d,
     shell:
-        "python -m preprocess sources {params.options} --log {log:q}"
+        "python -m preprocess sources --raw {params.raw:q} --cache {params.cache:q} --results {params.results:q} "
+        "--datasets {params.datasets} --sizes {params.sizes} --sizes-3d {params.sizes_3d} --log {log:q}"
 
 
 rule fetch:
     "Download the sources named by --config sources=...; without names, only list."
     log:
-        str(plan.out / "logs/fetch.log"),
+        plan.paths.log("fetch", ""),
     conda:
         "../../envs/preprocess.yaml"
     params:
-        options=plan.raw_options("fetch"),
+        sources=plan.settings.sources,
+        raw=plan.raw_option,
+        cache=str(plan.cache),
+        results=plan.settings.results,
+        datasets=plan.priced,
+        sizes=plan.settings.sizes,
+        sizes_3d=plan.settings.sizes_3d,
     shell:
-        "python -m preprocess fetch {params.options} --log {log:q}"
+        "python -m preprocess fetch --sources {params.sources:q} --raw {params.raw:q} --cache {params.cache:q} "
+        "--results {params.results:q} --datasets {params.datasets} --sizes {params.sizes} "
+        "--sizes-3d {params.sizes_3d} --log {log:q}"

@@ -14,4 +14,4 @@ use rule * from ribfrac as ribfrac_*
 rule fracturemnist3d:
     "FractureMNIST3D from RibFrac chest CT; its test labels were never published."
     input:
-        plan.outputs("fracturemnist3d"),
+        dataset("fracturemnist3d"),

@@ -14,4 +14,4 @@ use rule * from synapse as synapse_*
 rule synapsemnist3d:
     "SynapseMNIST3D from an EM volume and a table of synapses."
     input:
-        plan.outputs("synapsemnist3d"),
+        dataset("synapsemnist3d"),

@@ -1,7 +1,29 @@
-# Input functions of the targets that name no dataset.
+# Input functions of the targets. What the plan refuses is told in one line, before any job.
+
+from functools import wraps
 
 
-include: "refusals.smk"
+def refusing(function):
+    """An input function whose refusal is shown as it is, without where in the code it came from."""
+
+    @wraps(function)
+    def of_target(wildcards):
+        try:
+            return function(wildcards)
+        except PreprocessError as error:
+            raise WorkflowError(str(error)) from None
+
+    return of_target
+
+
+def dataset(name):
+    """All that is made when a dataset is asked for by its name."""
+
+    @refusing
+    def of_dataset(wildcards):
+        return plan.asked_for(name)
+
+    return of_dataset
 
 
 @refusing
@@ -12,3 +34,8 @@ def everything(wildcards):
 @refusing
 def all_audits(wildcards):
     return plan.all_audits()
+
+
+@refusing
+def matches(wildcards):
+    return plan.matches()

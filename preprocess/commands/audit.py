@@ -1,0 +1,216 @@
+"""What was built is checked, compared, recorded and shown."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+from preprocess.commands import Function
+from preprocess.commands.stages import Raw
+from preprocess.errors import PreprocessError
+from preprocess.recipe import Recipe
+
+log = logging.getLogger("preprocess")
+
+Miniature = Annotated[bool, "built from a stand-in"]
+
+
+def check(
+    recipe: Recipe,
+    raw: Raw,
+    index: Path,
+    counts: Path,
+    samples: Path,
+    excluded: Path,
+    unmatched: Annotated[Path, "rows of the order table without a sample"],
+    sizes: list[int],
+    npz: list[Path],
+    seed: Annotated[int, "picks the rows that are rendered again"],
+    output: Path,
+    miniature: Miniature = False,
+) -> None:
+    """Check what was built and write the findings."""
+    from preprocess.audit import checks
+    from preprocess.audit.files import BuildFiles, StageTables
+    from preprocess.audit.findings import LOG_LEVELS
+    from preprocess.audit.plain import plain
+    from preprocess.files import write_json
+
+    files = BuildFiles(raw, dict(zip(sizes, npz, strict=True)), samples, excluded)
+    findings = checks.check(recipe, files, StageTables(index, counts, unmatched), seed, miniature)
+    for finding in findings:
+        log.log(LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
+    write_json(output, plain(findings))
+
+
+def sums(npz: list[Path], /, output: Path) -> None:
+    """Write the checksums of some npz and of their arrays."""
+    from preprocess import checksums
+
+    checksums.write_sums(npz, output)
+
+
+def checksums(tables: list[Path], /, output: Annotated[list[Path], "MD5SUMS, SHA256SUMS and ARRAYS.sha256"]) -> None:
+    """Join tables of checksums to the lists of a results folder."""
+    from preprocess import checksums
+
+    checksums.write_lists(tables, output)
+
+
+def verdict(
+    recipe: Recipe,
+    samples: Path,
+    sums: Path,
+    sizes: list[int],
+    npz: list[Path],
+    released: Annotated[Path, "the folder with the published npz, if any"],
+    output: Path,
+    miniature: Miniature = False,
+) -> None:
+    """Compare what was built with the published files."""
+    from preprocess.audit import verdict
+    from preprocess.checksums import read_sums
+    from preprocess.files import write_json
+
+    known = read_sums(sums)
+    verdicts = [
+        verdict.judge(recipe, size, path, samples, known, released / path.name, miniature)
+        for size, path in zip(sizes, npz, strict=True)
+    ]
+    for one in verdicts:
+        log.info("%s: %s", one.file, one.text)
+        for line in (*one.notes, *map(str, one.differences)):
+            log.info("%s: %s", one.file, line)
+        if recipe.protocol == "released" and not miniature:
+            print(f"{one.file}: {one.text}", flush=True)  # what the run is for, so on the terminal too
+    write_json(output, verdict.as_json(verdicts))
+
+
+def match(
+    recipe: Recipe,
+    raw: Raw,
+    index: Path,
+    published: Annotated[list[Path], "published npz of the dataset"],
+    workers: Annotated[int, "processes that render"],
+    seed: int,
+    output: Annotated[Path, "the folder to write"],
+) -> None:
+    """Find the raw sample of every published row, and rank the decisions."""
+    from preprocess.match.run import match
+
+    for line in match(recipe, raw, index, published, output, workers, seed):
+        log.info("%s", line)
+        print(line, flush=True)
+
+
+def provenance(
+    recipe: Recipe,
+    config: dict[str, Any],
+    default_seed: Annotated[int, "the seed of a run that names none"],
+    samples: Path,
+    sums: Path,
+    checks: Path,
+    verdict: Path,
+    output: Path,
+    miniature: Miniature = False,
+    variant: Annotated[str | None, "its name; none for the protocol's own decisions"] = None,
+    current: Annotated[str, "digest of all that the dataset's files depend on"] = "",
+    verified: Annotated[list[Path], "what verify wrote; none for a stand-in"] = [],  # noqa: B006
+) -> None:
+    """Record what a build was made from."""
+    from preprocess.audit.plain import plain
+    from preprocess.audit.provenance import BuildRecords, RunFacts, describe
+    from preprocess.files import write_json
+
+    records = BuildRecords(samples, sums, checks, verdict, tuple(verified))
+    write_json(
+        output, plain(describe(recipe, records, RunFacts(config, miniature, default_seed, variant or "", current)))
+    )
+
+
+def montage(recipe: Recipe, npz: Path, output: Path, miniature: Miniature = False) -> None:
+    """Draw samples of each class."""
+    from preprocess.audit import montage
+
+    montage.montage(recipe, npz, output, miniature)
+
+
+def leak_free(recipe: Recipe, samples: Path, seed: int, output: Annotated[Path, "a folder"]) -> None:
+    """Write leak-free alternatives to the split, as lists of ids."""
+    from preprocess.audit import leakfree
+
+    leakfree.write(recipe, samples, seed, output)
+
+
+def audit(
+    recipe: Recipe,
+    raw: Raw,
+    npz: Path,
+    size: int,
+    samples: Path,
+    excluded: Path,
+    provenance: Path,
+    output: Path,
+    summary: Path,
+    exceptions: Annotated[Path | None, "the file of signed-off findings"] = None,
+) -> None:
+    """Write the audit page of a dataset and its part of audit.json."""
+    from dataclasses import replace
+
+    from preprocess.audit import exceptions as signed
+    from preprocess.audit import pages
+    from preprocess.audit.files import BuildFiles
+    from preprocess.audit.plain import typed
+    from preprocess.audit.provenance import Provenance
+    from preprocess.files import read_json
+
+    made = typed(Provenance, read_json(provenance))
+    findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
+    files = BuildFiles(raw, {size: npz}, samples, excluded)
+    pages.write_dataset(recipe, files, replace(made, findings=tuple(findings)), output, summary)
+
+
+def collection(
+    datasets: list[str],
+    /,
+    npz: Annotated[list[Path], "one of each dataset"],
+    output: Path,
+    miniature: Miniature = False,
+) -> None:
+    """Draw samples of every dataset in one picture."""
+    from preprocess import recipe
+    from preprocess.audit.montage import collection
+
+    recipes = [recipe.load(name, "paper") for name in datasets]
+    collection({one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}, output, miniature)
+
+
+def audit_index(
+    summaries: list[Path],
+    /,
+    picture: Annotated[Path, "the picture of all datasets"],
+    output: Path,
+    json: Path,
+    leftovers: Annotated[list[str], "files that no dataset of the index accounts for"] = [],  # noqa: B006
+) -> None:
+    """Write the index of the audit and audit.json."""
+    from preprocess.audit import pages
+
+    pages.write_index(summaries, picture, [pages.Leftover(file) for file in leftovers], output, json)
+
+
+def gate(summary: Annotated[Path, "the dataset's part of audit.json"], /, output: Path) -> None:
+    """Fail when the audit holds an error that nobody signed off."""
+    from preprocess.audit import exceptions
+    from preprocess.files import read_json, write_text
+
+    if errors := exceptions.errors(read_json(summary)):
+        told = "; ".join(errors)
+        raise PreprocessError(f"{told}. Mend the cause, or sign the finding off in a file named by 'exceptions'")
+    write_text(output, "no error that is not signed off\n")
+
+
+COMMANDS: tuple[Function, ...] = (
+    check, sums, checksums, verdict, match, provenance, montage, leak_free, audit, collection, audit_index, gate,
+)  # fmt: skip

@@ -1,0 +1,124 @@
+"""The way of the data: stand-ins, index, split, render, collect, pack, exports."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+from preprocess.commands import Function
+from preprocess.recipe import Recipe
+
+log = logging.getLogger("preprocess")
+
+Raw = Annotated[Path, "the source's raw folder"]
+Census = Annotated[Literal["strict", "warn"], "whether raw files that differ from the known counts stop the run"]
+Shards = Annotated[list[Path], "the shards' folders in order"]
+
+
+def miniature(source: str, folder: Path, /) -> None:
+    """Generate the stand-in of a source."""
+    from preprocess import miniature
+
+    miniature.generate(source, folder)
+
+
+def index(
+    recipe: Recipe,
+    raw: Raw,
+    census: Census,
+    output: Path,
+    counts: Annotated[Path, "the table of expected and found counts"],
+    miniature: Annotated[bool, "compare with the generator's counts"] = False,
+) -> None:
+    """List, label and count the samples of a dataset."""
+    from preprocess import index
+    from preprocess import miniature as stand_ins
+    from preprocess.table import INDEX_COLUMNS, write_rows, write_samples
+
+    expected = stand_ins.census(recipe.name) if miniature else recipe.about["census"]
+    indexed = index.build(recipe, raw, census, expected)
+    write_samples(output, INDEX_COLUMNS, indexed.samples)
+    write_rows(counts, index.CENSUS_COLUMNS, indexed.census)
+
+
+def split(
+    recipe: Recipe,
+    index: Path,
+    seed: int,
+    output: Path,
+    unmatched: Annotated[Path, "rows of the order table without a sample"],
+    order_table: Path | None = None,
+) -> None:
+    """Assign the samples to train, val and test and order them."""
+    from preprocess import order, split
+    from preprocess.table import SPLIT_COLUMNS, read_samples, write_rows, write_samples
+
+    table = order.read(order_table) if order_table else None
+    outcome = split.assign(recipe, list(read_samples(index)), seed, table)
+    write_samples(output, SPLIT_COLUMNS, outcome.samples)
+    rows = [(one.row.split, one.row.index, one.row.image_id, one.reason) for one in outcome.unmatched]
+    write_rows(unmatched, ("split", "index", "image_id", "reason"), rows)
+    if rows and table:
+        count, whole = f"{len(rows):,}", f"{len(table.rows):,}"
+        log.warning("%s: %s of %s rows have no sample; see %s", table.name, count, whole, unmatched)
+
+
+def prepare(recipe: Recipe, raw: Raw, index: Path, shard: int, shards: int, output: Path) -> None:
+    """Run the first steps for all datasets that share them."""
+    from preprocess.prepare import prepare_shard
+
+    prepare_shard(recipe, raw, index, shard, shards, output)
+
+
+def render(
+    recipe: Recipe,
+    raw: Raw,
+    census: Census,
+    split: Path,
+    shard: int,
+    shards: int,
+    sizes: list[int],
+    output: Annotated[Path, "the shard's folder"],
+    prepared: Annotated[Path | None, "the folder the prepare job of the same shard wrote"] = None,
+) -> None:
+    """Render one shard at all sizes."""
+    from preprocess.shards import Block, write
+
+    write(recipe, raw, Block(split, shard, shards, prepared), sizes, output, strict=census == "strict")
+
+
+def collect(split: Path, shards: Shards, samples: Path, excluded: Path) -> None:
+    """Write the samples table and the table of what was left out."""
+    from preprocess import collect
+
+    collect.collect(split, shards, samples, excluded)
+
+
+def pack(recipe: Recipe, size: int, samples: Path, shards: Shards, output: Path) -> None:
+    """Write one npz."""
+    from preprocess import pack
+
+    pack.pack(recipe, size, samples, shards, output)
+
+
+def export(
+    recipe: Recipe,
+    format: Literal["npy", "png", "croissant"],
+    npz: Path,
+    samples: Path,
+    output: Annotated[Path, "a folder; of croissant, the file"],
+    miniature: Annotated[bool, "built from a stand-in"] = False,
+) -> None:
+    """Write one npz in a further format."""
+    from preprocess import exports
+
+    if format == "npy":
+        exports.write_npy(npz, output)
+    elif format == "png":
+        exports.write_pictures(npz, output, volumes=recipe.dimensions == 3)
+    else:
+        exports.write_croissant(recipe, npz, samples, output, miniature)
+
+
+COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, export)

@@ -1,0 +1,177 @@
+"""Whether a result is current: one digest a stage over all that its result depends on.
+
+The digest of a stage takes in, by :data:`~preprocess.plan.stages.STAGES`:
+
+* the code its command reaches, and the libraries' versions (:mod:`preprocess.plan.fingerprint`);
+* the decisions in force, with what of the recipe belongs to them;
+* the facts it prints: recipe, table of the source, published table, templates;
+* the raw files of the dataset, each by path, size and the time since when its content is what it is
+  (:mod:`preprocess.acquire.digests`): a touched file is read and found to be the same;
+* small files of the user by their content: order table, list of splits, exceptions;
+* the digests of the stages it comes after.
+
+So the digest of one stage says whether its result is current, whatever became of an earlier run. A workflow manager
+is told of nothing else: it compares the digest with that of the last run of the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache, cached_property
+from pathlib import Path
+
+from preprocess import order, published, sources, steps
+from preprocess.acquire import registry
+from preprocess.acquire.digests import DigestCache, Stat, scan
+from preprocess.acquire.verify import Lock
+from preprocess.errors import PreprocessError
+from preprocess.plan import fingerprint
+from preprocess.plan.settings import Settings
+from preprocess.plan.stages import FACTS, STAGES, Stage
+from preprocess.recipe import Recipe
+
+
+def digest(*parts: object) -> str:
+    """Hexadecimal digest of some values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+class RawState:
+    """The raw files as they lie there: listed once a source, by the age of their content."""
+
+    def __init__(self, raw: Path, cache: Path) -> None:
+        self.raw, self._cache = raw, cache
+        self._known: dict[str, list[Stat]] = {}
+
+    def source(self, name: str, folder: Path) -> list[Stat]:
+        """Path below the raw folder, size and age of every file that serves a source."""
+        if name not in self._known:
+            entries = sources.entries(name, folder) if folder.is_dir() else []
+            found = [file for entry in entries for file in scan(self.raw, entry.relative_to(self.raw).as_posix())]
+            self._known[name] = DigestCache(self._cache, name, self.raw).since(found)
+        return self._known[name]
+
+    def files(self, source: str, paths: Iterable[Path]) -> list[Stat]:
+        """The same of some single files that belong to a source's datasets."""
+        found: list[Stat] = [file for path in paths for file in scan(self.raw, path.relative_to(self.raw).as_posix())]
+        return DigestCache(self._cache, source, self.raw).since(found)
+
+
+class Current:
+    """The digests of one configuration."""
+
+    def __init__(self, settings: Settings, raw: Path, cache: Path, locate: dict[str, Path]) -> None:
+        self.settings = settings
+        self._raw = raw
+        self._locate = locate
+        self._state = RawState(raw, cache)
+        self._known: dict[tuple[str, str], str] = {}
+        #: stand-ins are generated, files are verified
+        self._absent = ("verify",) if settings.is_miniature else ("miniature",)
+
+    @cached_property
+    def _registry(self) -> dict[str, registry.Source]:
+        return registry.load(self._raw)
+
+    def of(self, stage: str, recipe: Recipe) -> str:
+        """The digest of one stage of a dataset."""
+        key = stage, recipe.name
+        if key not in self._known:
+            self._known[key] = self._of(STAGES[stage], recipe)
+        return self._known[key]
+
+    def _of(self, stage: Stage, recipe: Recipe) -> str:
+        return digest(
+            fingerprint.of(*_modules(stage, recipe)),
+            [recipe.fingerprint(part) for part in stage.decides],
+            _facts(stage.prints, recipe.name, recipe.source),
+            [self._reads(part, recipe) for part in stage.reads],
+            self._own_facts(recipe.source) if "source" in stage.prints else "",
+            [self.of(name, recipe) for name in stage.after if name not in self._absent],
+            self.settings.seed if "split" in stage.decides else "",
+        )
+
+    def of_all(self, stage: str, recipes: Iterable[Recipe]) -> str:
+        """The digest of what is made of several datasets together."""
+        of = STAGES[stage]
+        facts = [_facts(of.prints, recipe.name, recipe.source) for recipe in recipes]
+        return digest(fingerprint.of(*of.modules), facts)
+
+    def _reads(self, part: str, recipe: Recipe) -> object:
+        if part in ("raw", "source"):
+            return [] if self.settings.is_miniature else self._raw_files(recipe, whole=part == "source")
+        if part == "published":
+            return [] if self.settings.is_miniature else self._published_files(recipe)
+        if part == "order":
+            return _content(order_table(self.settings, self._raw, recipe))
+        if part == "lists":
+            name = recipe.value("split.list")
+            own = fingerprint.ROOT / "tables" / "splits" / f"{name}.csv" if name else None
+            user = recipe.value("split.file")
+            return [_content(own), _content(Path(user) if user else None)]
+        assert part == "exceptions", part
+        return _content(Path(self.settings.exceptions) if self.settings.exceptions else None)
+
+    def _raw_files(self, recipe: Recipe, whole: bool) -> list[Stat]:
+        options = recipe.about.get("options", {})
+        found = self._state.source(recipe.source, self._locate[recipe.name])
+        if whole:
+            return found
+        return [file for file in found if sources.uses(recipe.source, file[0].partition("/")[2], **options)]
+
+    def _published_files(self, recipe: Recipe) -> list[Stat]:
+        folder = self._raw / registry.RELEASED
+        names = [published.file_name(recipe.name, size) for size in published.sizes(recipe.name)]
+        return self._state.files(recipe.source, [folder / name for name in names if (folder / name).is_file()])
+
+    def _own_facts(self, source: str) -> str:
+        """What the user's own table of sources and the lock of the first download say of a source."""
+        if self.settings.is_miniature:
+            return ""
+        known = self._registry[source]
+        return digest(known.content, known.digest(), Lock(self._raw).digest(known))
+
+
+def order_table(settings: Settings, raw: Path, recipe: Recipe) -> Path | None:
+    """The order table in force; the published orders say nothing of a stand-in."""
+    if recipe.value("order") != "table":
+        return None
+    found = order.find(recipe.name, raw)
+    if found is None or (settings.is_miniature and not str(found).startswith(str(raw))):
+        return None
+    return Path(str(found))
+
+
+def _modules(stage: Stage, recipe: Recipe) -> list[str]:
+    modules = set(stage.modules)
+    if "generator" in stage.runs:
+        modules.add(f"preprocess.miniature.{recipe.source}")
+    if "source" in stage.runs:
+        modules.add(f"preprocess.sources.{recipe.source}")
+    if "prepare" in stage.runs or "steps" in stage.runs:
+        modules |= {steps.module_of(name) for name in recipe.prepare}
+    if "steps" in stage.runs:
+        modules |= {steps.module_of(name) for name in recipe.steps}
+    return sorted(modules)
+
+
+@cache
+def _facts(names: tuple[str, ...], dataset: str, source: str) -> str:
+    value = hashlib.sha256()
+    for name in names:
+        for pattern in FACTS[name]:
+            for path in sorted(fingerprint.ROOT.glob(pattern.format(dataset=dataset, source=source))):
+                value.update(f"{path.name}\n".encode() + path.read_bytes())
+    return value.hexdigest()[:16]
+
+
+def _content(path: Path | None) -> str:
+    """Digest of a small file's bytes; empty for none."""
+    if path is None:
+        return ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise PreprocessError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,77 @@
+"""Every path a run writes, said once: rules take them with their wildcards open, the plan fills them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: by name; ``{base}`` is the results folder of stand-ins or of data, ``{out}`` that of one build below it
+PLACES = {
+    # ---- of the raw files, whatever the build
+    "stand_in": "{base}/raw/{source}",
+    "verified": "{base}/verified/{source}.json",
+    # ---- on the way
+    "index": "{out}/work/{dataset}/index.tsv",
+    "census": "{out}/work/{dataset}/census.tsv",
+    "split": "{out}/work/{dataset}/split.tsv",
+    "prepared": "{out}/work/{dataset}/prepared/{shard}",
+    "shard": "{out}/work/{dataset}/shards/{shard}",
+    "checks": "{out}/work/{dataset}/checks.json",
+    "sums": "{out}/work/{dataset}/sums.tsv",
+    "verdict": "{out}/work/{dataset}/verdict.json",
+    "summary": "{out}/work/{dataset}/audit.json",
+    "gate": "{out}/work/{dataset}/gate.txt",
+    # ---- what a user gets of one dataset
+    "npz": "{out}/{dataset}{tail}.npz",
+    "samples": "{out}/{dataset}.samples.tsv",
+    "excluded": "{out}/{dataset}.excluded.tsv",
+    "unmatched": "{out}/{dataset}.unmatched.tsv",
+    "provenance": "{out}/{dataset}.provenance.json",
+    "splits": "{out}/splits/{dataset}",
+    "page": "{out}/audit/{dataset}.html",
+    "montage": "{out}/audit/{dataset}.png",
+    "npy": "{out}/npy/{dataset}{tail}",
+    "png": "{out}/png/{dataset}{tail}",
+    "png_table": "{out}/png/{dataset}{tail}.csv",
+    "croissant": "{out}/{dataset}{tail}.croissant.json",
+    # ---- of all datasets together
+    "md5": "{out}/MD5SUMS",
+    "sha256": "{out}/SHA256SUMS",
+    "arrays": "{out}/ARRAYS.sha256",
+    "collection": "{out}/audit/collection.png",
+    "audit_index": "{out}/audit/index.html",
+    "audit_data": "{out}/audit/audit.json",
+    # ---- of a match with the published files
+    "order": "{out}/match/{dataset}/order.csv",
+    "match_unmatched": "{out}/match/{dataset}/unmatched.csv",
+    "decisions": "{out}/match/{dataset}/decisions.tsv",
+    "match": "{out}/match/{dataset}/index.html",
+}
+#: what a further format consists of, by the names of its places
+EXPORTS = {"npy": ("npy",), "png": ("png", "png_table"), "croissant": ("croissant",)}
+SUM_LISTS = ("md5", "sha256", "arrays")
+
+
+class Paths:
+    """The places of one build."""
+
+    def __init__(self, base: Path, out: Path) -> None:
+        self.base, self.out = base, out
+
+    def __getitem__(self, name: str) -> str:
+        """A place with its wildcards open: ``results/paper/work/{dataset}/index.tsv``."""
+        return PLACES[name].replace("{base}", str(self.base)).replace("{out}", str(self.out))
+
+    def of(self, name: str, **wildcards: object) -> str:
+        """A place with its wildcards filled in."""
+        place = self[name]
+        for wildcard, value in wildcards.items():
+            place = place.replace(f"{{{wildcard}}}", str(value))
+        return place
+
+    def log(self, name: str, folder: str = "{dataset}") -> str:
+        """The log of a rule's job, with its wildcards open."""
+        return str(self.out / "logs" / folder / f"{name}.log")
+
+    def benchmark(self, name: str, folder: str = "{dataset}") -> str:
+        """Snakemake's own figures on a rule's job, with its wildcards open."""
+        return str(self.out / "benchmarks" / folder / f"{name}.tsv")

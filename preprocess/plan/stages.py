@@ -1,0 +1,86 @@
+"""What the result of each stage depends on, besides the options its command is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+        modules: what its command imports, besides the dataset's own source and steps.
+        after: the stages whose results it reads.
+        decides: the stages whose decisions its command takes.
+        runs: what else of the package it runs: ``source``, ``steps`` (all), ``prepare`` (those that are prepared) or
+            the ``generator`` of the stand-in.
+        reads: what it reads besides those results: ``raw`` (the dataset's raw files) or ``source`` (all files of its
+            source), ``order`` and ``lists`` (who is in which split), ``published`` (files to compare with),
+            ``exceptions``.
+        prints: the facts it prints or compares with, by name (:data:`FACTS`).
+    """
+
+    modules: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    decides: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    prints: tuple[str, ...] = ()
+
+
+#: files of facts below the package by name, with the dataset and its source filled in
+FACTS = {
+    "recipe": ("recipes/{dataset}.yaml",),
+    "source": ("tables/sources/{source}.yaml",),
+    "published": ("tables/published.yaml",),
+    "template": ("audit/templates/*", "match/templates/*"),
+}
+
+ALL = ("index", "split", "render")
+STAGES = {
+    "miniature": Stage(("preprocess.miniature",), runs=("generator",)),
+    "verify": Stage(
+        ("preprocess.acquire.verify",), runs=("source",), reads=("source", "published"), prints=("source",)
+    ),
+    "index": Stage(("preprocess.index",), ("miniature",), ("index",), ("source",), ("raw",)),
+    "split": Stage(("preprocess.split",), ("index",), ("split",), reads=("order", "lists")),
+    "prepare": Stage(("preprocess.prepare",), ("index",), ("index", "render"), ("source", "prepare"), ("raw",)),
+    "render": Stage(("preprocess.shards",), ("split",), ("index", "render"), ("source", "steps"), ("raw",)),
+    "collect": Stage(("preprocess.collect",), ("render",)),
+    "pack": Stage(("preprocess.pack",), ("collect",), ("container",)),
+    "check": Stage(
+        ("preprocess.audit.checks",), ("pack",), ALL, ("source", "steps"), ("raw",), ("recipe", "source", "published")
+    ),
+    "sums": Stage(("preprocess.checksums",), ("pack",)),
+    "verdict": Stage(
+        ("preprocess.audit.verdict",), ("sums",), ALL, reads=("published",), prints=("recipe", "published")
+    ),
+    "provenance": Stage(
+        ("preprocess.audit.provenance",), ("check", "verdict", "verify"), ALL, prints=("recipe", "source", "published")
+    ),
+    "montage": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
+    "leak_free": Stage(("preprocess.audit.leakfree",), ("collect",), ("split",), reads=("lists",)),
+    "audit": Stage(
+        ("preprocess.audit.pages", "preprocess.audit.exceptions"),
+        ("provenance",),
+        ALL,
+        ("source", "steps"),
+        ("raw", "exceptions"),
+        ("recipe", "source", "published", "template"),
+    ),
+    "gate": Stage(("preprocess.audit.exceptions",), ("audit",)),
+    "export": Stage(("preprocess.exports",), ("pack",), ALL, prints=("recipe", "source")),
+    "match": Stage(
+        ("preprocess.match.run",),
+        ("index",),
+        ("index", "render"),
+        ("source", "steps"),
+        ("raw", "published"),
+        ("recipe", "published", "template"),
+    ),
+    # of all datasets together
+    "checksums": Stage(("preprocess.checksums",)),
+    "collection": Stage(("preprocess.audit.montage",), prints=("recipe",)),
+    "audit_index": Stage(("preprocess.audit.pages",), prints=("template",)),
+}

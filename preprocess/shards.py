@@ -1,0 +1,165 @@
+"""Shards: contiguous blocks of a dataset's samples, each rendered by one job at all sizes at once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
+from preprocess.files import atomic_folder
+from preprocess.npz import npy_header
+from preprocess.prepared import Prepared
+from preprocess.reading.archives import stream_of
+from preprocess.reasons import is_early
+from preprocess.recipe import Recipe
+from preprocess.render import Rendered, Renderer
+from preprocess.table import Sample, opening, read_rows, sample_of, write_rows
+
+log = logging.getLogger(__name__)
+
+#: the table a shard writes beside its arrays, and its columns
+TABLE = "samples.tsv"
+COLUMNS = ("key", "excluded", "detail", "upsampled", "raw_form", "raw_sha256")
+
+#: what lies between two samples that follow each other
+FREE, STREAM_ENDS, TOGETHER = range(3)
+
+
+def joints(places: Iterable[tuple[str, str]]) -> bytearray:
+    """For every sample of a list, given by its path and its opening, what lies between it and the one before.
+
+    ``TOGETHER``: one unit or file, which two jobs would read twice. ``STREAM_ENDS``: a tar archive begins or ends.
+    """
+    found = bytearray()
+    before = opened_before = ""
+    for path, opened in places:
+        if found and (opened == opened_before or (path and path == before)):
+            found.append(TOGETHER)
+        else:
+            found.append(FREE if stream_of(path) == stream_of(before) else STREAM_ENDS)
+        before, opened_before = path, opened
+    return found
+
+
+def joints_of(samples: Iterable[Sample]) -> bytearray:
+    """The joints of samples that are at hand."""
+    return joints((sample.path, sample.opening) for sample in samples)
+
+
+def block(joints: bytearray, shard: int, shards: int) -> tuple[int, int]:
+    """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit or file.
+
+    A cut moves to where a tar archive begins or ends if that is less than half a shard away: an archive
+    read by two shards is read twice.
+    """
+    count = len(joints)
+    reach = (count // shards - 1) // 2  # less than half, so that two cuts never meet
+
+    def is_edge(position: int) -> bool:
+        return 0 < position < count and joints[position] == STREAM_ENDS
+
+    def start(k: int) -> int:
+        position = count * k // shards
+        if 0 < k < shards:
+            near = sorted(range(-reach, reach + 1), key=abs)
+            position += next((step for step in near if is_edge(position + step)), 0)
+        while 0 < position < count and joints[position] == TOGETHER:
+            position += 1
+        return position
+
+    return start(shard), start(shard + 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Which samples one job renders.
+
+    Attributes:
+        split: the split table of the dataset.
+        shard: the number of the shard, from 0.
+        shards: how many there are.
+        prepared: the folder of prepared arrays; then the shard holds the samples of their units.
+    """
+
+    split: Path
+    shard: int
+    shards: int
+    prepared: Path | None = None
+
+    def samples(self, prepared: Prepared | None) -> list[Sample]:
+        """The samples of the block, read without holding those of the others."""
+        if prepared:
+            return [sample for sample in map(sample_of, self._rows()) if sample in prepared]
+        places = ((row["path"], opening(row["unit"], row["key"])) for row in self._rows())
+        first, end = block(joints(places), self.shard, self.shards)
+        return [sample_of(row) for row in islice(self._rows(), first, end)]
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        return (row for row in read_rows(self.split) if row["split"])
+
+
+def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Path, strict: bool) -> None:
+    """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``samples.tsv``.
+
+    The folder appears when all of it is complete. Excluded samples keep a row of zeros in the arrays,
+    so that rows and table agree.
+
+    Raises:
+        PreprocessError: a file cannot be read under ``strict``, or an archive is damaged.
+    """
+    prepared = Prepared(which.prepared) if which.prepared else None
+    samples = which.samples(prepared)
+    renderer = Renderer(recipe, folder, sizes, prepared)
+    results: list[tuple[str, ...]] = []
+    blank = {size: bytes(math.prod(recipe.shape(size))) for size in sizes}
+    with atomic_folder(out) as part, contextlib.ExitStack() as stack:
+        # plain writes, not a memory map: mapped pages count as the job's memory
+        files = {size: stack.enter_context(open(part / f"{size}.npy", "wb")) for size in sizes}
+        for size, file in files.items():
+            file.write(npy_header((len(samples), *recipe.shape(size))))
+        for sample in samples:
+            results.append(_write(_attempt(renderer, sample, strict), sample.key, files, blank))
+        write_rows(part / TABLE, COLUMNS, results)
+
+
+def rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """Yield (shard, row in the shard's arrays, entry) of every sample in some shards' tables."""
+    for shard, folder in enumerate(shards):
+        for row, entry in enumerate(read_rows(folder / TABLE)):
+            yield shard, row, entry
+
+
+def _write(
+    result: Rendered | ExcludeSample, key: str, files: Mapping[int, IO[bytes]], blank: dict[int, bytes]
+) -> tuple[str, ...]:
+    """Append one sample to the array of every size, and give its row of the shard's table."""
+    if isinstance(result, ExcludeSample):
+        for size, file in files.items():
+            file.write(blank[size])
+        return key, result.reason, result.detail, "", "", ""
+    for size, file in files.items():
+        file.write(np.ascontiguousarray(result.arrays[size]).data)
+    return key, "", "", " ".join(map(str, result.upsampled)), result.raw_form, result.raw_sha256
+
+
+def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | ExcludeSample:
+    if sample.excluded:
+        return ExcludeSample(sample.excluded, sample.detail)
+    try:
+        return renderer.render(sample)
+    except ExcludeSample as exclusion:
+        is_early(exclusion.reason)  # KeyError: not a reason of the closed list
+        return exclusion
+    except UnreadableError as error:
+        if strict:
+            raise PreprocessError(f"{error}; replace the file, or set census: warn to leave it out") from error
+        log.warning("%s; left out", error)
+        return ExcludeSample("unreadable", error.detail)

@@ -1,0 +1,50 @@
+"""What all generated pages share: the templates' environment, and pictures embedded in a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from preprocess.decisions import shown
+
+
+def environment(package: str, html: bool = True) -> jinja2.Environment:
+    """The environment of the templates in a package's folder ``templates``.
+
+    Args:
+        package: the package, such as ``preprocess.audit``.
+        html: whether values are escaped for HTML; Markdown is not, and keeps its final newline.
+    """
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(resources.files(package) / "templates")),
+        autoescape=html,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not html,
+    )
+    made.filters |= {"number": "{:,}".format, "shown": shown}
+    return made
+
+
+def png_uri(image: NDArray[np.uint8]) -> str:
+    """A data URI of one picture, (H, W) or (H, W, 3), as a PNG with a pixel for each pixel."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
+    return _uri(buffer.getvalue())
+
+
+def png_file_uri(path: Path) -> str:
+    """A data URI of a PNG file."""
+    return _uri(path.read_bytes())
+
+
+def _uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
