@@ -26,6 +26,9 @@ from preprocess.table import Sample
 
 log = logging.getLogger(__name__)
 
+#: fewer samples than this may be too few groups of a class for a ratio to give train one
+FEW = 50
+
 
 @dataclass
 class Outcome:
@@ -122,7 +125,11 @@ def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.
 
 
 def _check_train(recipe: Recipe, samples: list[Sample], by: str) -> None:
+    """A split without train is an error, unless a part of a source is too small for its ratio to give train any."""
     if not any(sample.split == "train" for sample in samples):
+        if len(samples) < FEW and recipe.value("split.rule") == "per-class" and not recipe.value("split.file"):
+            log.warning("%s: %d samples are too few for the ratio to give train any", recipe.name, len(samples))
+            return
         raise PreprocessError(
             f"{recipe.name}: {recipe.value('split.file') or by} leaves train without a sample of the {len(samples):,} "
             f"there are; decide the split otherwise, or add the samples of train"

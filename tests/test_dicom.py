@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossl
 
 from preprocess import index, recipe, sources
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.reading import dicom
+from preprocess.reading import dicom, gdcm
 from preprocess.reading.archives import Raw
 from preprocess.render import Renderer
 from preprocess.sources import lidc_idri
@@ -161,6 +161,44 @@ def test_compressed_pixels(kind, tmp_path):
     with pytest.raises(UnreadableError, match=r"x\.dcm cannot be decoded") as failure:
         dicom.decode(Raw(tmp_path / "a"), one)
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("kind", ["RLE", "JPEG lossless", "JPEG 2000", "JPEG-LS"])
+def test_damaged_compressed_pixels_are_refused_or_right(kind, tmp_path):
+    """A decoder that prints, hangs or breaks its process takes neither this one nor the next slice with it."""
+    write(tmp_path / "a", compressed(data_set(hu(5)), kind, tmp_path), "x.dcm")
+    path = tmp_path / "a" / "x.dcm"
+    whole = path.read_bytes()
+    (one,), _ = headers(tmp_path / "a")
+    start = whole.rindex(b"\xfe\xff\x00\xe0") + 8
+    generator = np.random.default_rng(2)
+    refused = 0
+    for _ in range(12):
+        spoilt = bytearray(whole)
+        at = int(generator.integers(start, len(whole) - 60))
+        spoilt[at : at + 40] = generator.integers(0, 256, 40, dtype=np.uint8).tobytes()
+        path.write_bytes(bytes(spoilt))
+        try:
+            dicom.decode(Raw(tmp_path / "a"), one)
+        except UnreadableError as error:
+            refused += 1
+            assert "x.dcm cannot be decoded" in str(error) and "\n" not in str(error)
+    assert refused or kind in ("RLE", "JPEG 2000", "JPEG-LS")  # bytes that are pixels themselves have no sign
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(dicom.decode(Raw(tmp_path / "a"), one), hu(5))
+
+
+@pytest.mark.parametrize("code", ["import os; os.abort()", "import time; time.sleep(60)", "print('else', flush=True)"])
+def test_a_decoder_that_breaks_or_hangs_is_one_slice_s_error(code, tmp_path, monkeypatch):
+    write(tmp_path, compressed(data_set(hu(5)), "RLE", tmp_path), "x.dcm")
+    (one,), _ = headers(tmp_path)
+    gdcm._worker.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(gdcm, "_WORKER", code)
+        patch.setattr(gdcm, "PATIENCE", 2)
+        with pytest.raises(UnreadableError, match=r"x\.dcm cannot be decoded"):
+            dicom.decode(Raw(tmp_path), one)
+    np.testing.assert_array_equal(dicom.decode(Raw(tmp_path), one), hu(5))
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])

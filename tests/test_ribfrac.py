@@ -491,4 +491,4 @@ def test_the_empty_test_split_is_published_as_such(stand_in, builder):
     reasons = [row["reason"] for row in done.excluded]
     assert (reasons.count("no-label"), reasons.count("class-dropped")) == (3, 5)
     (told,) = [one["text"] for one in done.findings if one["check"] == "published"]
-    assert "train 25 (published 1,027), val 7 (published 103), test 0 (published 240, " in told
+    assert "train 25 (real data, published: 1,027), val 7 (real data, published: 103), test 0 (" in told

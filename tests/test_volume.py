@@ -414,7 +414,7 @@ def test_real_segmentations_lie_as_the_table_says(real):
     """Eleven true headers of every stored orientation: the axes, and the mask's box on the liver's in x and y."""
     import csv
 
-    from preprocess.sources import table_lines
+    from preprocess.sources.tools import table_lines
 
     table = {row["volume"]: row for row in csv.DictReader(table_lines("tables/lits_orientation.csv"))}
     assert len(table) == 112

@@ -14,18 +14,17 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
+from preprocess.reading import gdcm
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.reading.volume import refuse_shifted, simpleitk
+from preprocess.reading.volume import refuse_shifted
 
 #: enough for the header of nearly every slice; where it is not, the whole file is read
 HEADER_BYTES = 1 << 15
@@ -309,7 +308,7 @@ def decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
             found.file_meta = pydicom.dataset.FileMetaDataset()
             found.file_meta.TransferSyntaxUID = syntax
         if syntax.is_compressed and syntax.is_encapsulated:
-            hu = _gdcm(data)
+            hu = gdcm.decode(data)
         else:
             hu = found.pixel_array * float(found.RescaleSlope) + float(found.RescaleIntercept)
     except Exception as error:  # whatever pydicom and its decoders raise on a damaged file
@@ -318,14 +317,3 @@ def decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
         raise UnreadableError(f"{name} has the shape {hu.shape}, not {one.shape}")
     plane: NDArray[np.int16] = np.clip(hu, AIR, 2**15 - 1).astype(np.int16)
     return plane
-
-
-def _gdcm(data: bytes) -> NDArray[Any]:
-    """HU of one compressed slice by SimpleITK's GDCM, which applies slope and intercept itself."""
-    library = simpleitk()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "slice.dcm"
-        path.write_bytes(data)
-        image = library.ReadImage(str(path), imageIO="GDCMImageIO")
-    array: NDArray[Any] = library.GetArrayFromImage(image)
-    return array[0] if array.ndim == 3 and len(array) == 1 else array
