@@ -65,7 +65,9 @@ class Decision:
     idle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def typed(self, value: Any) -> Any:
-        """The value with a whole number given as text, as a command line gives it, made a number."""
+        """The value as the vocabulary has it: of a command line's text a number, of a mapping the keys as text."""
+        if self.kind is dict and isinstance(value, dict):
+            return {str(key): one for key, one in value.items()}
         if self.kind is int and isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value.strip()):
             return int(value)
         return value
@@ -128,6 +130,7 @@ DECISIONS: dict[str, Decision] = {
         "offset-128": "bytes to which 128 was added, modulo 256: it is taken off again",
         "sample-range": "minimum to maximum of each sample are spread over 0 to 255",
     }),
+    "label.map": Decision("index", "the class of each of the source's own names or codes", {}, kind=dict),
     "label.malignancy": Decision("index", "how the readers' scores of one nodule become one", {
         "mode-lowest": "the most frequent score, the lowest of equally frequent ones",
         "mode-highest": "the most frequent score, the highest of equally frequent ones",
@@ -169,7 +172,7 @@ DECISIONS: dict[str, Decision] = {
     "orientation": Decision("render", "the frame a scan's boxes are applied to", {
         "lps": "the boxes' own: x to Left, y to Posterior, z to Superior",
         "lps-y-reversed": "the array with y reversed, the numbers as they are: the crop shows the patient elsewhere",
-        "raw": "the array as stored, whatever its orientation",
+        "raw": "the array as stored, whatever its orientation: right where that is LPS, the patient elsewhere if not",
     }),
     "grid": Decision("render", "the grid a box is resampled to before the output size", {
         "original": "none: the scan's own voxels",
@@ -186,15 +189,24 @@ DECISIONS: dict[str, Decision] = {
         "display": "as on a screen: y in an axial plane, z downwards in a coronal and a sagittal one",
         "array": "the first of the two axes in the order x, y, z",
     }),
-    "centre": Decision("render", "the point the cube around a nodule is centred on", {
-        "centroid": "mean of the readers' centroids of their outlines' points",
-        "box": "centre of the box around all readers' outlines",
+    "centre": Decision("render", "the point the cube around a nodule or a fracture is centred on", {
+        "centroid": "of a nodule: mean of the readers' centroids of their outlines' points",
+        "box": "of a nodule: centre of the box around all readers' outlines",
+        "mask": "of a fracture: centroid of its label's voxels",
+        "interpolated": "of a fracture: centroid of its label's number after the numbers of all labels went through "
+                        "a linear zoom to 1 mm; labels that vanish are left out",
+        "interpolated-cubic": "the same by a cubic zoom",
+    }),
+    "mask": Decision("render", "what of a scan is shown", {
+        "none": "all of it",
+        "ribs": "the ribs of RibSeg's masks, all else as air; all of it where no scan has a mask",
     }),
     "crop_unit": Decision("render", "what the edge of the cube around a fracture counts", {
         "voxel": "the scan's own voxels, whatever their size",
         "mm": "millimetres: as many voxels along each axis as come nearest",
     }),
     "pitch": Decision("render", "the isotropic voxels a scan is resampled to", {
+        "original": "none: the scan's own voxels",
         "1mm": "of 1 mm; the cube of them is resampled once more to other sizes",
         "field": "of the size's own pitch, straight from the scan",
     }),

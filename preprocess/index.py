@@ -90,6 +90,12 @@ def _counts(counts: dict[str, int], names: list[str]) -> str:
 
 
 def _check_missing(folder: Path, census: Census, samples: list[Sample]) -> None:
+    unreadable = [sample for sample in samples if sample.excluded == "unreadable"]
+    if unreadable and census == "strict":
+        raise PreprocessError(
+            f"{folder}: {len(unreadable):,} samples are unreadable, the first is {unreadable[0].key}: "
+            f"{unreadable[0].detail}; replace the files, or set census: warn to leave them out"
+        )
     missing = [sample for sample in samples if sample.excluded == "missing"]
     if missing and census == "strict":
         raise PreprocessError(

@@ -51,6 +51,17 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return of_source
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished build of BreastMNIST at 28 through the workflow; copied by the tests that change it."""
+    from tests.test_workflow import snakemake
+
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(ROOT / "config.yaml", folder)
+    snakemake(folder, "breastmnist")
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder to run the workflow in."""

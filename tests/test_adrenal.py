@@ -23,6 +23,7 @@ from preprocess.steps import grids
 from tests.builds import CommandError, placed
 
 ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
 ROWS = {"train": 7, "val": 2, "test": 3}
 
 
@@ -134,9 +135,11 @@ def test_published_file_elsewhere_serves_when_the_own_folder_has_nothing(tmp_pat
     (raw / "released" / "vesselmnist3d.npz").write_bytes(b"of no interest here")
     assert sources.locate("adrenal", raw) == raw / "released"
     config = {"raw": str(raw), "results": str(tmp_path / "results"), "datasets": ["adrenalmnist3d"]}
-    plan = Plan(config, ROOT / "workflow" / "schemas" / "config.schema.json")
-    assert plan.raw_inputs("adrenalmnist3d") == [str(raw / "released" / adrenal.PUBLISHED)]
-    assert f"--raw {raw / 'released'}" in plan.options("index", "adrenalmnist3d")
+    plan = Plan(config, SCHEMA)
+    assert plan.folder("adrenalmnist3d") == raw / "released"
+    before = plan.current("index", "adrenalmnist3d")
+    (raw / "released" / "vesselmnist3d.npz").write_bytes(b"changed, and still of no interest")
+    assert Plan(config, SCHEMA).current("index", "adrenalmnist3d") == before
     assert len(adrenal.index(Raw(raw / "released")).samples) == sum(ROWS.values())
     published(raw / "adrenal", seed=1)
     assert sources.locate("adrenal", raw) == raw / "adrenal"

@@ -110,7 +110,7 @@ def test_every_file_of_a_build_is_documented(tmp_path):
     text = (DOCS / "outputs.md").read_text(encoding="utf-8").replace("<file>", "<dataset>")
     config = {"results": str(tmp_path), "sizes": [28], "exports": ["npy", "png", "croissant"]}
     plan = Plan(config, ROOT / "workflow/schemas/config.schema.json")
-    for path in [*plan.outputs("breastmnist"), *plan.sum_lists, *plan.audit[:-1]]:
+    for path in [*plan.outputs("breastmnist"), *plan.shared]:
         name = Path(path).relative_to(plan.out).as_posix().replace("breastmnist", "<dataset>")
         assert f"`{name}" in text, name
 

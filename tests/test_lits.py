@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import itertools
 import json
@@ -22,13 +23,14 @@ from PIL import Image
 
 from preprocess import cli, labels, recipe, sources, split
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
+from preprocess.match import crossings
 from preprocess.plan.plan import Plan
-from preprocess.reading import nifti
+from preprocess.reading import volume as volumes
 from preprocess.reading.archives import Raw
 from preprocess.reasons import REASONS
 from preprocess.render import Renderer
 from preprocess.sources import lits
-from preprocess.steps import boxes, grids
+from preprocess.steps import boxes, grids, images
 from preprocess.table import read_rows
 from tests.builds import CommandError, build
 
@@ -267,6 +269,60 @@ def test_raw_orientation_excludes_a_box_that_leaves_the_array(tmp_path):
         crops(tmp_path, "raw")
 
 
+@pytest.mark.parametrize("codes", CODES)
+def test_the_index_says_how_far_a_published_crop_lies_from_its_organ(codes, tmp_path):
+    """The crop as stored and the organ are marked in the patient; their centres and what they share are counted."""
+    marked = np.zeros(SHAPE, np.int16)
+    marked[KIDNEY[0] : KIDNEY[1], KIDNEY[2] : KIDNEY[3], KIDNEY[4] : KIDNEY[5]] = 1
+    organ = np.argwhere(marked)
+    (tmp_path / "volume-3.nii").write_bytes(stored(marked, codes))
+    annotate(tmp_path, 3, {"kidney-l": KIDNEY})
+    (sample,) = lits.index(Raw(tmp_path), "volume").samples
+    assert (sample.attributes["stored"], sample.attributes["stored_known"]) == (codes, "LAS")
+    # every voxel's place in the patient, as stored, and those the published crop takes
+    places = np.stack(np.indices(SHAPE), axis=-1)
+    places = places[tuple(slice(None, None, -1 if code in "RAI" else 1) for code in codes)]
+    crop = cut(places, KIDNEY).reshape(-1, 3)
+    away = [float(word) for word in sample.attributes["displaced"].split()]
+    assert away == (crop.mean(axis=0) - organ.mean(axis=0)).tolist()
+    shared = len(set(map(tuple, crop.tolist())) & set(map(tuple, organ.tolist()))) / len(organ)
+    assert sample.attributes["shared"] == f"{shared:.2f}"
+    assert (away == [0, 0, 0] and shared == 1) == (codes == "LPS")
+    held = crops(tmp_path, "raw")["train-3-3"].mean()
+    assert f"{held:.2f}" == f"{shared:.2f}"
+
+
+@pytest.mark.parametrize("codes", ["LAS", "LPS", "RAS"])
+@pytest.mark.parametrize(("volume", "known"), [(3, "LAS"), (60, "LPS"), (70, "RAS"), (112, ""), (130, "")])
+def test_a_volume_stored_otherwise_than_the_published_one_is_named(codes, volume, known, tmp_path):
+    (tmp_path / f"volume-{volume}.nii").write_bytes(stored(phantom(), codes))
+    annotate(tmp_path, volume, {"liver": LIVER})
+    warnings = lits.index(Raw(tmp_path), "volume").warnings
+    if known in ("", codes):
+        assert not warnings
+    else:
+        (told,) = warnings
+        assert told.startswith(f"volume-{volume}.nii is stored as {codes}, the published file as {known}")
+
+
+def test_a_mask_whose_header_names_other_axes_than_its_volume(tmp_path, caplog):
+    """The liver's box says whether it lies as its own header says, or as its volume."""
+    for number, lies in ((60, "RAS"), (61, "LPS")):
+        (tmp_path / f"volume-{number}.nii").write_bytes(stored(phantom(), "LPS"))
+        mask = nibabel.Nifti1Image.from_bytes(stored(liver_mask(), lies, np.uint8))
+        said = nibabel.Nifti1Image.from_bytes(stored(liver_mask(), "RAS", np.uint8)).affine
+        (tmp_path / f"segmentation-{number}.nii").write_bytes(
+            nibabel.Nifti1Image(np.asanyarray(mask.dataobj), said).to_bytes()
+        )
+        annotate(tmp_path, number, {"liver": LIVER})
+    found = crops(tmp_path)
+    np.testing.assert_array_equal(found["train-60-1"], cut(phantom(), LIVER))
+    np.testing.assert_array_equal(found["train-61-1"], cut(phantom(), LIVER))
+    told = [one.message.rpartition("/")[2] for one in caplog.records]
+    assert [line.split(": ")[1] for line in told] == ["its header says RAS, its volume's LPS"] * 2
+    assert ["it lies as RAS" in line for line in told] == [True, False]
+
+
 @pytest.mark.parametrize("codes", ["LPS", "LAS", "RPS", "RAS"])
 def test_an_identity_header_is_settled_by_the_liver(codes, tmp_path, caplog):
     volume = phantom()
@@ -276,7 +332,8 @@ def test_an_identity_header_is_settled_by_the_liver(codes, tmp_path, caplog):
     found = crops(tmp_path)
     np.testing.assert_array_equal(found["train-28-1"], cut(volume, LIVER))
     np.testing.assert_array_equal(found["train-28-3"], cut(volume, KIDNEY))
-    assert not caplog.records
+    # the published file of 28 is stored as LAS, whatever its header says
+    assert ["the published file is stored as LAS" in one.message for one in caplog.records] == [True] * (codes != "LAS")
 
 
 def test_an_identity_header_without_a_mask_is_not_guessed(tmp_path):
@@ -397,6 +454,51 @@ def test_released_frames_in_every_pixel(name, real):
     volume = grids.zoom(boxes.refuse_blank(gray), int(name[-2:]), values["zoom"])
     np.testing.assert_array_equal(volume[10], frame)
     assert (*about.prepare, *about.steps) == ("cut", "grid", "window", "refuse_blank", "zoom")
+    assert {recipe.load(one, "released").value("orientation") for one in DATASETS} == {"raw"}
+
+
+@pytest.mark.real
+def test_published_tiles_cross_in_equal_lines(real):
+    """OrganA, C and S at 28 are planes of one array, by the nearest voxel: 2,030 of 2,030 crossings, no control."""
+    folder = real / "released_pixels" / "organ_acs"
+    with np.load(folder / "official.npz") as file:
+        tiles = {name: file[name] for name in "ACS"}
+    with open(folder / "tiles.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert (len(rows), len({(row["volume"], row["organ"]) for row in rows})) == (408, 28)
+    assert crossings.crossings(tiles, rows) == (2030, 2030)
+    for off in (1, -1):
+        equal, lines = crossings.crossings(tiles, rows, off=off)
+        assert equal == 0 and lines > 400
+    equal, lines = crossings.crossings(tiles, rows, crossings.first)
+    assert equal / lines < 0.3
+    # a flipped or transposed set does not cross the others
+    for turned in (np.flip(tiles["A"], 1), np.flip(tiles["A"], 2), tiles["A"].transpose(0, 2, 1)):
+        equal, _ = crossings.crossings(tiles | {"A": turned}, rows)
+        assert equal < 1700
+    for dataset in ("organamnist", "organcmnist", "organsmnist"):
+        kernel = recipe.load(dataset, "released").decisions["kernel"]
+        assert (kernel.at(28), kernel.at(64), kernel.at(128), kernel.at(224)) == ("nearest", *["bilinear"] * 3)
+        image = np.arange(55 * 37, dtype=np.uint32).reshape(55, 37).astype(np.uint8)
+        wanted = image[np.ix_(*([crossings.nearest(p, n) for p in range(28)] for n in image.shape))]
+        np.testing.assert_array_equal(images.resize(image, 28, "nearest"), wanted)
+
+
+@pytest.mark.real
+def test_a_published_plane_meets_the_published_frame(real):
+    """Where 28 pixels of a zoomed axis fall on voxels, OrganS and OrganMNIST3D hold the same 20 values."""
+    with np.load(real / "released_pixels" / "organ_acs" / "s260_frame.npz") as file:
+        tile, frame = file["s_tile"], file["frame10"]
+    extents = (37, 32)  # of train-0-11, whose plane 20 is frame 10: 10 * (55 - 1) / 27
+    nodes = [[p for p in range(28) if p * (n - 1) % 27 == 0] for n in extents]
+    found = 0
+    for i, j in itertools.product(*nodes):
+        voxel = i * (extents[0] - 1) // 27, j * (extents[1] - 1) // 27
+        pixels = [[p for p in range(28) if crossings.nearest(p, n) == v] for n, v in zip(extents, voxel, strict=True)]
+        for p, q in itertools.product(*pixels):
+            assert tile[p, q] == frame[i, j]
+        found += all(pixels)
+    assert found == 20
 
 
 def chain(dataset, protocol, volume, box, size, tmp_path, **columns):
@@ -424,7 +526,7 @@ def big():
 
 def released_grid(volume, box):
     """The published chain up to its gray volume, as the facts give it."""
-    c = cut(volume[:, ::-1], box)
+    c = cut(volume[::-1], box)  # as stored: RPS
     d = scipy.ndimage.zoom(c, (0.703125 / 2, 0.703125 / 2, 2.5), order=3)
     return ((np.clip(d.astype(float), -200, 250) + 200) / 450 * 255).astype(np.uint8)
 
@@ -608,8 +710,8 @@ def test_a_decision_of_the_prepared_steps_parts_the_datasets():
         "organamnist", "organamnist", "organsmnist", "organamnist",
     ]  # fmt: skip
     assert plan.prepared_by("breastmnist") is None
-    assert "kernel" not in plan.options("prepare", "organcmnist")
-    assert json.dumps({"window": "-160,240"}) in plan.options("prepare", "organsmnist")
+    assert plan.overrides("prepare", "organcmnist") == "{}"
+    assert plan.overrides("prepare", "organsmnist") == json.dumps({"window": "-160,240"})
 
 
 def test_memory_of_a_large_box_is_its_own(tmp_path):
@@ -631,12 +733,15 @@ def test_memory_of_a_large_box_is_its_own(tmp_path):
 
 @given(first=st.integers(0, 9), extent=st.integers(1, 8))
 def test_bounding_box_by_slabs(first, extent):
-    class Image:
-        shape = (20, 7, 40)
-        dataobj = np.zeros(shape)
+    data = np.zeros((20, 7, 40))
+
+    class Image(volumes.Stored):
+        shape = data.shape
+
+        def _part(self, where):
+            return data[where]
 
     image = Image()
-    image.dataobj = np.zeros(image.shape)
-    assert nifti.bounding_box(image) is None
-    image.dataobj[first : first + extent, 2, 15:18] = 1
-    assert nifti.bounding_box(image) == ((first, first + extent), (2, 3), (15, 18))
+    assert volumes.bounding_box(image) is None
+    data[first : first + extent, 2, 15:18] = 1
+    assert volumes.bounding_box(image) == ((first, first + extent), (2, 3), (15, 18))

@@ -618,15 +618,15 @@ def test_an_npz_and_a_montage_of_one_size_are_too_many(tmp_path):
 def test_nothing_to_match_is_said(tmp_path):
     schema = ROOT / "workflow" / "schemas" / "config.schema.json"
     with pytest.raises(PreprocessError, match="a stand-in has no published files"):
-        Plan({"results": str(tmp_path)}, schema).match_outputs()
+        Plan({"results": str(tmp_path)}, schema).matches()
     (tmp_path / "raw" / "busi").mkdir(parents=True)
     (tmp_path / "raw" / "busi" / "benign (1).png").write_bytes(b"")
     config = {"results": str(tmp_path), "raw": str(tmp_path / "raw"), "datasets": ["breastmnist"]}
     with pytest.raises(PreprocessError, match="holds no published npz of breastmnist"):
-        Plan(config, schema).match_outputs()
+        Plan(config, schema).matches()
     (tmp_path / "raw" / "released").mkdir()
     (tmp_path / "raw" / "released" / "breastmnist_128.npz").write_bytes(b"")
-    assert [Path(path).parts[-3:] for path in Plan(config, schema).match_outputs()] == [
+    assert [Path(path).parts[-3:] for path in Plan(config, schema).matches()] == [
         ("match", "breastmnist", "index.html")
     ]
 

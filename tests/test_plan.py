@@ -1,160 +1,23 @@
-"""The configuration: what is accepted, in which form, and how what is not is told."""
+"""What a run is to make: datasets, files, what is refused before the first job."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from preprocess import recipe
 from preprocess.errors import PreprocessError
-from preprocess.plan import plan as plan_module
-from preprocess.plan.plan import Plan, settings
+from preprocess.plan import plan
+from preprocess.plan.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
-SCHEMA = json.loads(SCHEMA_FILE.read_text())
-
-
-def of(**config):
-    return settings(config, SCHEMA)
-
-
-def refusal(**config) -> str:
-    with pytest.raises(PreprocessError) as caught:
-        of(**config)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert text.startswith("config: ")
-    return text
-
-
-def test_nothing_given_is_the_documented_default():
-    found = of()
-    assert (found.raw, found.results, found.protocol, found.census) == ("miniature", "results", "paper", "strict")
-    assert (found.sizes, found.sizes_3d, found.seed) == ((28,), (28,), 42)
-    assert found.datasets is None
-    assert (found.overrides, found.exports, found.exceptions, found.sources) == ({}, (), None, ())
-
-
-def test_the_config_file_shipped_says_the_defaults():
-    assert of(**yaml.safe_load((ROOT / "config.yaml").read_text())) == of()
-
-
-@pytest.mark.parametrize("form", [[28, 64], ["28", "64"], "[28, 64]", "[28,64]", "28,64", " 28 , 64 "])
-def test_sizes_in_every_form_a_command_line_gives(form):
-    assert of(sizes=form).sizes == (28, 64)
-    assert of(sizes_3d=form).sizes_3d == (28, 64)
-
-
-@pytest.mark.parametrize("value", [31, "31"])
-def test_a_whole_number_in_an_override_may_be_text(value):
-    """Snakemake hands on all that stands in a mapping on the command line as text."""
-    plan = Plan({"overrides": {"vesselmnist3d": {"cube": value}}}, SCHEMA_FILE)
-    assert plan.recipe("vesselmnist3d").value("cube") == 31
-
-
-@pytest.mark.parametrize("form", [64, "64", "[64]", [64]])
-def test_one_size(form):
-    assert of(sizes=form).sizes == (64,)
-
-
-@given(st.lists(st.integers(2, 4096), min_size=1, max_size=6, unique=True))
-def test_any_integers_are_sizes_and_keep_their_order(sizes):
-    for form in (sizes, str(sizes), ",".join(map(str, sizes)), [str(size) for size in sizes]):
-        assert of(sizes=form).sizes == tuple(sizes)
-
-
-@pytest.mark.parametrize("form", ["breastmnist,chestmnist", "[breastmnist, chestmnist]", ["breastmnist", "chestmnist"]])
-def test_datasets_in_every_form(form):
-    assert of(datasets=form).datasets == ("breastmnist", "chestmnist")
-
-
-def test_one_dataset_and_all():
-    assert of(datasets="breastmnist").datasets == ("breastmnist",)
-    assert of(datasets="all").datasets is None
-
-
-def test_sources_for_fetch():
-    assert of(sources="busi,released/breastmnist*").sources == ("busi", "released/breastmnist*")
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"breastmnist": {"split.ratio": "8:1:1"}},
-        '{"breastmnist": {"split.ratio": "8:1:1"}}',
-        "{breastmnist: {split.ratio: '8:1:1'}}",
-    ],
-)
-def test_overrides_as_mapping_and_as_text(form):
-    assert of(overrides=form).overrides == {"breastmnist": {"split.ratio": "8:1:1"}}
-
-
-@pytest.mark.parametrize("form", [7, "7"])
-def test_seed(form):
-    assert of(seed=form).seed == 7
-
-
-def test_null_is_the_default():
-    assert of(sizes=None, exceptions=None, datasets=None) == of()
-
-
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        ({"size": [28]}, "'size' was unexpected"),
-        ({"protocol": "published"}, "protocol: 'published' is not one of ['paper', 'released']"),
-        ({"census": "off"}, "census: 'off'"),
-        ({"sizes": "big"}, "sizes.0: 'big' is not of type 'integer'"),
-        ({"sizes": [28.5]}, "sizes.0: 28.5"),
-        ({"sizes": []}, "sizes: []"),
-        ({"sizes": [28, 28]}, "non-unique"),
-        ({"sizes": [1]}, "less than the minimum"),
-        ({"sizes": [0]}, "less than the minimum"),
-        ({"sizes": "-28"}, "sizes.0: '-28'"),
-        ({"sizes": True}, "sizes.0: True"),
-        ({"sizes": {"a": 1}}, "sizes: {'a': 1}"),
-        ({"sizes_3d": [1024]}, "greater than the maximum"),
-        ({"sizes": "[28, "}, "sizes: '[28, ' cannot be read"),
-        ({"overrides": "{a: "}, "overrides: '{a: ' cannot be read"),
-        ({"overrides": "kernel=box"}, "is not of type 'object'"),
-        ({"overrides": {"breastmnist": "box"}}, "overrides.breastmnist: 'box'"),
-        ({"overrides": {"catmnist": {}}}, "no dataset is called 'catmnist'"),
-        ({"datasets": ["catmnist"]}, "no dataset is called 'catmnist'"),
-        ({"datasets": "all,breastmnist"}, "no dataset is called 'all'"),
-        ({"datasets": []}, "datasets"),
-        ({"seed": -1}, "less than the minimum"),
-        ({"seed": "x"}, "seed: 'x' is not of type 'integer'"),
-        ({"seed": 2**32}, "greater than the maximum"),
-        ({"raw": ""}, "raw: ''"),
-        ({"results": ["a"]}, "results: ['a']"),
-        ({"exports": ["docx"]}, "exports"),
-    ],
-)
-def test_what_does_not_fit_is_told_in_one_line(config, words):
-    assert words in refusal(**config)
-
-
-def test_an_unknown_key_is_answered_with_the_known_ones():
-    text = refusal(raws="x")
-    assert all(key in text for key in SCHEMA["properties"])
-
-
-def test_an_unknown_dataset_is_answered_with_the_known_ones():
-    assert all(name in refusal(datasets=["x"]) for name in recipe.names())
-
-
-# ---- the plan
 
 
 @pytest.fixture
@@ -195,9 +58,9 @@ def test_a_read_only_file_system_is_told(tmp_path, monkeypatch):
     def refuse(**options):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(plan_module.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(plan.tempfile, "TemporaryFile", refuse)
     with pytest.raises(PreprocessError, match=r"Read-only file system.*choose another folder"):
-        plan_module.check_writable(tmp_path)
+        plan.check_writable(tmp_path)
 
 
 def test_a_named_dataset_without_its_source_is_refused_and_all_leaves_it_out(make, tmp_path):
@@ -233,29 +96,96 @@ def test_sizes_go_by_dimension(make):
     assert [Path(path).name for path in found.npz("breastmnist")] == ["breastmnist.npz", "breastmnist_224.npz"]
 
 
-def test_command_lines_survive_a_shell(make, tmp_path):
-    raw = tmp_path / "raw with (odd) 'name'"
-    (raw / "busi").mkdir(parents=True)
-    (raw / "busi" / "benign (1).png").write_bytes(b"x")
-    found = make(raw=str(raw), sources=["busi"])
-    for line in (
-        found.options("index", "breastmnist"),
-        found.raw_options("fetch"),
-        found.raw_options("verify", "busi"),
-    ):
-        assert str(raw) in " ".join(shlex.split(line))
-        assert any(word.startswith(str(raw)) for word in shlex.split(line))
-    assert found.raw_options("fetch").endswith("--datasets breastmnist")
+# ---- what is refused before anything is written
 
 
-def test_a_build_of_real_files_waits_for_their_verification(make, tmp_path):
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """A raw folder of one file, for plans that read none."""
     (tmp_path / "raw" / "busi").mkdir(parents=True)
-    assert make().verified("busi") == []
-    found = make(raw=str(tmp_path / "raw"))
-    assert found.verified("busi") == [str(tmp_path / "results" / "paper" / "raw" / "busi.json")]
-    before = found.known_files("busi")
-    (tmp_path / "raw" / "sources.yaml").write_text("{busi: {files: [{name: Dataset_BUSI.zip}]}}")
-    assert make(raw=str(tmp_path / "raw")).known_files("busi") != before
+    (tmp_path / "raw" / "busi" / "benign (1).png").write_bytes(b"x")
+    return tmp_path / "raw"
+
+
+def test_planning_writes_nothing(make, tmp_path, raw):
+    before = sorted(tmp_path.rglob("*"))
+    found = make(raw=str(raw), overrides={"breastmnist": {"kernel": "box"}})
+    assert found.asked_for("breastmnist")
+    assert found.current("audit", "breastmnist")
+    assert found.leftovers == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [("/", "is the root"), ("raw", "lies in the raw folder"), ("raw/busi/results", "lies in the raw folder"),
+     ("a{b}c", "braces")],
+)  # fmt: skip
+def test_a_results_folder_that_is_none(make, raw, tmp_path, monkeypatch, results, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PreprocessError, match=f"config: results: .*{said}"):
+        make(raw=str(raw), results=results)
+    assert not (tmp_path / "a{b}c").exists()
+
+
+def test_a_split_file_that_is_not_there_or_a_result_of_this_build(make, tmp_path):
+    with pytest.raises(PreprocessError, match=r"split\.file: nothere\.csv is not a file"):
+        make(overrides={"dermamnist": {"split.file": "nothere.csv"}})
+    own = tmp_path / "results" / "miniature" / "paper+mine" / "splits" / "dermamnist" / "grouped.tsv"
+    own.parent.mkdir(parents=True)
+    own.write_text("key\tsplit\n")
+    config = {"overrides": {"dermamnist": {"split.file": str(own)}}}
+    with pytest.raises(PreprocessError, match="copy it elsewhere"):
+        make(variant="mine", **config)
+    assert make(**config).out.name.startswith("paper+split.file=")
+
+
+def test_exceptions_are_read_first(make, tmp_path):
+    (tmp_path / "known.yaml").write_text("- dataset: breastmnist\n")
+    with pytest.raises(PreprocessError, match="entry 1 needs exactly"):
+        make(exceptions=str(tmp_path / "known.yaml"))
+    with pytest.raises(PreprocessError, match="cannot be read"):
+        make(exceptions=str(tmp_path / "nothere.yaml"))
+
+
+def test_a_name_that_holds_other_decisions_is_refused(make):
+    first = make(variant="mine", overrides={"breastmnist": {"kernel": "box"}})
+    record = Path(first.paths.of("provenance", dataset="breastmnist"))
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"config": first.config_of("breastmnist")}))
+    assert first.asked_for("breastmnist")
+    assert make(variant="mine", sizes=[64], overrides={"breastmnist": {"kernel": "box"}}).asked_for("breastmnist")
+    assert make(variant="mine").asked_for("pathmnist")
+    for other in ({"overrides": {"breastmnist": {"kernel": "lanczos"}}}, {}, {"seed": 1}):
+        with pytest.raises(PreprocessError, match="paper\\+mine holds breastmnist with other decisions"):
+            make(variant="mine", **other).asked_for("breastmnist")
+
+
+# ---- the datasets of a run
+
+
+@pytest.mark.parametrize(
+    ("targets", "scope"),
+    [
+        ((), None),
+        (("all",), None),
+        (("breastmnist",), ["breastmnist"]),
+        (("pathmnist", "breastmnist"), ["breastmnist", "pathmnist"]),
+        (("results/miniature/paper/breastmnist_64.npz",), ["breastmnist"]),
+    ],
+)
+def test_targets_say_what_a_run_is_about(targets, scope):
+    found = Plan({}, SCHEMA_FILE, lambda: targets)
+    assert found.scope == (scope or recipe.names())
+
+
+def test_files_that_nothing_accounts_for_are_left_over(make):
+    found = make(sizes=[28])
+    for name in ("breastmnist.npz", "breastmnist_37.npz", "pathmnist.samples.tsv", "audit/pathmnist.html", "notes.tsv"):
+        (found.out / name).parent.mkdir(parents=True, exist_ok=True)
+        (found.out / name).touch()
+    asked = Plan({"results": found.settings.results}, SCHEMA_FILE, lambda: ["breastmnist"])
+    assert asked.leftovers == ["audit/pathmnist.html", "breastmnist_37.npz", "pathmnist.samples.tsv"]
 
 
 # ---- what a run costs

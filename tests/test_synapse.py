@@ -234,3 +234,22 @@ def test_strict_census_counts_the_table(volume, tmp_path, builder):
     folder = write(tmp_path / "x", volume, "z,y,x,label\n20,70,80,0\n", "hdf5")
     with pytest.raises(CommandError):
         builder("synapsemnist3d", folder, miniature=False)
+
+
+@pytest.mark.parametrize("chunks", [(8, 32, 32), (16, 16, 16), None])
+def test_chunks_that_were_never_written_are_missing(chunks, tmp_path):
+    """Half of the volume is written: a crop that touches the other half shows fill values, so it is left out."""
+    shape = (64, 192, 192)
+    with h5py.File(tmp_path / "em.h5", "w") as file:
+        data = file.create_dataset("v", shape, np.uint8, chunks=chunks)
+        if chunks:
+            data[:, :96] = np.random.default_rng(1).integers(1, 255, (64, 96, 192))
+    (tmp_path / "t.csv").write_text("id,z,y,x,label\ninside,30,30,90,0\nacross,30,90,90,0\nbeyond,30,150,90,1\n")
+    samples = {one.key: one for one in synapse.index(Raw(tmp_path), [30, 30, 30], 1024).samples}
+    reasons = {key: one.excluded for key, one in samples.items()}
+    if chunks:
+        assert reasons == {"inside": "", "across": "missing", "beyond": "missing"}
+        assert "chunks of em.h5 that it touches were never written" in samples["beyond"].detail
+        assert synapse.open(Raw(tmp_path), samples["inside"]).min() > 0
+    else:
+        assert set(reasons.values()) == {"missing"}

@@ -316,6 +316,13 @@ def test_mean_and_deviation_of_a_complete_build_are_held_against_the_published(t
     assert "mean" not in part
 
 
+def test_a_draw_of_groups_takes_several_samples_at_once(tmp_path):
+    rows = [("train", "a", "p1"), ("train", "b", "p1"), ("train", "c", "p2"), ("train", "d", ""), ("val", "e", "p3")]
+    write_rows(tmp_path / "samples.tsv", ("split", "key", "group"), rows)
+    assert verdict._together(recipe.load("retinamnist", "released"), tmp_path / "samples.tsv") == 4 / 3
+    assert verdict._together(recipe.load("bloodmnist", "released"), tmp_path / "samples.tsv") == 1
+
+
 def test_another_zlib_is_said(case, monkeypatch):
     monkeypatch.setattr(npz.zlib, "ZLIB_RUNTIME_VERSION", "1.3.1.zlib-ng")
     case.arrays["train_images"][0] ^= 1

@@ -59,15 +59,6 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished build of BreastMNIST at 28; copied by the tests that change it."""
-    folder = tmp_path_factory.mktemp("finished")
-    shutil.copy(ROOT / "config.yaml", folder)
-    snakemake(folder, "breastmnist")
-    return folder
-
-
 @pytest.fixture
 def built(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "built", symlinks=True)  # keeps the times of all files
@@ -87,29 +78,40 @@ def test_run_gives_every_file_and_a_second_run_does_nothing(built):
 
 
 @pytest.mark.parametrize(
-    ("override", "rerun", "untouched"),
+    ("edit", "rerun", "untouched"),
     [
-        ("{breastmnist: {kernel: lanczos}}", {"render", "pack", "check"}, {"miniature", "index", "split"}),
-        ("{breastmnist: {split.ratio: '8:1:1'}}", {"split", "render", "pack"}, {"miniature", "index"}),
+        (("kernel:\n    paper: {value: bicubic", "kernel:\n    paper: {value: lanczos"),
+         {"render", "pack", "check", "audit"}, {"miniature", "index", "split"}),
+        (('split.ratio:\n    both: {value: "7:1:2"', 'split.ratio:\n    both: {value: "8:1:1"'),
+         {"split", "render", "pack", "audit"}, {"miniature", "index"}),
+        (("licence: CC BY 4.0", "licence: CC BY-SA 4.0"),
+         {"check", "provenance", "audit"}, {"render", "pack", "split"}),
+        (('why: "paper, and the published sizes"', 'why: "the paper"'), {"provenance", "audit"}, {"render", "pack"}),
     ],
-)
-def test_a_changed_decision_reruns_what_depends_on_it(built, override, rerun, untouched):
-    planned = jobs(snakemake(built, "breastmnist", "--dry-run", "--config", f"overrides={override}"))
+)  # fmt: skip
+def test_a_changed_decision_of_a_recipe_reruns_what_depends_on_it(project, edit, rerun, untouched):
+    recipe = project / "preprocess" / "recipes" / "breastmnist.yaml"
+    text = recipe.read_text()
+    assert edit[0] in text
+    recipe.write_text(text.replace(*edit))
+    planned = jobs(snakemake(project, "breastmnist", "--dry-run", snakefile=project / "Snakefile"))
+    recipe.write_text(text)
     assert rerun <= planned
     assert not untouched & planned
 
 
-def test_a_changed_decision_changes_the_pixels_only(built):
-    out = built / "results" / "miniature" / "paper"
-    before = digests(out)
-    rows = (out / "breastmnist.samples.tsv").read_text()
-    snakemake(built, "breastmnist", "--config", "overrides={breastmnist: {kernel: lanczos}}")
-    after = digests(out)
-    assert after["breastmnist.npz"] != before["breastmnist.npz"]
-    assert (out / "breastmnist.samples.tsv").read_text() == rows
-    assert '"override"' in (out / "breastmnist.provenance.json").read_text()
-    snakemake(built, "breastmnist")
-    assert digests(out) == before
+def test_other_decisions_are_a_variant_beside_the_default(built):
+    base = built / "results" / "miniature"
+    before = digests(base / "paper")
+    override = "overrides={breastmnist: {kernel: lanczos}}"
+    snakemake(built, "breastmnist", "--config", override)
+    variant = digests(base / "paper+kernel=lanczos")
+    assert variant["breastmnist.npz"] != before["breastmnist.npz"]
+    assert variant["breastmnist.samples.tsv"] == before["breastmnist.samples.tsv"]
+    assert '"override"' in (base / "paper+kernel=lanczos" / "breastmnist.provenance.json").read_text()
+    assert digests(base / "paper") == before
+    for words in ([], ["--config", override]):
+        assert "Nothing to be done" in snakemake(built, "breastmnist", *words)
 
 
 def test_a_new_size_adds_a_file_and_leaves_the_others_as_they_are(built):
@@ -124,31 +126,43 @@ def test_a_new_size_adds_a_file_and_leaves_the_others_as_they_are(built):
     assert "breastmnist_96.npz" in (out / "MD5SUMS").read_text()
 
 
-def test_exports_follow_their_npz_or_go(built):
-    """An export no longer asked for goes when its npz changes; one asked for is written anew."""
+def test_exports_nobody_asks_for_any_more_are_left_over(built):
     out = built / "results" / "miniature" / "paper"
-    sizes, every = "sizes=[28,40]", "exports=[npy,png,croissant]"
-    snakemake(built, "breastmnist", "--config", sizes, every)
-    assert "Nothing to be done" in snakemake(built, "breastmnist", "--config", sizes, every)
-    snakemake(built, "breastmnist", "--config", sizes)  # the npz stay, so do their exports
-    assert len(list((out / "npy").iterdir())) == len(list(out.glob("*.croissant.json"))) == 2
-    snakemake(built, "breastmnist", "--config", "exports=[npy]", "overrides={breastmnist: {kernel: lanczos}}")
+    every = "exports=[npy,png,croissant]"
+    snakemake(built, "breastmnist", "--config", "sizes=[28,40]", every)
+    assert "Nothing to be done" in snakemake(built, "breastmnist", "--config", "sizes=[28,40]", every)
     with np.load(out / "breastmnist.npz") as file:
         mapped = np.load(out / "npy" / "breastmnist" / "test_images.npy", mmap_mode="r")
         np.testing.assert_array_equal(mapped, file["test_images"])
-    assert sorted(path.name for path in (out / "png").iterdir()) == ["breastmnist_40", "breastmnist_40.csv"]
-    assert [path.name for path in out.glob("*.croissant.json")] == ["breastmnist_40.croissant.json"]
+    said = snakemake(built, "breastmnist", "--config", "exports=[npy]")
+    gone = ("breastmnist.croissant.json", "breastmnist_40.croissant.json", "breastmnist_40.npz", "npy/breastmnist_40",
+            "png/breastmnist", "png/breastmnist.csv", "png/breastmnist_40", "png/breastmnist_40.csv")  # fmt: skip
+    for name in gone:
+        assert (out / name).exists()  # no job removes what is another's
+        assert f"/paper/{name}: left over from another build, in no list" in said
+    assert "breastmnist_40" not in (out / "MD5SUMS").read_text()
+    assert "breastmnist_40" not in (out / "breastmnist.provenance.json").read_text()
 
 
-def test_an_edited_module_or_recipe_reruns_what_reaches_it(tmp_path):
-    project = tmp_path / "project"
-    project.mkdir()
+def copied(folder: Path) -> Path:
+    """A copy of the project that a test may edit."""
     for name in ("preprocess", "workflow", "profiles", "envs"):
-        shutil.copytree(ROOT / name, project / name)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, project)
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with a finished build; a test leaves it as it was."""
+    folder = copied(tmp_path_factory.mktemp("project"))
+    snakemake(folder, "breastmnist", snakefile=folder / "Snakefile")
+    return folder
+
+
+def test_an_edited_module_or_template_reruns_what_reaches_it(project):
     snakefile = project / "Snakefile"
-    snakemake(project, "breastmnist", snakefile=snakefile)
 
     def planned() -> set[str]:
         said = snakemake(project, "breastmnist", "--dry-run", snakefile=snakefile)
@@ -162,14 +176,11 @@ def test_an_edited_module_or_recipe_reruns_what_reaches_it(tmp_path):
     ):
         path = project / file
         original = path.read_text()
-        path.write_text(original + "\nCHANGED = True\n")
+        path.write_text(original + ("\nCHANGED = True\n" if file.endswith(".py") else "\n# changed\n"))
         assert first in planned(), file
         assert not planned() & untouched, file
         path.write_text(original)
-    recipe = project / "preprocess/recipes/breastmnist.yaml"
-    recipe.write_text(recipe.read_text().replace("paper: {value: bicubic", "paper: {value: hamming"))
-    assert "render" in planned()
-    assert "split" not in planned()
+    assert planned() == set()
 
 
 def test_any_number_of_cores_and_shards_gives_the_same_bytes(built, folder):

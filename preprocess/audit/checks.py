@@ -70,9 +70,10 @@ def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, min
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
         findings += [*_duplicates(built, seen), *_upsampled(built)]
+    findings += [*_displaced(built), *_unmasked(built), *_lattices(built)]
     order = placing.placed_by(recipe, (sample.released_index for sample in built.samples))
     decided = _decisions(recipe, placed=order == placing.TABLE)
-    return [*findings, *_lattices(built), *_licence(recipe, miniature), *decided]
+    return [*findings, *_licence(recipe, miniature), *decided]
 
 
 def _census(built: _Contents) -> Iterator[Finding]:
@@ -131,6 +132,43 @@ def _published(built: _Contents) -> Iterator[Finding]:
         note = ", the source never published its labels" if split in never and not members else ""
         told.append(f"{split} {len(members):,} ({whose}: {built.recipe.about['published'][split]:,}{note})")
     yield Finding("published", "information", f"rows{' of the stand-in' if built.miniature else ''}: {', '.join(told)}")
+
+
+def _displaced(built: _Contents) -> Iterator[Finding]:
+    """Which scans' published crops show the organ they are labelled with, where boxes meet arrays as stored."""
+    shared: dict[str, list[float]] = {}
+    stored: dict[str, str] = {}
+    otherwise: dict[str, str] = {}
+    for row in read_rows(built.files.samples):
+        if "displaced" not in row:
+            return
+        if not row["displaced"]:
+            continue
+        group, known = row["group"], row["stored_known"]
+        stored[group] = row["stored"]
+        shared.setdefault(group, []).append(float(row["shared"]))
+        if known not in ("", stored[group]):
+            otherwise[group] = f"{group} {stored[group]} (published {known})"
+    if otherwise:
+        text = f"{len(otherwise)} scans are not stored as the published files: {', '.join(otherwise.values())}"
+        yield Finding("stored", "warning", text, _singles(list(otherwise)))
+    if not shared or built.recipe.value("orientation") != "raw":
+        return
+    away = {group: parts for group, parts in shared.items() if min(parts) < 1}
+    text = f"the crops of {len(shared) - len(away)} of {len(shared)} scans show their organs: these are stored as LPS"
+    if away:
+        told = (f"{group} ({stored[group]}) {min(parts):.0%} to {max(parts):.0%}" for group, parts in away.items())
+        text += f"; of the others they show, of the organ's box: {', '.join(told)}"
+    yield Finding("displaced", "warning" if away else "information", text, _singles(list(away)))
+
+
+def _unmasked(built: _Contents) -> Iterator[Finding]:
+    """Where the ribs' masks are decided but not there, the volumes show what the published ones do not."""
+    if built.recipe.value("mask") == "ribs" and any(
+        row.get("ribs") == "none" for row in read_rows(built.files.samples)
+    ):
+        text = "no mask of the ribs (RibSeg) is there: the published volumes show the ribs only, these show everything"
+        yield Finding("mask", "warning", text)
 
 
 def _format(built: _Contents) -> Iterator[Finding]:

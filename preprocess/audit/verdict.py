@@ -203,7 +203,7 @@ def _without_file(
 ) -> Verdict:
     placed = sum(1 for row in read_rows(samples_table) if row["released_index"])
     total = sum(counts.rows for counts in expected.edition.counts.values())
-    off, said = _fingerprint(recipe, path, expected, bool(placed))
+    off, said = _fingerprint(recipe, path, samples_table, expected, bool(placed))
     notes = (*notes, *said)
     if not placed:
         return _not_comparable(path, _no_order(recipe) + off, str(expected), (*notes, *_sizes(path, expected)))
@@ -249,11 +249,13 @@ ERRORS = 4
 BETWEEN_SIZES = {2: (0.005, 0.1), 3: (0.15, 0.15)}
 
 
-def _fingerprint(recipe: Recipe, path: Path, expected: published.File, placed: bool) -> tuple[str, tuple[str, ...]]:
+def _fingerprint(
+    recipe: Recipe, path: Path, samples_table: Path, expected: published.File, placed: bool
+) -> tuple[str, tuple[str, ...]]:
     """Hold mean and standard deviation of a complete build's train images against the published ones.
 
     What is not proven widens the tolerance: the members of train where a seeded rule splits, by the errors of
-    another draw of as many images; the size of the file that the figures are of.
+    another draw of as many images, group by group; the size of the file that the figures are of.
 
     Returns:
         what to add to the verdict where they are further apart, and the notes.
@@ -271,7 +273,7 @@ def _fingerprint(recipe: Recipe, path: Path, expected: published.File, placed: b
     if not placed and recipe.value("split.rule") == "per-class":
         total = sum(counts.rows for counts in expected.edition.counts.values())
         share = expected.edition.counts["train"].rows / total
-        tolerances += ERRORS * np.sqrt(2 * (1 - share)) * errors
+        tolerances += ERRORS * np.sqrt(2 * (1 - share) * _together(recipe, samples_table)) * errors
         reasons.append("which samples are in train")
     if expected.size != known.size or known.evidence == "assumed":
         tolerances += np.array(BETWEEN_SIZES[recipe.dimensions]) * (known.mean, known.std)
@@ -286,6 +288,14 @@ def _fingerprint(recipe: Recipe, path: Path, expected: published.File, placed: b
         off = f"{figures}, further apart than what is open explains ({told})"
         return f"; {off}: window, crop, kernel or order of steps is off", ()
     return "", (f"{figures}: they agree, where {told}",)
+
+
+def _together(recipe: Recipe, samples_table: Path) -> float:
+    """How many samples of train a draw takes at once: 1, or as many as a group has on average."""
+    if recipe.value("split.group_by", "none") == "none":
+        return 1.0
+    rows = [row for row in read_rows(samples_table) if row["split"] == "train"]
+    return len(rows) / len({row["group"] or row["key"] for row in rows})
 
 
 def _moments(images: Iterator[NDArray[np.uint8]]) -> tuple[tuple[float, float], NDArray[np.float64]]:
@@ -331,7 +341,7 @@ def _compare_with(
         reader = npz.Reader(released)
         if all(sums.get(f"{path.name}:{name}") == array_digest(reader.rows(name)) for name in reader.names):
             return _arrays_identical(path, theirs, notes)
-        off, said = _fingerprint(recipe, path, theirs, False)
+        off, said = _fingerprint(recipe, path, samples_table, theirs, False)
         return _not_comparable(path, _no_order(recipe) + off, str(theirs), (*notes, *said, *_sizes(path, theirs)))
     outcome = _compare(path, released, places)
     without = outcome.published_rows - outcome.rows

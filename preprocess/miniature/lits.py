@@ -1,9 +1,9 @@
 """A stand-in for LiTS and its organ boxes: 13 small scans of drawn patients, with true numbers and names.
 
 As in the true files: scans lie as .nii, .nii.gz, one zip a file and in a batch's zip; stored
-orientations vary; 28, 44 and 47 have an identity header and any x/y flip; test 59 is a coronal
-stack whose header does not say so; one scan has an intercept, one is float; -3024, -2048 or -1024
-outside the field of view; a mask whose affine is not its scan's. Few scans show the chest. The
+orientations vary, those of training scans up to 111 are the true ones; 28, 44 and 47 have an identity
+header; test 59 is a coronal stack whose header does not say so; one scan has an intercept, one is float;
+-3024, -2048 or -1024 outside the field of view; a mask whose affine is not its scan's. Few scans show the chest. The
 patient of scan 16 lies so low that its femurs, sought with y reversed, are in air. Boxes are what
 was drawn, in the published form. Test scans have no masks. Scan 0 has true pixel dimensions.
 """
@@ -84,12 +84,12 @@ class _Scan:
 
 ONE, TWO, TEST = "Training Batch 1", "Training_Batch2.zip", "LITS-Challenge-Test-Data"
 SCANS = (
-    _Scan("train", 0, ABDOMEN, "LPS", ONE, shape=(512, 512, 14), padding=-3024),
-    _Scan("train", 5, WHOLE, "RAS", f"{ONE}/*.zip", padding=-2048),
+    _Scan("train", 0, ABDOMEN, "LAS", ONE, shape=(512, 512, 14), padding=-3024),
+    _Scan("train", 5, WHOLE, "LAS", f"{ONE}/*.zip", padding=-2048),
     _Scan("train", 16, ABDOMEN, "LAS", ONE, low=0.3),
     _Scan("train", 28, ABDOMEN, "LAS", TWO, header="identity"),
-    _Scan("train", 44, WHOLE, "RPS", TWO, header="identity"),
-    _Scan("train", 47, UPPER, "LPS", TWO, header="identity", padding=-2048),
+    _Scan("train", 44, WHOLE, "LAS", TWO, header="identity"),
+    _Scan("train", 47, UPPER, "LAS", TWO, header="identity", padding=-2048),
     _Scan("train", 112, WHOLE, "LPS", TWO, kind="intercept"),
     _Scan("train", 115, WHOLE, "LAS", TWO),
     _Scan("train", 130, UPPER, "RPI", TWO, kind="float32"),

@@ -3,7 +3,8 @@
 As in the published files: training images and labels in one zip a part and the second part unpacked,
 validation unpacked, test images in a zip without labels; a table a part, with a row for the background and
 the codes 4 (segmental) and -1 (undefined) among the others; images of int32, one of int16; labels of three
-dtypes; stored orientations LPS, RAS and LAS; a label on two ribs, a scan without fractures, fractures
+dtypes; the ribs' masks of RibSeg in a zip, one of them stored otherwise than its scan, one with numbered ribs;
+stored orientations LPS, RAS and LAS; a label on two ribs, a scan without fractures, fractures
 near the edge of their scan. Scan 423 has true pixel dimensions in its planes.
 """
 
@@ -63,12 +64,19 @@ SCANS = (
 )
 #: scan and label that lies on two ribs
 TWO_RIBS = (114, 3)
+#: the scan whose ribs' mask is stored as RAS, the one whose ribs are numbered, and the zip of them all
+TURNED, NUMBERED, RIBSEG = 3, 4, "RibSeg_490_nii.zip"
 CENSUS = {
     "fracturemnist3d": {
         **{f"{split} scans": sum(scan.split == split for scan in SCANS) for split in ("train", "val")},
         **{
             f"{split} fractures": sum(len(scan.codes) for scan in SCANS if scan.split == split)
             for split in ("train", "val")
+        },
+        **{
+            f"{split} code {code}": sum(scan.codes.count(code) for scan in SCANS if scan.split == split)
+            for split in ("train", "val")
+            for code in (DISPLACED, NONDISPLACED, BUCKLE, SEGMENTAL, UNDEFINED)
         },
     }
 }
@@ -80,7 +88,11 @@ def generate(folder: Path) -> None:
     loose: dict[str, bytes] = {}
     tables: dict[str, list[str]] = {}
     for scan in SCANS:
-        hu, label = _draw(scan)
+        hu, label, bone = _draw(scan)
+        ribs = bone * (1 + np.arange(bone.shape[2]) * 24 // bone.shape[2] if scan.number == NUMBERED else 1)
+        zips.setdefault(RIBSEG, {})[f"RibSeg_490_nii/nii/RibFrac{scan.number}-rib-seg.nii.gz"] = _nifti(
+            ribs, "RAS" if scan.number == TURNED else scan.stored, "uint8"
+        )
         image = _nifti(hu, scan.stored, scan.image)
         if scan.split == "test":
             zips.setdefault("ribfrac-test-images.zip", {})[f"ribfrac-test-images/RibFrac{scan.number}-image.nii.gz"] = (
@@ -108,8 +120,8 @@ def generate(folder: Path) -> None:
     write_tree(folder, loose)
 
 
-def _draw(scan: _Scan) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """A chest in HU and its labels, axes x to Left, y to Posterior, z to Superior."""
+def _draw(scan: _Scan) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+    """A chest in HU, its labels and its ribs, axes x to Left, y to Posterior, z to Superior."""
     generator = rng("ribfrac", scan.number)
     size = np.array(scan.shape)
     scale = max(1.0, scan.shape[0] / 300)  # the wide scan has thicker ribs
@@ -164,7 +176,7 @@ def _draw(scan: _Scan) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     hu[bone] = np.where(distance < thick - 1.3 * scale, 320, 1000)[bone]
     hu[gaps & bone] = 60
     noise = generator.integers(-25, 26, scan.shape, dtype=np.int16)
-    return (hu + np.where(hu > -950, noise, 0)).astype(np.float32), label
+    return (hu + np.where(hu > -950, noise, 0)).astype(np.float32), label, bone
 
 
 def _nifti(array: NDArray[Any], stored: str, dtype: str) -> bytes:

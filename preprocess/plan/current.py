@@ -43,9 +43,9 @@ class RawState:
 
     def __init__(self, raw: Path, cache: Path) -> None:
         self.raw, self._cache = raw, cache
-        self._known: dict[str, list[tuple[str, int, int]]] = {}
+        self._known: dict[str, list[Stat]] = {}
 
-    def source(self, name: str, folder: Path) -> list[tuple[str, int, int]]:
+    def source(self, name: str, folder: Path) -> list[Stat]:
         """Path below the raw folder, size and age of every file that serves a source."""
         if name not in self._known:
             entries = sources.entries(name, folder) if folder.is_dir() else []
@@ -53,7 +53,7 @@ class RawState:
             self._known[name] = DigestCache(self._cache, name, self.raw).since(found)
         return self._known[name]
 
-    def files(self, source: str, paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    def files(self, source: str, paths: Iterable[Path]) -> list[Stat]:
         """The same of some single files that belong to a source's datasets."""
         found: list[Stat] = [file for path in paths for file in scan(self.raw, path.relative_to(self.raw).as_posix())]
         return DigestCache(self._cache, source, self.raw).since(found)
@@ -114,14 +114,14 @@ class Current:
         assert part == "exceptions", part
         return _content(Path(self.settings.exceptions) if self.settings.exceptions else None)
 
-    def _raw_files(self, recipe: Recipe, whole: bool) -> list[tuple[str, int, int]]:
+    def _raw_files(self, recipe: Recipe, whole: bool) -> list[Stat]:
         options = recipe.about.get("options", {})
         found = self._state.source(recipe.source, self._locate[recipe.name])
         if whole:
             return found
         return [file for file in found if sources.uses(recipe.source, file[0].partition("/")[2], **options)]
 
-    def _published_files(self, recipe: Recipe) -> list[tuple[str, int, int]]:
+    def _published_files(self, recipe: Recipe) -> list[Stat]:
         folder = self._raw / registry.RELEASED
         names = [published.file_name(recipe.name, size) for size in published.sizes(recipe.name)]
         return self._state.files(recipe.source, [folder / name for name in names if (folder / name).is_file()])

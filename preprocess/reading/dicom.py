@@ -1,10 +1,23 @@
-"""CT series in DICOM files: headers read from a file's beginning, planes decoded as they are asked for."""
+"""CT series in DICOM files: headers read from a file's beginning, planes decoded as they are asked for.
+
+Accepted: files with the preamble of 128 bytes and ``DICM``, and bare data sets without it; any name, with an
+ending or none; pixels as they are or compressed (RLE, JPEG, JPEG-LS, JPEG 2000), which SimpleITK's GDCM
+decodes.
+
+**Where a plane lies** is read of every slice: position, orientation, spacing, rows and columns. A series is
+one where all slices agree in them, are parallel, and lie behind each other along their normal. Axial
+slices whose rows and columns run otherwise than to Left and Posterior are turned so; others are refused.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +25,19 @@ from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
 from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.volume import refuse_shifted, simpleitk
 
 #: enough for the header of nearly every slice; where it is not, the whole file is read
 HEADER_BYTES = 1 << 15
 #: HU of air, and of everything below
 AIR = -1024
+#: how far directions may be from an axis, as a component; how far slices may stray from their line, in pixels
+STRAIGHT, STRAY = 0.01, 1.0
 _TAGS = (
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber", "ImagePositionPatient",
-    "PixelSpacing", "Rows", "Columns",
+    "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
+_NAN3 = (np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,8 @@ class Slice:
         path: its file.
         study, series, instance: its UIDs.
         number: its InstanceNumber.
-        z: height of its plane.
+        position: of the centre of its first pixel: to Left, Posterior and Superior.
+        rows_to, columns_to: the directions in which a row's pixels and a column's pixels follow each other.
         spacing: distance of its rows and of its columns.
         shape: its rows and columns.
     """
@@ -41,9 +59,16 @@ class Slice:
     series: str
     instance: str
     number: int
-    z: float
+    position: tuple[float, float, float]
+    rows_to: tuple[float, float, float]
+    columns_to: tuple[float, float, float]
     spacing: tuple[float, float]
     shape: tuple[int, int]
+
+    @property
+    def z(self) -> float:
+        """Height of its plane."""
+        return self.position[2]
 
 
 def _pydicom() -> Any:
@@ -54,41 +79,158 @@ def _pydicom() -> Any:
     return pydicom
 
 
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that begins so is DICOM: by its preamble, or as a bare data set of group 0008."""
+    if head[128:132] == b"DICM":
+        return True
+    if len(head) < 16:
+        return False
+    # the first element of a bare data set: group 0008 with an element below 0020, or the file's own group 0002
+    group, element = struct.unpack("<HH", head[:4])
+    return (group, element) in {(2, 0), (2, 1)} or (group == 8 and element <= 0x20)
+
+
 def read_header(raw: Raw, path: str) -> Slice | None:
-    """Read the header of one file; None where it is no DICOM file, or has no UIDs.
+    """Read the header of one file; None where it is no DICOM file, or one of another kind without UIDs.
 
     A header that lacks what a slice needs has NaN and 0 in its place.
+
+    Raises:
+        UnreadableError: it is a DICOM file (by its beginning, or by the ending .dcm), but damaged.
     """
     pydicom = _pydicom()
     head = raw.head(path, HEADER_BYTES)
+    name = path.rpartition("/")[2]
+    if not is_dicom(head):
+        if name.lower().endswith(".dcm"):
+            raise UnreadableError(f"{name} is {'empty' if not head else 'no DICOM file'}")
+        return None
+    problem: Exception | None = None
     for data in (head, None):
         try:
-            found = pydicom.dcmread(
-                io.BytesIO(raw.read(path) if data is None else data), stop_before_pixels=True, specific_tags=list(_TAGS)
-            )
-            position, spacing = found.get("ImagePositionPatient"), found.get("PixelSpacing")
-            return Slice(
-                path=path,
-                study=str(found.StudyInstanceUID).strip(),
-                series=str(found.SeriesInstanceUID).strip(),
-                instance=str(found.get("SOPInstanceUID", "")).strip(),
-                number=int(found.get("InstanceNumber") or 0),
-                z=float(position[2]) if position else np.nan,
-                spacing=(float(spacing[0]), float(spacing[1])) if spacing else (np.nan, np.nan),
-                shape=(int(found.get("Rows", 0)), int(found.get("Columns", 0))),
-            )
-        except pydicom.errors.InvalidDicomError:
-            return None
-        except Exception:
+            whole = raw.read(path) if data is None else data
+            found = pydicom.dcmread(io.BytesIO(whole), stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
+            if "SeriesInstanceUID" not in found and (data is None or len(head) < HEADER_BYTES):
+                if name.upper() == "DICOMDIR":
+                    return None
+                raise UnreadableError(f"{name} is damaged (no series UID)")
+            return _slice(path, found)
+        except UnreadableError:
+            raise
+        except Exception as error:
             # pydicom lets through whatever a cut or damaged header makes its parsers raise
-            if data is None or len(head) < HEADER_BYTES:
-                return None
-    return None
+            problem = error
+            if len(head) < HEADER_BYTES:
+                break
+    raise UnreadableError(f"{name} is damaged ({_short(problem)})")
 
 
-def read_headers(raw: Raw, files: list[RawFile]) -> list[Slice]:
-    """The headers of all DICOM files among some."""
-    return [one for file in files if (one := read_header(raw, file.path)) is not None]
+def _slice(path: str, found: Any) -> Slice:
+    position, spacing = found.get("ImagePositionPatient"), found.get("PixelSpacing")
+    directions = [float(value) for value in found.get("ImageOrientationPatient") or ()]
+    if len(directions) != 6:
+        directions = [np.nan] * 6
+    return Slice(
+        path=path,
+        study=str(found.StudyInstanceUID).strip(),
+        series=str(found.SeriesInstanceUID).strip(),
+        instance=str(found.get("SOPInstanceUID", "")).strip(),
+        number=int(found.get("InstanceNumber") or 0),
+        position=(float(position[0]), float(position[1]), float(position[2])) if position else _NAN3,
+        rows_to=(directions[0], directions[1], directions[2]),
+        columns_to=(directions[3], directions[4], directions[5]),
+        spacing=(float(spacing[0]), float(spacing[1])) if spacing else (np.nan, np.nan),
+        shape=(int(found.get("Rows", 0)), int(found.get("Columns", 0))),
+    )
+
+
+def _short(error: BaseException | None) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def read_headers(raw: Raw, files: Sequence[RawFile]) -> tuple[list[Slice], list[str]]:
+    """The headers of all DICOM files among some, and what is wrong with each damaged one."""
+    slices: list[Slice] = []
+    damaged: list[str] = []
+    for file in files:
+        try:
+            if (one := read_header(raw, file.path)) is not None:
+                slices.append(one)
+        except UnreadableError as error:
+            damaged.append(str(error))
+    return slices, damaged
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """How the slices of a series lie.
+
+    Attributes:
+        affine: (4, 4) float64, from plane, row and column (as turned) to mm to Left, Posterior and Superior.
+        spacing: mm between planes (the median), rows and columns, as turned.
+        shape: numbers of planes, rows and columns, as turned.
+        transposed: whether a stored plane's rows are its columns as turned.
+        flipped: whether rows, and columns, are reversed after that.
+    """
+
+    affine: NDArray[np.float64]
+    spacing: tuple[float, float, float]
+    shape: tuple[int, int, int]
+    transposed: bool
+    flipped: tuple[bool, bool]
+
+
+def geometry(slices: Sequence[Slice]) -> Geometry:
+    """The geometry of a series, checked on every slice.
+
+    Args:
+        slices: one a plane, from the lowest z upwards.
+
+    Raises:
+        UnreadableError: the slices differ in matrix, spacing or orientation, are not axial, or do not
+            lie behind each other along their normal.
+    """
+    first = slices[0]
+    told = {(one.spacing, one.shape) for one in slices}
+    if len(told) > 1 or not np.isfinite(first.spacing).all() or min(first.spacing) <= 0:
+        raise UnreadableError("its slices differ in rows, columns or pixel spacing, or do not tell it")
+    directions = np.array([[one.rows_to, one.columns_to] for one in slices])
+    positions = np.array([one.position for one in slices])
+    if not np.isfinite(directions).all() or not np.isfinite(positions).all():
+        raise UnreadableError("its slices do not tell where they lie (position and orientation)")
+    apart = np.abs(directions - directions[0]).max(axis=(1, 2))
+    if apart.max() > STRAIGHT:
+        name = slices[int(apart.argmax())].path.rpartition("/")[2]
+        raise UnreadableError(f"its slices are not parallel: {name} is turned against {first.path.rpartition('/')[2]}")
+    along, down = np.rint(directions[0])
+    if np.abs(directions[0] - [along, down]).max() > STRAIGHT or abs(along @ down) > 0 or along[2] or down[2]:
+        text = "/".join(f"{value:g}" for value in directions[0].ravel())
+        raise UnreadableError(f"its slices are not axial (ImageOrientationPatient {text})")
+    distance = float(np.median(np.diff(positions[:, 2]))) if len(slices) > 1 else 1.0
+    stray = np.abs(positions[:, :2] - positions[0, :2]).max(axis=1) / min(first.spacing)
+    if stray.max() > STRAY:
+        name = slices[int(stray.argmax())].path.rpartition("/")[2]
+        raise UnreadableError(
+            f"its slices do not lie along their normal: {name} is {stray.max():.1f} pixels beside the first"
+        )
+    transposed = bool(along[1])  # a row runs to the front or the back
+    column_sign, row_sign = (down[0], along[1]) if transposed else (along[0], down[1])
+    row_gap, column_gap = first.spacing[::-1] if transposed else first.spacing
+    rows, columns = first.shape[::-1] if transposed else first.shape
+    origin = positions[0].copy()
+    origin[0] -= (columns - 1) * column_gap if column_sign < 0 else 0
+    origin[1] -= (rows - 1) * row_gap if row_sign < 0 else 0
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = distance, row_gap, column_gap, 1
+    affine[:3, 3] = origin
+    return Geometry(
+        affine,
+        (distance, row_gap, column_gap),
+        (len(slices), rows, columns),
+        transposed,
+        (bool(row_sign < 0), bool(column_sign < 0)),
+    )
 
 
 @dataclass
@@ -97,27 +239,39 @@ class Series:
 
     Attributes:
         slices: one a plane, from the lowest z upwards.
-        spacing: mm between planes (the median), rows and columns.
+        geometry: how they lie.
     """
 
     raw: Raw
     slices: list[Slice]
-    spacing: tuple[float, float, float]
+    geometry: Geometry
     _planes: dict[int, NDArray[np.int16]] = field(default_factory=dict)
+    _looked: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Numbers of planes, rows and columns."""
-        return (len(self.slices), *self.slices[0].shape)
+        return self.geometry.shape
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """mm between planes (the median), rows and columns."""
+        return self.geometry.spacing
 
     def box(self, bounds: tuple[tuple[int, int], ...]) -> NDArray[np.int16]:
         """HU of a box, first and last + 1 plane, row and column, all inside; nothing is below -1024.
 
+        Rows run to Posterior, columns to Left.
+
         Raises:
-            UnreadableError: a slice is damaged.
+            UnreadableError: a slice is damaged, or the series' values are HU plus or minus 1024.
         """
         (first, end), rows, columns = bounds
-        return np.stack([self._plane(k)[slice(*rows), slice(*columns)] for k in range(first, end)])
+        planes = [self._plane(k) for k in range(first, end)]
+        if not self._looked and planes:
+            refuse_shifted(np.concatenate([plane[::4, ::4].ravel() for plane in planes[:: max(len(planes) // 8, 1)]]))
+            self._looked = True
+        return np.stack([plane[slice(*rows), slice(*columns)] for plane in planes])
 
     def sha256(self) -> str:
         """Digest of the instance UIDs and heights of the slices: reading all pixels for it is not worth it."""
@@ -126,19 +280,52 @@ class Series:
 
     def _plane(self, k: int) -> NDArray[np.int16]:
         if k not in self._planes:
-            self._planes[k] = _decode(self.raw, self.slices[k])
+            plane = decode(self.raw, self.slices[k])
+            plane = plane.T if self.geometry.transposed else plane
+            rows, columns = (slice(None, None, -1 if flipped else 1) for flipped in self.geometry.flipped)
+            self._planes[k] = np.ascontiguousarray(plane[rows, columns])
         return self._planes[k]
 
 
-def _decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
+def decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
+    """HU of one slice as stored, (rows, columns); nothing is below -1024.
+
+    Raises:
+        UnreadableError: it is damaged, or its pixels are not what its header says.
+    """
     pydicom = _pydicom()
     data = raw.read(one.path)
+    name = one.path.rpartition("/")[2]
     try:
-        found = pydicom.dcmread(io.BytesIO(data))
-        hu = found.pixel_array * float(found.RescaleSlope) + float(found.RescaleIntercept)
+        found = pydicom.dcmread(io.BytesIO(data), force=True)
+        syntax = found.file_meta.get("TransferSyntaxUID") if "file_meta" in found.__dict__ else None
+        if syntax is None:  # a bare data set: as it was read
+            little, implicit = found.original_encoding[1], found.original_encoding[0]
+            syntax = (
+                pydicom.uid.ImplicitVRLittleEndian if implicit
+                else pydicom.uid.ExplicitVRLittleEndian if little
+                else pydicom.uid.ExplicitVRBigEndian
+            )  # fmt: skip
+            found.file_meta = pydicom.dataset.FileMetaDataset()
+            found.file_meta.TransferSyntaxUID = syntax
+        if syntax.is_compressed and syntax.is_encapsulated:
+            hu = _gdcm(data)
+        else:
+            hu = found.pixel_array * float(found.RescaleSlope) + float(found.RescaleIntercept)
     except Exception as error:  # whatever pydicom and its decoders raise on a damaged file
-        raise UnreadableError(f"{one.path.rpartition('/')[2]} cannot be decoded ({error})") from error
+        raise UnreadableError(f"{name} cannot be decoded ({_short(error)})") from error
     if hu.shape != one.shape:
-        raise UnreadableError(f"{one.path.rpartition('/')[2]} has the shape {hu.shape}, not {one.shape}")
+        raise UnreadableError(f"{name} has the shape {hu.shape}, not {one.shape}")
     plane: NDArray[np.int16] = np.clip(hu, AIR, 2**15 - 1).astype(np.int16)
     return plane
+
+
+def _gdcm(data: bytes) -> NDArray[Any]:
+    """HU of one compressed slice by SimpleITK's GDCM, which applies slope and intercept itself."""
+    library = simpleitk()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "slice.dcm"
+        path.write_bytes(data)
+        image = library.ReadImage(str(path), imageIO="GDCMImageIO")
+    array: NDArray[Any] = library.GetArrayFromImage(image)
+    return array[0] if array.ndim == 3 and len(array) == 1 else array

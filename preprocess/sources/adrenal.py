@@ -6,15 +6,17 @@ The scans (Zhongshan Hospital) were never published, so there are two ways to th
 ``<raw>/released/``: each row is a gland's cube of 64 cells of 1 mm. It gives labels, splits and order;
 patients are not in it. The published 28 is its zoom in 1,583 of 1,584 rows.
 
-**Masks of one's own.** One NIfTI mask a gland, at any depth, packed or not, and one table (CSV)::
+**Masks of one's own.** One mask a gland, at any depth, packed or not (NIfTI, or .mha, .mhd and .nrrd:
+:mod:`preprocess.reading.volume`), and one table (CSV)::
 
     adrenal/adrenal.csv            id,patient,side,label,split
     adrenal/masks/P001_L.nii.gz
 
-``id`` is the mask's name without ``.nii`` or ``.nii.gz``, ``side`` is left or right, ``label`` 0
+``id`` is the mask's name without its ending, ``side`` is left or right, ``label`` 0
 (normal) or 1 (hyperplasia or mass), ``split`` (train, val, test) may be empty or left out. In a mask
 everything above 0 is the gland; its spacing is the header's, and it is turned so that its axes run to
-Left, Posterior and Superior.
+Left, Posterior and Superior. A mask whose header says two things of its spacing, of more than two values, or
+without any background is ``unreadable``.
 
 Both at once are refused. Keys are ``<split>/<row>`` of the published file, else the ids.
 """
@@ -27,14 +29,15 @@ from typing import Any
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.volume import GLOBS, SUFFIX
 from preprocess.sources import Listing, by_name, count, natural, one_of, own_table
 from preprocess.table import Sample
 
 PUBLISHED = "adrenalmnist3d_64.npz"
-PRESENT = (PUBLISHED, "*.nii", "*.nii.gz", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+PRESENT = (PUBLISHED, *GLOBS, "*.zip", "*.tar", "*.tar.gz", "*.tgz")
 FALLBACK = f"released/{PUBLISHED}"
 COLUMNS = ("id", "patient", "side", "label")
-MASK = re.compile(r"(.+?)\.nii(?:\.gz)?", re.IGNORECASE)
+MASK = re.compile(rf"(.+?){SUFFIX}", re.IGNORECASE)
 SPLITS = ("train", "val", "test")
 EDGE = 64
 
@@ -111,7 +114,8 @@ def _own(raw: Raw, masks: dict[str, RawFile], table: RawFile) -> Listing:
 
 
 def _stem(name: str) -> str:
-    return name.lower().removesuffix(".gz").removesuffix(".nii")
+    match = MASK.fullmatch(name)
+    return (match[1] if match else name).lower()
 
 
 def _census(samples: list[Sample]) -> dict[str, int]:
@@ -122,7 +126,8 @@ def open(raw: Raw, sample: Sample) -> Any:
     """A published row, (64, 64, 64) uint8, or a :class:`~preprocess.steps.grids.Mask` in LPS.
 
     Raises:
-        UnreadableError: the mask is damaged, has no spacing, or more values than a mask can have.
+        UnreadableError: the mask is damaged, says two things of its spacing or none, has more values than a
+            mask can have, or no background.
     """
     if "row" in sample.attributes:
         path = raw.local(sample.path)
@@ -131,20 +136,32 @@ def open(raw: Raw, sample: Sample) -> Any:
     import numpy as np
     from nibabel.orientations import apply_orientation
 
-    from preprocess.reading import nifti
-    from preprocess.steps.grids import Mask
+    from preprocess.reading import volume
+    from preprocess.steps.grids import MASK_MARGIN, Mask
 
-    header = nifti.read_header(raw, sample.path)
-    data = np.asanyarray(nifti.load(raw, sample.path).dataobj)
-    if len(values := np.unique(data)) > 2:
-        raise UnreadableError(f"holds {len(values)} different values; a mask of one gland has two")
-    turn = nifti.orientation(header.axes)
+    image = volume.load(raw, sample.path)
     spacing = [0.0, 0.0, 0.0]
-    for stored, (axis, _) in zip(header.spacing, turn.astype(int), strict=True):
+    turn = volume.orientation(image.header.axes)
+    for stored, (axis, _) in zip(volume.spacing_of(image.header), turn.astype(int), strict=True):
         spacing[axis] = stored
-    if min(spacing) <= 0:
-        raise UnreadableError(f"has a spacing of {header.spacing} mm")
-    return Mask(np.ascontiguousarray(apply_orientation(data > 0, turn)), (spacing[0], spacing[1], spacing[2]))
+    values: set[float] = set()
+    for _, part in image.slabs():
+        ends = part.min(), part.max()
+        values |= {float(end) for end in ends}
+        if len(values) > 2 or not ((part == ends[0]) | (part == ends[1])).all():
+            raise UnreadableError("holds more than two different values; a mask of one gland has two")
+    if min(values) > 0:
+        raise UnreadableError("has no background: every voxel of it is set")
+    box = volume.bounding_box(image) or ((0, 1),) * 3
+    near = tuple(
+        slice(max(first - MASK_MARGIN, 0), min(end + MASK_MARGIN, extent))
+        for (first, end), extent in zip(box, image.shape, strict=True)
+    )
+    cells = np.ascontiguousarray(apply_orientation(image.part(near) > 0, turn))
+    held = tuple((part.start, part.stop) for part in near)
+    places = volume.turned(held, image.shape, image.header.axes)
+    first = (places[0][0], places[1][0], places[2][0])
+    return Mask(cells, (spacing[0], spacing[1], spacing[2]), first)
 
 
 class _Rows:

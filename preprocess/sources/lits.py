@@ -10,6 +10,9 @@ Expected contents, each found by its name wherever it lies:
   10.21227/df8g-pq27, or superxuang/caffe_3d_faster_rcnn), packed or not: ``segmentation-0.txt`` and
   ``test-segmentation-0.txt`` ..., lines ``name code x0 x1 y0 y1 z0 z1`` with CRLF.
 
+Volumes and masks may also be .mha, .mhd or .nrrd (:mod:`preprocess.reading.volume`). A volume whose HU are off
+by 1024 is ``unreadable``.
+
 Refused: two copies of one file; the MSD copy of the volumes (``liver_0.nii.gz``), whose numbering is
 not known to be the same; lines of boxes that are not as published. The older training boxes have one
 wrong number, the pancreas of segmentation-0 ends at 70 instead of 60: corrected with a note.
@@ -20,10 +23,20 @@ whatever the order of the stored array. Ends are exclusive. What is irregular in
 - The stored orientation varies; the header tells it, except
 - volumes 28 to 47, whose header says nothing (identity affine): the x/y flip is chosen by which the
   liver's mask fits the liver's box best;
+- of volumes 0 to 111 the stored orientation is known (a table of this project): a file that is stored
+  otherwise is named, for it is not the published one, or was turned;
 - test-volume-59 is a coronal stack, its second and third axes swapped. A volume is taken as swapped
   where only so all its boxes fit into it;
 - voxels outside the field of view are -2048 or -3024: windows clip them;
-- header and mask may disagree: shapes are compared, affines are not.
+- header and mask may disagree: of a mask whose header names other axes than its volume's, the liver's box
+  decides whether it lies as its header says or as its volume, and it is named; spacing and origin are not
+  compared.
+
+**The published crops are of the arrays as stored**: the boxes' numbers, which are LPS, were applied without a
+look at the header. So they show their organ where the file is stored as LPS, and another place in LAS and
+RAS files. The column ``stored`` has the orientation, ``stored_known`` the table's; ``displaced`` says how far
+the published crop's centre lies from the organ's, in voxels to Left, Posterior and Superior, and ``shared`` which
+part of the organ's box it shows (1: all of it).
 
 Keys are ``train-112-8`` for box 8 of volume 112, and ``train-112-8-sagittal-028`` for a plane of it,
 28 being its index in the box zoomed to the "2 mm" grid. The group is the scan.
@@ -31,30 +44,35 @@ Keys are ``train-112-8`` for box 8 of volume 112, and ``train-112-8-sagittal-028
 
 from __future__ import annotations
 
+import csv
 import logging
 import math
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing
+from preprocess.reading.volume import SUFFIX
+from preprocess.sources import Listing, table_lines
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from preprocess.reading import nifti
+    from preprocess.reading import volume as volumes
 
 log = logging.getLogger(__name__)
 
 #: any zip but the annotations', whose names begin with "annotations"
-PRESENT = ("volume-*.nii*", "test-volume-*.nii*", "[!a]*.zip", "a[!n]*.zip")
-VOLUME = re.compile(r"(test-)?volume-(\d+)\.nii(\.gz)?", re.IGNORECASE)
-MASK = re.compile(r"segmentation-(\d+)\.nii(\.gz)?", re.IGNORECASE)
+PRESENT = (
+    "volume-*.nii*", "test-volume-*.nii*", "*volume-*.mha", "*volume-*.mhd", "*volume-*.nrrd",
+    "[!a]*.zip", "a[!n]*.zip",
+)  # fmt: skip
+VOLUME = re.compile(rf"(test-)?volume-(\d+){SUFFIX}", re.IGNORECASE)
+MASK = re.compile(rf"segmentation-(\d+){SUFFIX}", re.IGNORECASE)
 BOXES = re.compile(r"(test-)?segmentation-(\d+)\.txt", re.IGNORECASE)
 MSD = re.compile(r"liver_\d+\.nii(\.gz)?", re.IGNORECASE)
 LINE = re.compile(r"([a-z-]+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)")
@@ -127,7 +145,45 @@ def index(raw: Raw, view: str) -> Listing:
     if view in VIEWS:
         counts |= {f"{part} {view} planes": sum(one.source_split == part for one in samples) for part in SCANS}
     notes.append(f"{len(masks)} of {SCANS['train']} liver masks are there to check orientations by")
-    return Listing(samples, counts, notes)
+    return Listing(samples, counts, notes, _stored_otherwise(samples))
+
+
+@cache
+def known_orientations() -> dict[int, str]:
+    """How training volumes are stored in the published files, by their number: ``LAS``, ``LPS``, ``RAS``."""
+    rows = csv.DictReader(table_lines("tables/lits_orientation.csv"))
+    return {int(row["volume"]): row["stored"] for row in rows}
+
+
+def _stored_otherwise(samples: list[Sample]) -> list[str]:
+    """A line a volume that is not stored as the published file."""
+    found = {}
+    for sample in samples:
+        stored, known = (sample.attributes.get(name, "") for name in ("stored", "stored_known"))
+        if stored and known and stored != known:
+            found[sample.path] = f"{sample.path} is stored as {stored}, the published file as {known}: it was turned"
+    return [f"{line}; under orientation: raw its crops are not the published ones" for line in found.values()]
+
+
+def displacement(box: Box, extents: tuple[int, ...], stored: str) -> tuple[tuple[float, ...], float]:
+    """How the published crop of a box lies to the organ: the box's numbers applied to the array as stored.
+
+    Args:
+        box: ``x0, x1, y0, y1, z0, z1`` in LPS, ends exclusive.
+        extents: the volume's, along the axes of LPS.
+        stored: the orientation of the array, as :attr:`preprocess.reading.volume.Header.axes`.
+
+    Returns:
+        the way from the organ's centre to the crop's, in voxels to Left, Posterior and Superior; and which
+        part of the organ's box the crop shows, 0 to 1.
+    """
+    from preprocess.reading import volume as volumes
+
+    organ = tuple(zip(box[::2], box[1::2], strict=True))
+    shape = volumes.extents(extents, "LPS", stored)
+    crop = volumes.turned(organ, shape, stored)
+    away = tuple((a + b - c - d) / 2 for (a, b), (c, d) in zip(crop, organ, strict=True))
+    return away, _common(list(crop), list(organ)) / math.prod(end - first for first, end in organ)
 
 
 def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> dict[Scan, str]:
@@ -177,6 +233,8 @@ def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan
 def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, mask: str, view: str) -> list[Sample]:
     part, number = scan
     group, excluded, detail = f"{part}-{number}", "", ""
+    reference = known_orientations().get(number, "") if part == "train" else ""
+    stored = ""
     known = next((organ for organ in (["liver"] if mask else CONTENTS) if organ in boxes), "")
     attributes = {"mask": mask, "landmark": f"{known} {_text(boxes[known])}" if known else ""}
     extents: tuple[int, ...] | None = None
@@ -185,7 +243,9 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
     else:
         try:
             axes, extents, spacing = _placed(raw, volume, boxes, masked=part == "train")
-            attributes |= {"axes": axes, "spacing": " ".join(f"{edge:g}" for edge in spacing)}
+            stored = reference if axes == UNKNOWN else axes
+            attributes |= {"axes": axes, "spacing": " ".join(f"{edge:g}" for edge in spacing), "stored": stored}
+            attributes |= {"stored_known": reference}
             if axes == UNKNOWN and not (mask and known):
                 excluded, detail = "missing", f"segmentation-{number}.nii, the only sign of the volume's orientation"
         except UnreadableError:
@@ -196,6 +256,9 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
         reason, why = excluded, detail
         if extents and not _fits([box], extents):
             reason, why = "outside-volume", f"{organ} {_text(box)} in {'x'.join(map(str, extents))} voxels"
+        if extents and stored:
+            away, shared = displacement(box, extents, stored)
+            attributes |= {"displaced": " ".join(f"{way:g}" for way in away), "shared": f"{shared:.2f}"}
         slices = _planes_of(box, view) if view in VIEWS else [None]
         for k in slices:
             samples.append(
@@ -226,47 +289,50 @@ def _fits(boxes: list[Box], extents: tuple[int, ...]) -> bool:
 
 def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[str, tuple[int, ...], tuple[float, ...]]:
     """The stored axes of a volume, its extents in the boxes' grid, and its spacing as stored."""
-    from preprocess.reading import nifti
+    from preprocess.reading import volume as volumes
 
-    header = nifti.read_header(raw, path)
+    header = volumes.read_header(raw, path)
+    if header.conflict:
+        log.warning("%s: %s: no pixel depends on it here", raw.root / path, header.conflict)
     axes = header.axes
     swapped = axes[0] + axes[2] + axes[1]
     if not header.oriented and masked:
         return UNKNOWN, header.shape, header.spacing
-    as_said, as_swapped = (nifti.extents(header.shape, one, "LPS") for one in (axes, swapped))
+    as_said, as_swapped = (volumes.extents(header.shape, one, "LPS") for one in (axes, swapped))
     if not _fits([*boxes.values()], as_said) and _fits([*boxes.values()], as_swapped):
         return swapped, as_swapped, header.spacing
     return axes, as_said, header.spacing
 
 
-def open(raw: Raw, sample: Sample) -> nifti.Volume:
+def open(raw: Raw, sample: Sample) -> volumes.Volume:
     """The sample's volume, to cut its box from; one scan's file stays open for the boxes that follow.
 
     Raises:
-        UnreadableError: the volume, or the mask that tells its orientation, cannot be read.
+        UnreadableError: the volume, or the mask that tells its orientation, cannot be read, or its values are
+            not HU.
     """
-    from preprocess.reading import nifti
+    from preprocess.reading import volume as volumes
 
     columns = sample.attributes
     axes = columns.get("axes", "")
     if not axes:
-        nifti.read_header(raw, sample.path)  # the index could not read it: says why
-    image, axes = _opened(raw, sample.path, axes, columns["mask"], columns["landmark"])
-    return nifti.Volume(image, axes)
+        volumes.read_header(raw, sample.path)  # the index could not read it: says why
+    image, axes = _opened(raw, sample.path, axes, columns["mask"], columns["landmark"], columns.get("stored_known", ""))
+    return volumes.Volume(image, axes)
 
 
 @lru_cache(maxsize=1)
-def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> tuple[Any, str]:
+def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str) -> tuple[Any, str]:
     """The image, and the direction of its stored axes after a look at what lies in a box."""
-    from preprocess.reading import nifti
+    from preprocess.reading import volume as volumes
 
-    image = nifti.load(raw, path)
+    image = volumes.load_ct(raw, path)
     organ, *words = landmark.split() or [""]
     box = tuple(map(int, words))
     if organ in CONTENTS:
         what, holds = CONTENTS[organ]
-        if _fits([box], nifti.extents(image.shape, axes, "LPS")) and not holds(
-            nifti.Volume(image, axes).box(tuple(zip(box[::2], box[1::2], strict=True)), "LPS")
+        if _fits([box], volumes.extents(image.shape, axes, "LPS")) and not holds(
+            volumes.Volume(image, axes).box(tuple(zip(box[::2], box[1::2], strict=True)), "LPS")
         ):
             log.warning(
                 "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
@@ -274,7 +340,7 @@ def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> tuple[A
     if not mask or organ != "liver":
         return image, axes
     candidates = ["LPS", "LAS", "RPS", "RAS"] if axes == UNKNOWN else [axes]
-    fits = _fits_of_liver(raw, image.shape, mask, box, candidates)
+    fits = _fits_of_liver(raw, image.shape, mask, box, candidates, told=axes != UNKNOWN)
     if not fits:
         if axes == UNKNOWN:
             raise UnreadableError(f"has no orientation in its header, and {mask} does not fit it")
@@ -287,33 +353,58 @@ def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> tuple[A
             fits[best],
             ", ".join(f"{one} {fit:.2f}" for one, fit in fits.items()),
         )
+    if axes == UNKNOWN and known and best != known:
+        log.warning(
+            "%s: lies as %s by the liver's mask and box, the published file is stored as %s: under orientation: raw "
+            "its crops are not the published ones", raw.root / path, best, known,
+        )  # fmt: skip
     return image, best
 
 
-def _fits_of_liver(raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: list[str]) -> dict[str, float]:
-    """Intersection over union of the liver's box and the box of its mask, by stored axes; empty without a mask."""
-    from preprocess.reading import nifti
+def _fits_of_liver(
+    raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: list[str], told: bool
+) -> dict[str, float]:
+    """Intersection over union of the liver's box and the box of its mask, by stored axes; empty without a mask.
 
+    A mask whose header names other axes than its volume's (``told``: the volume's header says its own) lies as its
+    own header says, or as its volume: the better fit counts, and is named.
+    """
+    from preprocess.reading import volume as volumes
+
+    where = raw.root / path
     try:
-        mask = nifti.load(raw, path)
-        found = nifti.bounding_box(mask)
+        mask = volumes.load(raw, path)
+        found = volumes.bounding_box(mask)
     except UnreadableError as error:
-        log.warning("%s: %s: the orientation of its volume is not checked", raw.root / path, error)
+        log.warning("%s: %s: the orientation of its volume is not checked", where, error)
         return {}
-    if mask.shape != shape or found is None:
-        log.warning("%s: does not fit its volume: the orientation is not checked", raw.root / path)
+    own = mask.header.axes if mask.header.oriented else ""
+    if own and not told:
+        log.warning("%s: its header says %s, its volume's nothing: how they lie to each other is not known", where, own)
         return {}
+    box = list(zip(liver[::2], liver[1::2], strict=True))
     fits: dict[str, float] = {}
     for axes in candidates:
-        turned: list[tuple[int, int]] = [(0, 0)] * 3
-        for (first, end), extent, (target, direction) in zip(
-            found, shape, nifti.orientation(axes).astype(int), strict=True
-        ):
-            turned[target] = (first, end) if direction == 1 else (extent - end, extent - first)
-        fits[axes] = _overlap(turned, list(zip(liver[::2], liver[1::2], strict=True)))
+        lies = [axes] if own in ("", axes) else [own, axes]
+        extents = volumes.extents(shape, axes, "LPS")
+        fitting = [one for one in lies if found and volumes.extents(mask.shape, one, "LPS") == extents]
+        if not fitting:
+            log.warning("%s: does not fit its volume: the orientation is not checked", where)
+            return {}
+        overlaps = {one: _overlap(list(volumes.turned(found or (), mask.shape, one)), box) for one in fitting}
+        best = max(overlaps, key=overlaps.__getitem__)
+        if len(lies) > 1:
+            log.warning(
+                "%s: its header says %s, its volume's %s: it lies as %s by the liver's box", where, own, axes, best
+            )
+        fits[axes] = overlaps[best]
     return fits
 
 
+def _common(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> int:
+    return math.prod(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in zip(one, other, strict=True))
+
+
 def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
-    common = math.prod(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in zip(one, other, strict=True))
+    common = _common(one, other)
     return common / (sum(math.prod(end - first for first, end in box) for box in (one, other)) - common)

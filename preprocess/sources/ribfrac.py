@@ -6,19 +6,37 @@ Expected contents, each found by its name wherever it lies, in folders or in the
     Part1/RibFrac1-image.nii.gz ... 300      Part2/RibFrac301-image.nii.gz ... 420
     ribfrac-val-images/RibFrac421-image.nii.gz ... 500
     RibFrac1-label.nii.gz ... beside them, or in folders of their own
+    RibFrac1-rib-seg.nii.gz ... the ribs' masks of RibSeg, a further and optional part
     ribfrac-train-info-1.csv, ribfrac-train-info-2.csv, ribfrac-val-info.csv
 
-An information table is any CSV with the columns ``public_id,label_id,label_code``. Its row with label 0
-is the background; a label's voxels have its number. Codes: 1 displaced, 2 nondisplaced, 3 buckle,
-4 segmental, -1 undefined. The source split is the number's: to 420 train, to 500 val, above it test.
+Volumes may also be .nii, .mha, .mhd or .nrrd (:mod:`preprocess.reading.volume`).
+
+An information table is any CSV, separated by commas, semicolons or tabs, with the columns
+``public_id,label_id,label_code``. Its row with label 0 is the background; a label's voxels have its number.
+Codes: 1 displaced, 2 nondisplaced, 3 buckle, 4 segmental, -1 undefined. The source split is the number's: to
+420 train, to 500 val, above it test.
 
 **The labels of the test scans (501 to 660) were never published**, so nothing can be made of them. They
 need not be there; those that are, are listed once each as ``no-label``.
 
+**The published volumes show the ribs only**: everything else is 0. The masks are RibSeg's (version 1 covers
+490 of the 660 scans; in any numbering of ribs, all above 0 counts). Where none is there, the released protocol
+builds volumes that show everything, and says so; where some are there, fractures of scans without one
+are left out as ``missing``.
+
+A label and a ribs' mask are laid on their image by their headers: flips and another order of axes are
+turned, another spacing or place is refused (``unreadable``), a header that says nothing is taken to lie as
+the image, with a warning. The cubes' edges in mm are the headers'; a file whose header says two things of them
+is ``unreadable``, and so is an image whose HU are off by 1024.
+
 Refused: a fracture with two codes, two different files of one name, no table at all. Irregular in the
 true files: stored orientations differ; labels have several dtypes; one label may lie on several ribs, and
-its centroid then beside them. A label without voxels and voxels without a row are left out with the
-reason.
+its centroid then beside them. A label without voxels, voxels without a row and a scan that no table names
+are left out with the reason.
+
+The census counts scans, fractures, and fractures by code. The columns ``centroid`` (voxels of the image
+as stored), ``voxels`` and ``fracture`` (its label) are of the fracture, ``mask`` and ``ribs`` name the files,
+``ribs`` is ``none`` where no scan has one.
 
 Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is published.
 """
@@ -27,28 +45,33 @@ from __future__ import annotations
 
 import csv
 import re
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.volume import SUFFIX
 from preprocess.sources import Listing, by_name, natural
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
-    from preprocess.reading.nifti import Volume
+    from preprocess.reading.volume import Stored, Volume
 
-PRESENT = ("ribfrac*-image.nii*", "ribfrac*.zip")
-IMAGE = re.compile(r"(ribfrac\d+)-image\.nii(?:\.gz)?", re.IGNORECASE)
-LABEL = re.compile(r"(ribfrac\d+)-label\.nii(?:\.gz)?", re.IGNORECASE)
+PRESENT = ("ribfrac*-image.*", "ribfrac*.zip")
+IMAGE = re.compile(rf"(ribfrac\d+)-image{SUFFIX}", re.IGNORECASE)
+LABEL = re.compile(rf"(ribfrac\d+)-label{SUFFIX}", re.IGNORECASE)
+RIBS = re.compile(rf"(ribfrac\d+)-rib-seg{SUFFIX}", re.IGNORECASE)
+#: what the column ``ribs`` says where no scan has a mask
+NO_RIBS = "none"
 SCAN = re.compile(r"ribfrac(\d+)", re.IGNORECASE)
 COLUMNS = ("public_id", "label_id", "label_code")
 #: the last number of each source split
 LAST = {"train": 420, "val": 500}
-#: planes of a label that are looked at at a time
-SLAB = 16
+CODES = ("1", "2", "3", "4", "-1")
 
 
 def index(raw: Raw) -> Listing:
@@ -62,6 +85,7 @@ def index(raw: Raw) -> Listing:
     files = raw.files()
     images, image_copies = by_name(raw, files, IMAGE)
     labels, label_copies = by_name(raw, files, LABEL)
+    ribs, rib_copies = by_name(raw, files, RIBS)
     codes = _codes(raw, files)
     if not codes:
         raise PreprocessError(
@@ -69,19 +93,32 @@ def index(raw: Raw) -> Listing:
             f"ribfrac-train-info-2.csv and ribfrac-val-info.csv"
         )
     samples: list[Sample] = []
-    notes = []
+    notes, unnamed = [], []
     for scan in sorted({*images, *labels, *codes}, key=natural):
         image, label = images.get(scan), labels.get(scan)
         name = f"RibFrac{_number(scan)}"
         if scan not in codes and label is None and _split(scan) == "test":
             samples.append(_scan_sample(name, image, "no-label", "the labels of the test scans were never published"))
         elif scan not in codes:
-            samples.append(_scan_sample(name, image, "missing", "no information table names this scan"))
+            unnamed.append(name)
+            table = f"ribfrac-{'val' if _split(scan) == 'val' else 'train'}-info"
+            samples.append(
+                _scan_sample(name, image, "no-label", f"no information table ({table}...csv) names this scan")
+            )
         else:
-            samples += _fractures(raw, name, image, label, codes[scan])
-    if copies := image_copies + label_copies:
+            rib = ribs[scan].path if scan in ribs else "" if ribs else NO_RIBS
+            samples += _fractures(raw, name, image, label, codes[scan], rib)
+    if copies := image_copies + label_copies + rib_copies:
         notes.append(f"{copies} files are there twice, equal in size; one of each is used")
-    return Listing(samples, _census(images, codes), notes)
+    warnings = []
+    if unnamed:
+        warnings.append(
+            f"{len(unnamed)} scans are in no information table, the first is {unnamed[0]}: add the tables "
+            f"ribfrac-train-info-1.csv, ribfrac-train-info-2.csv and ribfrac-val-info.csv"
+        )
+    if ribs and (lacking := [f"RibFrac{_number(scan)}" for scan in sorted(codes, key=natural) if scan not in ribs]):
+        notes.append(f"{len(lacking)} of {len(codes)} scans have no mask of their ribs, the first is {lacking[0]}")
+    return Listing(samples, _census(images, codes), notes, warnings)
 
 
 def _number(scan: str) -> int:
@@ -100,7 +137,8 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
     for file in files:
         if not file.name.lower().endswith(".csv"):
             continue
-        reader = csv.DictReader(raw.read(file.path).decode("utf-8-sig", "replace").splitlines())
+        lines = raw.read(file.path).decode("utf-8-sig", "replace").splitlines()
+        reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
         if not set(COLUMNS) <= set(reader.fieldnames or ()):
             continue
         for row in reader:
@@ -126,18 +164,18 @@ def _scan_sample(name: str, image: RawFile | None, reason: str, detail: str) -> 
 
 
 def _fractures(
-    raw: Raw, name: str, image: RawFile | None, label: RawFile | None, codes: dict[int, str]
+    raw: Raw, name: str, image: RawFile | None, label: RawFile | None, codes: dict[int, str], ribs: str
 ) -> list[Sample]:
     """The fractures of one scan. Where its label cannot be read they have no centroid: opening says why."""
     places: dict[int, tuple[NDArray[np.float64], int]] = {}
-    columns = {"mask": label.path if label else "", "spacing": "", "axes": ""}
+    columns = {"mask": label.path if label else "", "ribs": ribs, "spacing": "", "axes": ""}
     absent = " and ".join(kind for kind, file in (("image", image), ("label", label)) if file is None)
     readable = not absent
     if image and label:
-        from preprocess.reading import nifti
+        from preprocess.reading import volume
 
         try:
-            header = nifti.read_header(raw, image.path)
+            header = volume.read_header(raw, image.path)
             columns |= {"axes": header.axes, "spacing": " ".join(f"{edge:.6g}" for edge in header.spacing)}
             places = _places(raw, image.path, label.path)
         except UnreadableError:
@@ -151,7 +189,7 @@ def _fractures(
             group=name,
             source_split=_split(name),
             original_label=codes.get(number, ""),
-            attributes={**columns, "centroid": "", "voxels": ""},
+            attributes={**columns, "fracture": str(number), "centroid": "", "voxels": ""},
         )
         if absent:
             sample.excluded, sample.detail = "missing", f"no {absent} of {name}"
@@ -168,38 +206,52 @@ def _fractures(
 
 
 def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[NDArray[np.float64], int]]:
-    """The centroid, in voxels as stored, and the number of voxels of every label.
+    """The centroid, in voxels of the image as stored, and the number of voxels of every label.
 
     Raises:
-        UnreadableError: the label cannot be read, or has not its image's shape.
+        UnreadableError: the image's header or the label cannot be read, or they do not lie on each other.
     """
-    from preprocess.reading import nifti
+    from preprocess.reading import volume
 
-    shape = nifti.read_header(raw, image).shape
+    header = volume.read_header(raw, image)
+    mask = _beside(raw, image, label)
+    turn = volume.orientation(mask.axes, header.axes).astype(int).tolist()
+    found = {}
+    for number, (place, voxels) in instances(mask.image).items():
+        there = np.zeros(3)
+        for value, extent, (axis, direction) in zip(place, mask.shape, turn, strict=True):
+            there[axis] = value if direction == 1 else extent - 1 - value
+        found[number] = there, voxels
+    return found
+
+
+def _beside(raw: Raw, image: str, path: str) -> Volume:
+    """A label or mask, with the axes that lay it on its image.
+
+    Raises:
+        UnreadableError: it cannot be read, or does not lie on its image.
+    """
+    from preprocess.reading import volume
+
+    header = volume.read_header(raw, image)
     try:
-        mask = nifti.load(raw, label)
-        if mask.shape != shape:
-            raise UnreadableError(f"has the shape {mask.shape}, its image {shape}")
-        return instances(mask)
+        mask = volume.load(raw, path)
+        return volume.Volume(mask, volume.placed_on(mask.header, header, str(raw.root / path)))
     except UnreadableError as error:
-        raise UnreadableError(f"{label.rpartition('/')[2]} {error}") from error
+        raise UnreadableError(f"{path.rpartition('/')[2]} {error}") from error
 
 
-def instances(mask: Any) -> dict[int, tuple[NDArray[np.float64], int]]:
-    """Mean place and number of voxels of every number above 0 in a nibabel image, a slab at a time."""
+def instances(mask: Stored) -> dict[int, tuple[NDArray[np.float64], int]]:
+    """Mean place and number of voxels of every number above 0 in a volume, some planes at a time."""
     sums: dict[int, NDArray[np.int64]] = {}
-    try:
-        for start in range(0, mask.shape[2], SLAB):
-            part = np.asanyarray(mask.dataobj[:, :, start : start + SLAB])
-            place = np.stack(np.nonzero(part))
-            numbers = np.rint(part[tuple(place)]).astype(np.int64)
-            place[2] += start
-            for number in np.unique(numbers[numbers > 0]).tolist():
-                mine = place[:, numbers == number]
-                sums.setdefault(number, np.zeros(4, np.int64))
-                sums[number] += [*mine.sum(axis=1), mine.shape[1]]
-    except (OSError, EOFError, ValueError) as error:
-        raise UnreadableError(f"cannot be read ({error})") from error
+    for start, part in mask.slabs():
+        place = np.stack(np.nonzero(part))
+        numbers = np.rint(part[tuple(place)]).astype(np.int64)
+        place[2] += start
+        for number in np.unique(numbers[numbers > 0]).tolist():
+            mine = place[:, numbers == number]
+            sums.setdefault(number, np.zeros(4, np.int64))
+            sums[number] += [*mine.sum(axis=1), mine.shape[1]]
     return {number: (total[:3] / total[3], int(total[3])) for number, total in sorted(sums.items())}
 
 
@@ -207,19 +259,27 @@ def _census(images: dict[str, RawFile], codes: dict[str, dict[int, str]]) -> dic
     counts = {}
     for split in LAST:
         counts[f"{split} scans"] = sum(_split(scan) == split for scan in images)
-        counts[f"{split} fractures"] = sum(len(held) for scan, held in codes.items() if _split(scan) == split)
+        found = Counter(code for scan, held in codes.items() if _split(scan) == split for code in held.values())
+        counts[f"{split} fractures"] = found.total()
+        counts |= {f"{split} code {code}": found[code] for code in sorted({*CODES, *found}, key=natural)}
     return counts
 
 
 def open(raw: Raw, sample: Sample) -> Volume:
-    """The sample's image, to cut its cube from.
+    """The sample's image, to cut its cube from, with its ``labels`` and ``ribs`` beside it.
 
     Raises:
-        UnreadableError: the image or its label cannot be read, or their shapes differ.
+        UnreadableError: the image or its label cannot be read, they do not lie on each other, or the
+            image's values are not HU.
     """
-    from preprocess.reading import nifti
+    from preprocess.reading import volume
 
-    header = nifti.read_header(raw, sample.path)
-    if not sample.attributes["centroid"]:
-        _places(raw, sample.path, sample.attributes["mask"])
-    return nifti.Volume(nifti.load(raw, sample.path), header.axes)
+    columns = sample.attributes
+    header = volume.read_header(raw, sample.path)
+    volume.spacing_of(header)
+    if not columns["centroid"]:
+        _places(raw, sample.path, columns["mask"])
+    beside = {"labels": partial(_beside, raw, sample.path, columns["mask"])}
+    if columns["ribs"] not in ("", NO_RIBS):
+        beside["ribs"] = partial(_beside, raw, sample.path, columns["ribs"])
+    return volume.Volume(volume.load_ct(raw, sample.path), header.axes, beside)

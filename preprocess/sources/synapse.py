@@ -7,8 +7,9 @@ holder of such data would have: one volume and one table, at any depth, packed o
     synapse/synapses.csv           id,z,y,x,label,neuron,split
 
 or, instead of the slices, one HDF5 file (``.h5``, ``.hdf5``) with one three-dimensional uint8 data set
-(z, y, x). The 30 um public part of the volume is MitoEM-R (https://mitoem.grand-challenge.org/), whose
-archives have the first form; its ``seg*.tif`` are mitochondria and are left aside.
+(z, y, x). A crop that touches a chunk which was never written is left out as ``missing``. The 30 um public
+part of the volume is MitoEM-R (https://mitoem.grand-challenge.org/), whose archives have the first form; its
+``seg*.tif`` are mitochondria and are left aside.
 
 ``z``, ``y`` and ``x`` are the voxel a synapse is centred on, from 0, z as in the slice's name; ``label``
 is 0 (inhibitory) or 1 (excitatory). ``id``, ``neuron`` (the group) and ``split`` (train, val, test) may
@@ -21,6 +22,7 @@ more than fit into 640 MB: one sample's of 4096 x 4096. Wider ones are better ke
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections import OrderedDict
 from functools import lru_cache
@@ -140,6 +142,14 @@ class _Stack:
         return self._kept[z]
 
 
+def _unwritten(data: Any, box: list[tuple[int, int]]) -> int:
+    """How many chunks of an HDF5 data set that a box touches were never written: their voxels are filled in."""
+    if data.chunks is None:
+        return int(data.id.get_storage_size() == 0)
+    firsts = (range(a // edge * edge, b, edge) for (a, b), edge in zip(box, data.chunks, strict=True))
+    return sum(data.id.get_chunk_info_by_coord(place).byte_offset is None for place in itertools.product(*firsts))
+
+
 class _Hdf5:
     """A volume in an HDF5 file, of which boxes are read."""
 
@@ -154,6 +164,10 @@ class _Hdf5:
         try:
             archive = h5py.File(local or io.BytesIO(raw.read(file.path)), "r")
         except OSError as error:
+            if "lock" in str(error):
+                raise PreprocessError(
+                    f"{where}: another program holds it open; close it there, or set HDF5_USE_FILE_LOCKING=FALSE"
+                ) from error
             raise PreprocessError(f"{where}: cannot be opened as HDF5 ({error}); replace the file") from error
         found: dict[str, Any] = {}
 
@@ -169,7 +183,10 @@ class _Hdf5:
         self.shape: tuple[int, ...] = self._data.shape
 
     def problem(self, box: list[tuple[int, int]]) -> tuple[str, str]:
-        return _leaves(box, self.shape)
+        reason, detail = _leaves(box, self.shape)
+        if not reason and (gaps := _unwritten(self._data, box)):
+            return "missing", f"{gaps} chunks of {self.path} that it touches were never written"
+        return reason, detail
 
     def read(self, box: list[slice]) -> Any:
         try:

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from preprocess.errors import ExcludeSample
+from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.reading.dicom import AIR
-from preprocess.reading.nifti import Volume
-from preprocess.reading.nifti import orientation as orientation_of
+from preprocess.reading.volume import Volume, bounding_box, turned
+from preprocess.reading.volume import extents as extents_of
+from preprocess.reading.volume import orientation as orientation_of
+from preprocess.steps.grids import MARGIN, Lattice
 
 #: a box's "2 mm" grid: the spacing of one scan, applied to every scan: x and y, z
 RELEASED_FACTORS = (0.703125 / 2, 0.703125 / 2, 2.5)
@@ -39,36 +41,131 @@ def cut(volume: Volume, orientation: str, box: str) -> NDArray[np.int16]:
         raise ExcludeSample("outside-volume", str(error)) from error
 
 
-def cut_cube(volume: Volume, orientation: str, crop_unit: str, cube: int, centroid: str) -> NDArray[np.int16]:
-    """Cut a cube about a point out of a volume; -1024 beyond it.
+def cut_cube(
+    volume: Volume,
+    orientation: str,
+    crop_unit: str,
+    cube: int,
+    pitch: str,
+    centre: str,
+    mask: str,
+    centroid: str,
+    fracture: str,
+    ribs: str,
+) -> NDArray[np.int16]:
+    """Cut a cube about a fracture out of a volume; -1024 beyond it.
 
-    It starts half its length before the voxel nearest to the point (halves to even), as the authors'
+    It starts half its length before the voxel nearest to the centre (halves to even), as the authors'
     ``crop_at_zyx_with_dhw`` does.
 
     Args:
-        volume: what a source of NIfTI volumes opens.
+        volume: what a source of volumes opens, its masks ``labels`` and ``ribs`` beside it.
         orientation: the frame the cube is returned in: ``lps``, ``lps-y-reversed`` or ``raw``.
         crop_unit: whether ``cube`` counts ``voxel`` or ``mm``; in mm each axis has the number of voxels
             nearest to it.
         cube: the edge.
-        centroid: the point, in voxels of the array as stored.
+        pitch: ``original``, the scan's own voxels; ``1mm``: the scan resampled to 1 mm by the cubic
+            spline, as :class:`~preprocess.steps.grids.Lattice` says, rounded to whole HU.
+        centre: ``mask``: the centroid of the label's voxels; ``interpolated``, ``interpolated-cubic``: of its
+            voxels after the numbers of all labels were resampled to 1 mm as if they were amounts.
+        mask: ``ribs`` sets what is outside the ribs' mask to -1024 (the mask's voxel that lies
+            nearest counts); ``none`` leaves it.
+        centroid: the label's centroid, in voxels of the array as stored.
+        fracture: its label's number.
+        ribs: the file of the ribs' mask; empty where this scan has none and others have; ``none`` where
+            no scan has one, and then nothing is masked.
 
     Returns:
         HU, axes x, y, z of the frame.
+
+    Raises:
+        ExcludeSample: the ribs' mask is missing, or no voxel of the label is left at 1 mm.
+        PreprocessError: a pitch or centre that is not of fractures.
+        UnreadableError: a file is damaged, or says two things of its voxels' edges.
     """
+    if pitch not in ("original", "1mm") or centre not in ("mask", "interpolated", "interpolated-cubic"):
+        raise PreprocessError(f"pitch: {pitch}, centre: {centre}: not a fracture's; see docs/decisions.md")
+    if mask == "ribs" and not ribs:
+        raise ExcludeSample("missing", "this scan has no mask of its ribs, others have")
     frame = _frame(volume, orientation)
-    bounds, ends = [(0, 0)] * 3, [(0, 0)] * 3
-    edges = volume.image.header.get_zooms()
-    axes = orientation_of(volume.axes, frame).astype(int).tolist()
-    for place, extent, spacing, (axis, direction) in zip(
-        centroid.split(), volume.image.shape, edges, axes, strict=True
-    ):
-        point = float(place) if direction == 1 else extent - 1 - float(place)
-        length = cube if crop_unit == "voxel" else max(round(cube / float(spacing)), 1)
-        start = round(point) - length // 2
-        bounds[axis] = max(start, 0), min(start + length, extent)
-        ends[axis] = bounds[axis][0] - start, start + length - bounds[axis][1]
-    return np.pad(volume.box(tuple(bounds), frame), ends, constant_values=AIR)
+    spacing = volume.spacing(frame)
+    extents = extents_of(volume.shape, volume.axes, frame)
+    lattice = Lattice.of(extents, spacing, 1.0)
+    place = np.zeros(3)
+    turn = orientation_of(volume.axes, frame).astype(int).tolist()
+    for value, extent, (axis, direction) in zip(centroid.split(), volume.shape, turn, strict=True):
+        place[axis] = float(value) if direction == 1 else extent - 1 - float(value)
+    if centre == "mask":
+        place_1mm = place / lattice.ratio
+    else:
+        place_1mm = _interpolated_centre(volume, frame, lattice, int(fracture), 1 if centre == "interpolated" else 3)
+        place = place_1mm * lattice.ratio
+    masked = mask == "ribs" and ribs != "none"
+    if pitch == "1mm":  # a voxel is a mm here, whatever crop_unit counts
+        start = np.round(place_1mm).astype(int) - cube // 2
+        hu = np.rint(lattice.cube(lambda bounds: volume.box(bounds, frame), start, cube, AIR))
+        if masked:
+            bones = volume.companion("ribs")
+            hu[~lattice.nearest(lambda bounds: bones.values(bounds, frame) > 0, start, cube, False)] = AIR
+        return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
+    lengths = [cube if crop_unit == "voxel" else max(round(cube / edge), 1) for edge in spacing]
+    starts = [round(float(at)) - length // 2 for at, length in zip(place, lengths, strict=True)]
+    bounds = tuple(
+        (min(max(start, 0), extent - 1), max(min(start + length, extent), 1))
+        for start, length, extent in zip(starts, lengths, extents, strict=True)
+    )
+    ends = [
+        (first - start, start + length - end)
+        for (first, end), start, length in zip(bounds, starts, lengths, strict=True)
+    ]
+    part = volume.box(bounds, frame)
+    if masked:
+        part = np.where(volume.companion("ribs").values(bounds, frame) > 0, part, np.int16(AIR))
+    return np.pad(part, ends, constant_values=AIR)
+
+
+def _interpolated_centre(volume: Volume, frame: str, lattice: Lattice, label: int, order: int) -> NDArray[np.float64]:
+    """The centroid of a label in the lattice, after the labels' numbers were interpolated to it and rounded.
+
+    Between a label and the background, and between two labels, lie then the numbers of others: that moves
+    the centroids of low numbers, and is why some labels vanish.
+    """
+    key = ("centres", frame, order)
+    if key not in volume.memory:
+        volume.memory[key] = _interpolated_centres(volume.companion("labels"), frame, lattice, order)
+    found: dict[int, NDArray[np.float64]] = volume.memory[key]
+    if label not in found:
+        raise ExcludeSample("empty-grid", f"no voxel of label {label} is left at 1 mm")
+    return found[label]
+
+
+def _interpolated_centres(labels: Volume, frame: str, lattice: Lattice, order: int) -> dict[int, NDArray[np.float64]]:
+    box = bounding_box(labels.image)
+    if box is None:
+        return {}
+    bounds = np.array(turned(box, labels.shape, labels.axes, frame))
+    margin = 2 if order == 1 else MARGIN
+    first = np.maximum(bounds[:, 0] - margin, 0)
+    end = np.minimum(bounds[:, 1] + margin, lattice.extents)
+    numbers = np.rint(labels.values(tuple(zip(first.tolist(), end.tolist(), strict=True)), frame)).astype(np.int16)
+    low = np.ceil(first / lattice.ratio).astype(int)
+    high = np.minimum(np.floor((end - 1) / lattice.ratio).astype(int) + 1, lattice.target)
+    soft = ndimage.spline_filter(numbers.astype(np.float32), 3) if order > 1 else numbers
+    sums: dict[int, NDArray[np.float64]] = {}
+    slab = 32
+    for start in range(int(low[2]), int(high[2]), slab):
+        low_here = np.array([low[0], low[1], start])
+        shape = (int(high[0] - low[0]), int(high[1] - low[1]), min(slab, int(high[2]) - start))
+        part = ndimage.affine_transform(
+            soft, lattice.ratio, low_here * lattice.ratio - first, shape, np.int16, order, "nearest", prefilter=False
+        )
+        place = np.stack(np.nonzero(part > 0))
+        values = part[tuple(place)]
+        for number in np.unique(values).tolist():
+            mine = place[:, values == number] + low_here[:, None]
+            sums.setdefault(number, np.zeros(4))
+            sums[number] += [*mine.sum(axis=1), mine.shape[1]]
+    return {number: total[:3] / total[3] for number, total in sums.items()}
 
 
 def _frame(volume: Volume, orientation: str) -> str:

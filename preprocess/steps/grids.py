@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,105 @@ from preprocess.errors import ExcludeSample
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A segmented volume: (X, Y, Z) cells, set or not, and their edges in mm along each axis."""
+    """A segmented volume, or the part of it that holds all that is set.
+
+    Attributes:
+        cells: (X, Y, Z), set or not.
+        spacing: their edges in mm along each axis.
+        first: the place of the first of them in the whole volume; what is not held is not set.
+    """
 
     cells: NDArray[np.bool_]
     spacing: tuple[float, float, float]
+    first: tuple[int, int, int] = (0, 0, 0)
 
     def sha256(self) -> str:
-        """Digest of the cells and their size."""
-        shape = f"{self.cells.shape} {self.spacing} ".encode()
+        """Digest of the cells, their place and their size."""
+        shape = f"{self.cells.shape} {self.spacing} {self.first} ".encode()
         return hashlib.sha256(shape + np.packbits(self.cells).tobytes()).hexdigest()
+
+
+#: cells beyond what is set that a mask keeps: to the spline the rest of the volume is then less than rounding
+MASK_MARGIN = 32
+#: voxels beyond a cube that go into the cubic spline: with 12 the rest of the scan changes nothing
+MARGIN = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The grid of a whole volume resampled to isotropic voxels, of which parts are worked out.
+
+    It is that of ``scipy.ndimage.zoom``: ``round(extent * spacing / step)`` voxels, at least 2, its first and
+    last on the volume's.
+
+    Attributes:
+        extents: the volume's own voxels along each axis.
+        target: the grid's.
+        ratio: the grid's steps in voxels of the volume.
+    """
+
+    extents: NDArray[np.int64]
+    target: NDArray[np.int64]
+    ratio: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, extents: tuple[int, ...], spacing: tuple[float, ...], step: float) -> Lattice:
+        """The grid of ``step`` mm of a volume with these extents and voxel edges in mm."""
+        own = np.array(extents)
+        target = np.maximum(np.round(own * np.array(spacing) / step).astype(int), 2)
+        return cls(own, target, (own - 1) / (target - 1))
+
+    def cube(
+        self,
+        read: Callable[[tuple[tuple[int, int], ...]], NDArray[Any]],
+        start: NDArray[np.int64],
+        edge: int,
+        fill: float,
+    ) -> NDArray[np.float64]:
+        """A cube of the grid by the cubic spline, worked out of the voxels around it alone.
+
+        Args:
+            read: gives a box of the volume, first and last + 1 along each axis.
+            start: the cube's first voxel in the grid; may lie outside.
+            edge: its length in voxels of the grid.
+            fill: what lies beyond the volume.
+
+        Returns:
+            (edge, edge, edge) float64, not rounded.
+        """
+        low, high = np.clip(start, 0, self.target), np.clip(start + edge, 0, self.target)
+        cube = np.full((edge, edge, edge), fill, np.float64)
+        if (low < high).all():
+            first = np.maximum(np.floor(low * self.ratio).astype(int) - MARGIN, 0)
+            end = np.minimum(np.ceil((high - 1) * self.ratio).astype(int) + 1 + MARGIN, self.extents)
+            part = read(tuple(zip(first.tolist(), end.tolist(), strict=True))).astype(np.float64)
+            inside = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+            cube[inside] = ndimage.affine_transform(
+                part, self.ratio, low * self.ratio - first, tuple(high - low), order=3, mode="nearest"
+            )
+        return cube
+
+    def nearest(
+        self,
+        read: Callable[[tuple[tuple[int, int], ...]], NDArray[Any]],
+        start: NDArray[np.int64],
+        edge: int,
+        fill: float,
+    ) -> NDArray[Any]:
+        """As :meth:`cube`, each voxel that of the volume which lies nearest, the higher of two at one distance."""
+        low, high = np.clip(start, 0, self.target), np.clip(start + edge, 0, self.target)
+        if not (low < high).all():
+            return np.full((edge, edge, edge), fill)
+        gaps = self.target - 1
+        places = [
+            (2 * np.arange(a, b) * (n - 1) + gap) // (2 * gap)  # whole numbers: the same from wherever a cube starts
+            for a, b, n, gap in zip(low, high, self.extents, gaps, strict=True)
+        ]
+        part = read(tuple((int(place[0]), int(place[-1]) + 1) for place in places))
+        cube = np.full((edge, edge, edge), fill, part.dtype)
+        inside = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+        cube[inside] = part[np.ix_(*(place - place[0] for place in places))]
+        return cube
 
 
 def zoom(volume: NDArray[Any], size: int, zoom: str) -> NDArray[Any]:
@@ -74,9 +165,10 @@ def cut_mask(mask: Mask | NDArray[Any], cube: int) -> NDArray[Any]:
     if not mask.cells.any():
         raise ExcludeSample("empty-grid", "no cell of the mask is set")
     spacing = np.array(mask.spacing)
-    centre = np.array([np.mean(axis) for axis in np.nonzero(mask.cells)]) * spacing
+    first = np.array(mask.first)
+    centre = np.array([np.mean(axis + start) for axis, start in zip(np.nonzero(mask.cells), first)]) * spacing
     start = np.round(centre) - cube // 2
     soft = ndimage.affine_transform(
-        mask.cells.astype(np.float64), 1 / spacing, start / spacing, (cube, cube, cube), order=3
+        mask.cells.astype(np.float64), 1 / spacing, start / spacing - first, (cube, cube, cube), order=3
     )
     return np.asarray(soft > 0.5)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from preprocess.errors import PreprocessError
 from preprocess.reading.dicom import AIR, Series
-
-#: voxels beyond the cube that go into the spline: with 12 the rest of the scan changes nothing
-MARGIN = 12
+from preprocess.steps.grids import Lattice
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,12 @@ def surroundings(series: Series, centre: str, cube: int, centroid: str, box: str
         cube: its edge in mm.
         centroid: plane, row and column of the readers' mean centroid.
         box: first and last plane, row and column of all readers' outlines together.
+
+    Raises:
+        PreprocessError: another centre is asked for.
     """
+    if centre not in ("centroid", "box"):
+        raise PreprocessError(f"centre: {centre} is not a nodule's; it is centred on its centroid or its box")
     if centre == "centroid":
         return Surroundings(series, tuple(float(word) for word in centroid.split()), cube)
     ends = [int(word) for word in box.split()]
@@ -66,22 +69,14 @@ def isotropic(place: Surroundings, pitch: str, size: int) -> NDArray[np.int16]:
 
     Returns:
         HU, axes z upwards, rows, columns; -1024 beyond the scan.
+
+    Raises:
+        PreprocessError: another pitch is asked for.
     """
+    if pitch not in ("1mm", "field"):
+        raise PreprocessError(f"pitch: {pitch} is not a nodule's; its cube is resampled to 1mm or to its field")
     edge = place.cube if pitch == "1mm" else size
-    step = place.cube / edge
-    extents, spacing = np.array(place.series.shape), np.array(place.series.spacing)
-    target = np.maximum(np.round(extents * spacing / step).astype(int), 2)
-    ratio = (extents - 1) / (target - 1)
-    start = np.round(np.array(place.centre) / ratio).astype(int) - edge // 2
-    low, high = np.clip(start, 0, target), np.clip(start + edge, 0, target)
-    cube = np.full((edge, edge, edge), AIR, np.int16)
-    if (low < high).all():
-        first = np.maximum(np.floor(low * ratio).astype(int) - MARGIN, 0)
-        end = np.minimum(np.ceil((high - 1) * ratio).astype(int) + 1 + MARGIN, extents)
-        slab = place.series.box(tuple(zip(first.tolist(), end.tolist(), strict=True)))
-        hu = ndimage.affine_transform(
-            slab.astype(np.float64), ratio, low * ratio - first, tuple(high - low), order=3, mode="nearest"
-        )
-        inside = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
-        cube[inside] = np.clip(np.rint(hu), AIR, 2**15 - 1)
-    return cube
+    lattice = Lattice.of(place.series.shape, place.series.spacing, place.cube / edge)
+    start = np.round(np.array(place.centre) / lattice.ratio).astype(int) - edge // 2
+    hu = lattice.cube(place.series.box, start, edge, AIR)
+    return np.clip(np.rint(hu), AIR, 2**15 - 1).astype(np.int16)

