@@ -6,8 +6,9 @@ A decision belongs to the stage it changes; only that stage and what follows it 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any, Literal
 
 Stage = Literal["index", "split", "render"]
@@ -46,6 +47,8 @@ class Decision:
         choices: the values allowed, each with its meaning; empty where ``pattern`` or ``kind`` rules.
         pattern: a regular expression that further text values must match.
         kind: the JSON type of a value that is not text.
+        within: the smallest and the largest whole number allowed, where ``kind`` is int.
+        limits: what a value that has the right form must satisfy besides: a test, and the words for it.
         by_size: whether it may differ between sizes (``{28: a, other: b}``).
         further: values of ``pattern`` that a search for the decision tries besides the choices.
         optional: which values need an optional package.
@@ -58,6 +61,8 @@ class Decision:
     choices: dict[str, str]
     pattern: str | None = None
     kind: type | tuple[type, ...] | None = None
+    within: tuple[int, int] | None = None
+    limits: tuple[Callable[[Any], bool], str] | None = None
     by_size: bool = False
     further: tuple[str, ...] = ()
     optional: OptionalPackage | None = None
@@ -77,10 +82,24 @@ class Decision:
         if self.by_size and isinstance(value, dict):
             if OTHER_SIZES not in value:
                 return f"a value by size needs the key {OTHER_SIZES!r}"
+            if strange := next((key for key in value if key != OTHER_SIZES and not str(key).isdecimal()), None):
+                return f"{strange!r} is no size; a value by size has whole numbers and {OTHER_SIZES!r} as keys"
             return next((problem for one in value.values() if (problem := self._problem(one))), None)
         return self._problem(value)
 
     def _problem(self, value: Any) -> str | None:
+        if problem := self._form_problem(value):
+            return problem
+        if self.within and isinstance(value, int) and not self.within[0] <= value <= self.within[1]:
+            return f"{value} is not from {self.within[0]} to {self.within[1]}"
+        if self.limits and value not in self._choices_of(value) and not self.limits[0](value):
+            return f"{value!r} {self.limits[1]}"
+        return None
+
+    def _choices_of(self, value: Any) -> Iterable[str]:
+        return self.choices if isinstance(value, str) else ()
+
+    def _form_problem(self, value: Any) -> str | None:
         if self.kind is not None and isinstance(value, self.kind) and not isinstance(value, bool):
             return None
         if isinstance(value, str) and (value in self.choices or (self.pattern and re.fullmatch(self.pattern, value))):
@@ -107,6 +126,25 @@ IJG = r"ijg-(6b|7|8[a-d]?|9[a-f]?)"
 JPEG = rf"q(100|[1-9]?[0-9])(-{IJG})?( twice| ([3-9]|[1-9][0-9]) times)?"
 #: splitting by the rule: not by a list, and not by the source
 BY_RULE: Mapping[str, tuple[str, ...]] = {"split.rule": ("per-class",)}
+
+
+def _leaves_train(ratio: str) -> bool:
+    train, *others = map(int, ratio.split(":"))
+    return train > 0 and sum(others) > 0
+
+
+def _is_window(window: str) -> bool:
+    low, high = map(float, window.split(","))
+    return low < high
+
+
+def _names_splits(keep: dict[Any, Any]) -> bool:
+    return all(isinstance(key, str) and one in ("train", "val", "test") for key, one in keep.items())
+
+
+def _is_list(name: str) -> bool:
+    return (resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").is_file()
+
 
 DECISIONS: dict[str, Decision] = {
     # ---- labels
@@ -147,10 +185,12 @@ DECISIONS: dict[str, Decision] = {
         "chestmnist": "patients of the CheXNet lists, 70/10/20",
         "organ_paper": "LiTS scans: training 0 to 114, training 115 to 130, and the 70 test scans",
         "organ_released": "the same without test scan 59",
-    }, pattern=r"[a-z0-9_]+", needs={"split.rule": ("list",)}),
+    }, pattern=r"[a-z0-9_]+", limits=(_is_list, "is no table in preprocess/tables/splits"),
+        needs={"split.rule": ("list",)}),
     "split.ratio": Decision(
         "split", "train:val, or train:val:test, of what the source does not keep apart", {},
         pattern=r"\d+:\d+(:\d+)?", needs=BY_RULE,
+        limits=(_leaves_train, "leaves a side empty; train and the others together need more than 0"),
     ),
     "split.group_by": Decision("split", "what must not straddle a split", {
         "none": "each sample for itself",
@@ -160,7 +200,10 @@ DECISIONS: dict[str, Decision] = {
         "most-frequent": "its most frequent label, the lowest of equals",
         "highest": "its highest label: a patient has the grade of the worse eye",
     }, needs=BY_RULE, idle={"split.group_by": ("none",)}),
-    "split.keep": Decision("split", "source splits that are kept, and as what", {}, kind=dict),
+    "split.keep": Decision(
+        "split", "source splits that are kept, and as what", {}, kind=dict,
+        limits=(_names_splits, "must give names of source splits one of train, val, test each"),
+    ),
     "split.file": Decision("split", "a user's own table of ids (columns key and split)", {}, pattern=r".+\.(csv|tsv)"),
     "order": Decision("split", "the order of the samples within a split", {
         "table": "the published order, from a table of split, index and image; seeded where there is no table",
@@ -179,7 +222,8 @@ DECISIONS: dict[str, Decision] = {
         "2mm": "scipy.ndimage.zoom, order 3, int16, by 0.703125/2, 0.703125/2 and 5/2 whatever the spacing",
     }),
     "window": Decision(
-        "render", "the HU that become 0 and 255, clipped outside", {}, pattern=r"-?\d+(\.\d+)?,-?\d+(\.\d+)?"
+        "render", "the HU that become 0 and 255, clipped outside", {}, pattern=r"-?\d+(\.\d+)?,-?\d+(\.\d+)?",
+        limits=(_is_window, "runs backwards or is empty; the lower HU come first"),
     ),
     "window_rounding": Decision("render", "how the gray of a window becomes whole", {
         "truncate": "cut to the integer below",
@@ -228,7 +272,7 @@ DECISIONS: dict[str, Decision] = {
     "crop": Decision("render", "the part of the image that is resized", {
         "none": "the whole image, squashed to a square",
         "centre-square": "the largest centred square",
-    }, pattern=r"centre-\d+", by_size=True),
+    }, pattern=r"centre-[1-9]\d{0,4}", by_size=True),
     "crop_rounding": Decision("render", "where a centred crop starts when the margin is odd", {
         "half-even": "int(round((size - side) / 2.)), halves to even: Python's round",
         "floor": "rounded down",
@@ -247,7 +291,8 @@ DECISIONS: dict[str, Decision] = {
     }, pattern=JPEG, further=("q75 3 times", "q75 4 times", "q75-ijg-9b twice"), by_size=True,
         optional=OptionalPackage("jpeglib", f"-{IJG}", "")),
     # ---- volumes and meshes
-    "cube": Decision("render", "the edge of the cube that is cut, in mm", {}, kind=int),
+    # 256 mm: wider than any organ, and as many cells as a job's memory holds
+    "cube": Decision("render", "the edge of the cube that is cut, in mm", {}, kind=int, within=(1, 256)),
     "repair": Decision("render", "how an open mesh is closed", {
         "pymeshfix": "MeshFix with its defaults: largest component, holes filled, self-intersections mended",
     }),

@@ -47,7 +47,7 @@ def pages() -> dict[str, str]:
         f"sources/{source}.md": templates.get_template("source.md.j2").render(
             common,
             source=source,
-            module=f"preprocess/sources/{Path(inspect.getfile(sources.get(source))).relative_to(SOURCES)}",
+            module=f"preprocess/sources/{Path(sources.get(source).__file__).relative_to(SOURCES)}",
             datasets=served[source],
             about=markdown(inspect.cleandoc(sources.get(source).__doc__ or "")),
             access=registry.load()[source].content,

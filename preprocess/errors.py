@@ -1,12 +1,40 @@
 """The three ways in which something can go wrong."""
 
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+#: what a library's message says of an object in memory: another address in every run
+_OBJECT = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
+#: a longer cause is cut: it goes into one cell of a table
+_LONGEST = 400
+
 
 class PreprocessError(Exception):
     """Stops the run. Its text is the one line a user sees: file, cause, what to do."""
 
 
 class UnreadableError(PreprocessError):
-    """One sample's file cannot be decoded: stops a strict run, excludes the sample under ``warn``."""
+    """One sample's file cannot be decoded: stops a strict run, excludes the sample under ``warn``.
+
+    Attributes:
+        cause: what is wrong, in one line that is the same on every machine.
+        path: the file within the source's raw folder; empty where only the caller knows it.
+    """
+
+    def __init__(self, cause: str, path: str = "", root: Path | None = None) -> None:
+        self.cause, self.path = told(cause), path
+        super().__init__(f"{root / path if root else path}: {self.cause}" if path else self.cause)
+
+    @property
+    def detail(self) -> str:
+        """What a table of exclusions says: the cause, after the file where it is known; no machine's paths."""
+        return f"{self.path}: {self.cause}" if self.path else self.cause
+
+    def at(self, path: str, root: Path) -> UnreadableError:
+        """The same error with its file, unless it names one itself."""
+        return self if self.path else UnreadableError(self.cause, path, root)
 
 
 class ExcludeSample(Exception):
@@ -16,3 +44,9 @@ class ExcludeSample(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+def told(text: object) -> str:
+    """A message, such as a library's, in one line of bounded length and without addresses in memory."""
+    line = " ".join(_OBJECT.sub("", str(text)).split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

@@ -10,7 +10,9 @@ RetinaMNIST, VesselMNIST3D and AdrenalMNIST3D are written again to their MD5.
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
+import math
 import struct
 import zipfile
 import zlib
@@ -22,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, told
 from preprocess.files import atomic
 from preprocess.published import SPLITS
 
@@ -153,15 +155,35 @@ def _write_directory(out: IO[bytes], entries: list[_Entry], create_system: int) 
     out.write(struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, len(entries), len(entries), size, offset, 0))
 
 
+#: what a damaged npz makes zipfile, zlib and numpy's form of a header raise
+_DAMAGE = (
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,
+    SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError,
+)  # fmt: skip
+
+
 class Reader:
-    """A published-style npz read member by member, a row at a time."""
+    """A published-style npz read member by member, a row at a time.
+
+    What is wrong with the file, wherever it shows, is a PreprocessError that names file and array.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
+        with self._told():
             self._zip = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise PreprocessError(f"{path}: cannot be read as npz ({error})") from error
+
+    @contextlib.contextmanager
+    def _told(self, name: str = "") -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            what = f"{name}: " if name else ""
+            if isinstance(error, OSError) and error.errno:
+                raise PreprocessError(f"{self.path}: cannot be read as npz ({error.strerror})") from error
+            raise PreprocessError(
+                f"{self.path}: {what}cannot be read as npz ({told(error) or type(error).__name__}); get it again"
+            ) from error
 
     @property
     def names(self) -> list[str]:
@@ -171,41 +193,65 @@ class Reader:
     @property
     def create_system(self) -> int:
         """The byte of the central directory that says where the file was written."""
+        if not self._zip.infolist():
+            raise PreprocessError(f"{self.path}: cannot be read as npz (it is empty); get it again")
         return self._zip.infolist()[0].create_system
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one array, from its header alone."""
-        with self._member(name) as handle:
-            return self._header(handle)
+        with self._member(name) as handle, self._told(name):
+            return self._header(name, handle)
 
     def array(self, name: str) -> NDArray[np.uint8]:
         """One whole array."""
-        with self._member(name) as handle:
-            shape = self._header(handle)
-            return np.frombuffer(handle.read(), np.uint8).reshape(shape)
+        with self._member(name) as handle, self._told(name):
+            shape = self._header(name, handle)
+            size = math.prod(shape)
+            data = handle.read(size)
+            self._check_end(name, handle, len(data) == size)
+            return np.frombuffer(data, np.uint8).reshape(shape)
 
     def rows(self, name: str) -> Iterator[NDArray[np.uint8]]:
         """Yield the rows of one array in order, holding one at a time."""
         with self._member(name) as handle:
-            count, *shape = self._header(handle)
-            size = int(np.prod(shape))
-            for _ in range(count):
-                yield np.frombuffer(handle.read(size), np.uint8).reshape(shape)
+            with self._told(name):
+                shape = self._header(name, handle)
+                if not shape:
+                    raise PreprocessError(f"{self.path}: {name} is a single value, not rows; get the file again")
+            size = math.prod(shape[1:])
+            for _ in range(shape[0]):
+                with self._told(name):
+                    data = handle.read(size)
+                    if len(data) < size:
+                        self._check_end(name, handle, False)
+                    row = np.frombuffer(data, np.uint8).reshape(shape[1:])
+                yield row
+            with self._told(name):
+                self._check_end(name, handle, True)
+
+    def _check_end(self, name: str, handle: IO[bytes], whole: bool) -> None:
+        """Refuse an array of fewer or more bytes than its shape; reading to the end checks the CRC, too."""
+        if not whole or handle.read(1):
+            raise PreprocessError(f"{self.path}: {name} has not the bytes that its shape says; get the file again")
 
     def _member(self, name: str) -> IO[bytes]:
-        try:
+        if f"{name}.npy" not in self._zip.NameToInfo:
+            raise PreprocessError(f"{self.path}: holds no array {name}")
+        with self._told(name):
             return self._zip.open(f"{name}.npy")
-        except KeyError:
-            raise PreprocessError(f"{self.path}: holds no array {name}") from None
 
-    def _header(self, handle: IO[bytes]) -> tuple[int, ...]:
+    def _header(self, name: str, handle: IO[bytes]) -> tuple[int, ...]:
         magic = handle.read(10)
         if magic[:8] != b"\x93NUMPY\x01\x00":
-            raise PreprocessError(f"{self.path}: not a .npy array of format 1.0")
-        header = ast.literal_eval(handle.read(struct.unpack("<H", magic[8:])[0]).decode("latin-1"))
+            raise PreprocessError(f"{self.path}: {name} is not a .npy array of format 1.0")
+        header = ast.literal_eval(handle.read(struct.unpack("<H", magic[8:])[0]).decode("latin-1").strip())
         if header["descr"] != "|u1" or header["fortran_order"]:
             raise PreprocessError(
                 f"{self.path}: holds {header['descr']}, fortran_order {header['fortran_order']}; not uint8 in C order"
             )
-        shape: tuple[int, ...] = header["shape"]
+        shape = tuple(header["shape"])
+        if not all(isinstance(extent, int) and extent >= 0 for extent in shape):
+            raise PreprocessError(f"{self.path}: {name} has the shape {told(shape)}; get the file again")
+        if math.prod(shape) > self._zip.NameToInfo[f"{name}.npy"].file_size:
+            self._check_end(name, handle, False)
         return shape

@@ -9,7 +9,6 @@ index, or one that another row names by its folder too, is never meant.
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from preprocess.errors import PreprocessError
 from preprocess.published import SPLITS
+from preprocess.reading import tables
 from preprocess.table import Sample
 
 ID_COLUMNS = ("image_id", "image", "key")
@@ -65,23 +65,24 @@ def read(path: Path | Traversable) -> Table:
     """Read an order table.
 
     Raises:
-        PreprocessError: a column is missing, an index is not a number, or a place occurs twice.
+        PreprocessError: it cannot be read, a column is missing, a row has no name or no index, or a place occurs
+            twice.
     """
-    reader = csv.DictReader(
-        line for line in path.read_text(encoding="utf-8-sig").splitlines() if line and not line.startswith("#")
-    )
-    names = reader.fieldnames or []
-    column = next((name for name in ID_COLUMNS if name in names), None)
-    if column is None or not {"split", "index"} <= set(names):
+    try:
+        table = tables.parse(path.read_bytes(), path, comments=True)
+    except OSError as error:
+        raise PreprocessError(f"{path}: cannot be read ({error.strerror})") from error
+    column = next((name for name in ID_COLUMNS if name in table.columns), None)
+    if column is None or not {"split", "index"} <= set(table.columns):
         raise PreprocessError(f"{path}: needs the columns split, index and one of {', '.join(ID_COLUMNS)}")
     rows: list[Row] = []
     places: set[tuple[str, int]] = set()
-    for entry in reader:
-        if entry["split"] not in SPLITS or not (entry["index"] or "").isdecimal():
-            raise PreprocessError(
-                f"{path}: line {reader.line_num}: not a split and an index: {entry['split']},{entry['index']}"
-            )
-        row = Row(entry["split"], int(entry["index"]), entry[column], entry.get("label") or "")
+    for line, entry in table:
+        if entry["split"] not in SPLITS or not entry["index"].isdecimal():
+            raise PreprocessError(f"{path}: line {line}: not a split and an index: {entry['split']},{entry['index']}")
+        if not entry[column]:
+            raise PreprocessError(f"{path}: line {line} has no {column}")
+        row = Row(entry["split"], int(entry["index"]), entry[column], tables.whole(entry.get("label", "")))
         if (row.split, row.index) in places:
             raise PreprocessError(f"{path}: {row.split} {row.index} occurs twice")
         places.add((row.split, row.index))

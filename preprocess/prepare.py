@@ -47,7 +47,7 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
                     np.save(part / f"{number}.npy", _run(recipe, program, opened, sample))
                     row = ("", "", form(opened, sample), digest(opened))
                 except UnreadableError as error:
-                    row = ("unreadable", str(error), "", "")
+                    row = ("unreadable", error.cause if error.path == sample.path else error.detail, "", "")
                 except ExcludeSample as exclusion:
                     row = (exclusion.reason, exclusion.detail, "", "")
             rows.append((sample.opening, *row))

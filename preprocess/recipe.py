@@ -187,6 +187,10 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
         if problem := DECISIONS[key].problem(value):
             raise PreprocessError(f"overrides: {name}: {key}: {problem}")
         decisions[key] = _choice(key, {"value": value, "evidence": "override", "why": "config.yaml"})
+    if _value_of(decisions, "split.rule") == "list" and not {"split.list", "split.file"} & decisions.keys():
+        raise PreprocessError(
+            f"overrides: {name}: split.rule: {name} has no published list; name a list of your own by split.file"
+        )
     chain = content["steps"]
     return Recipe(
         name=name,
@@ -198,6 +202,10 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
         steps=tuple(chain[protocol] if isinstance(chain, dict) else chain),
         overridden=frozenset(overrides or {}),
     )
+
+
+def _value_of(decisions: dict[str, Choice], key: str) -> Any:
+    return decisions[key].value if key in decisions else None
 
 
 def _choice(key: str, entry: dict[str, Any]) -> Choice:

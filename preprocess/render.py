@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import sources, steps
+from preprocess import notices, sources, steps
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.prepared import Prepared
 from preprocess.reading.archives import Raw
 from preprocess.recipe import Recipe
 from preprocess.table import Sample
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,13 @@ class Renderer:
             ExcludeSample: a step found that it cannot be part of the dataset.
         """
         try:
-            return self._render(sample)
+            with notices.collected() as said:
+                rendered = self._render(sample)
+            for text in said:
+                log.warning("%s: %s", self.raw.root / sample.path, text)
+            return rendered
         except UnreadableError as error:
-            raise UnreadableError(f"{self.raw.root / sample.path}: {error}") from error
+            raise error.at(sample.path, self.raw.root) from error
 
     def _render(self, sample: Sample) -> Rendered:
         unit = self._unit

@@ -162,4 +162,4 @@ def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | Exc
         if strict:
             raise PreprocessError(f"{error}; replace the file, or set census: warn to leave it out") from error
         log.warning("%s; left out", error)
-        return ExcludeSample("unreadable", str(error))
+        return ExcludeSample("unreadable", error.detail)

@@ -6,7 +6,6 @@ ratio in IEEE double precision: ``int(0.7 * 1420)`` is 993, and 993 is the publi
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ import numpy as np
 from preprocess import order
 from preprocess.errors import PreprocessError
 from preprocess.published import SPLITS as SPLITS
+from preprocess.reading import tables
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.table import Sample
@@ -96,14 +96,19 @@ def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.
     table's own split and order hold, and samples without a row are excluded as ``not-published``.
 
     Raises:
-        PreprocessError: the source has no groups to split by, or a list does not fit.
+        PreprocessError: the source has no groups to split by, a list does not fit, or train is left empty.
     """
     usable = [sample for sample in samples if not (sample.excluded and is_early(sample.excluded))]
     user_split = any(key.startswith("split.") for key in recipe.overridden)
     if recipe.value("order") == "table" and order_table is not None and not user_split:
         unmatched = order.apply(order_table, usable, recipe.value("split.keep") or {})
+        _check_train(recipe, usable, order_table.name)
         return Outcome(samples, unmatched)
-    split_of = _splits(recipe, usable, seed)
+    if path := recipe.value("split.file"):
+        early = [sample for sample in samples if sample.excluded and is_early(sample.excluded)]
+        split_of, unmatched = _by_file(path, usable, early)
+    else:
+        split_of, unmatched = _splits(recipe, usable, seed), []
     for sample in usable:
         sample.split = split_of.get(sample.key, "")
         if not sample.split and not sample.excluded:
@@ -112,12 +117,19 @@ def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.
         members = [sample for sample in usable if sample.split == split]
         for position, sample in enumerate(_ordered(recipe, members, seed, SPLITS.index(split))):
             sample.index = position
-    return Outcome(samples, [])
+    _check_train(recipe, usable, f"split.rule {recipe.value('split.rule')}")
+    return Outcome(samples, unmatched)
+
+
+def _check_train(recipe: Recipe, samples: list[Sample], by: str) -> None:
+    if not any(sample.split == "train" for sample in samples):
+        raise PreprocessError(
+            f"{recipe.name}: {recipe.value('split.file') or by} leaves train without a sample of the {len(samples):,} "
+            f"there are; decide the split otherwise, or add the samples of train"
+        )
 
 
 def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
-    if path := recipe.value("split.file"):
-        return _by_list(samples, _read_list(Path(path)), path)
     keep: dict[str, str] = recipe.value("split.keep") or {}
     kept = {sample.key: keep[sample.source_split] for sample in samples if sample.source_split in keep}
     rest = [sample for sample in samples if sample.key not in kept]
@@ -130,7 +142,7 @@ def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
         return kept
     if rule == "list":
         name = recipe.value("split.list")
-        return kept | _by_list(rest, _project_list(name), name)
+        return kept | _by_list(rest, _project_list(name), name)[0]
     labels = {sample.key: sample.label for sample in rest}
     group_class = recipe.value("split.group_class", "most-frequent")
     return kept | per_class(labels, _groups(recipe, rest), recipe.value("split.ratio"), seed, group_class)
@@ -159,52 +171,83 @@ def _ordered(recipe: Recipe, samples: list[Sample], seed: int, rank: int) -> Ite
     return shuffled
 
 
-def _by_list(samples: list[Sample], listed: dict[str, str], name: str) -> dict[str, str]:
-    """Find each sample by its key, its group, or its stem where that fits no other sample."""
+def _by_list(samples: list[Sample], listed: dict[str, str], name: str) -> tuple[dict[str, str], set[str]]:
+    """Find each sample by its key, its group, or its stem where that fits no other sample.
+
+    Returns:
+        the split of each sample that is named, by its key, and the names in the list that found a sample.
+    """
     known = {sample.key for sample in samples} | {sample.group for sample in samples}
-    stems: dict[str, set[str]] = defaultdict(set)
-    for one, of_one in listed.items():
-        if one not in known:
-            stems[order.stem(one)].add(of_one)
     by_stem: dict[str, list[str]] = defaultdict(list)
+    for one in listed:
+        if one not in known:
+            by_stem[order.stem(one)].append(one)
+    namesakes: dict[str, list[Sample]] = defaultdict(list)
     split_of: dict[str, str] = {}
+    used: set[str] = set()
+
+    def place(sample: Sample, row: str) -> None:
+        if split_of.setdefault(sample.key, listed[row]) != listed[row]:
+            raise PreprocessError(f"{name}: {sample.key} is in two splits, by the row {row} in {listed[row]}")
+        used.add(row)
+
     for sample in samples:
-        if split := listed.get(sample.key) or listed.get(sample.group):
-            split_of[sample.key] = split
-        elif (stem := order.stem(sample.key)) in stems:
-            by_stem[stem].append(sample.key)
-    for stem, keys in by_stem.items():
-        if len(keys) > 1 or len(stems[stem]) > 1:
-            raise PreprocessError(f"{name}: {stem!r} may be any of {', '.join(keys)}; name them by their keys")
-        split_of[keys[0]] = next(iter(stems[stem]))
+        for row in dict.fromkeys((sample.key, sample.group)):
+            if row in listed:
+                place(sample, row)
+        if (stem := order.stem(sample.key)) in by_stem:
+            namesakes[stem].append(sample)
+    for stem, found in namesakes.items():
+        rows = by_stem[stem]
+        # who is named otherwise is meant by a stem only if nobody else can be
+        candidates = [sample for sample in found if sample.key not in split_of] or found
+        if len(candidates) > 1 or len({listed[row] for row in rows}) > 1:
+            keys = ", ".join(sample.key for sample in candidates)
+            raise PreprocessError(f"{name}: {stem!r} may be any of {keys}; name them by their keys")
+        for row in rows:
+            place(candidates[0], row)
     if not split_of:
         raise PreprocessError(f"{name}: names no key and no group of this dataset")
-    return split_of
+    return split_of, used
+
+
+def _by_file(path: str, samples: list[Sample], early: list[Sample]) -> tuple[dict[str, str], list[order.Unmatched]]:
+    """The splits by a user's file, and its rows that name no sample, neither one excluded before the split."""
+    listed = _read_list(Path(path))
+    split_of, used = _by_list(samples, listed, path)
+    excluded = {name for sample in early for name in (sample.key, sample.group, order.stem(sample.key))}
+    strangers = [one for one in listed if one not in used and not {one, order.stem(one)} & excluded]
+    if strangers:
+        log.warning(
+            "%s: %s of %s rows name no sample, the first is %s",
+            path, f"{len(strangers):,}", f"{len(listed):,}", strangers[0],
+        )  # fmt: skip
+    rows = [order.Row(listed[one], -1, one) for one in strangers]
+    return split_of, [order.Unmatched(row, "no sample has this key, group or name") for row in rows]
 
 
 def _project_list(name: str) -> dict[str, str]:
-    return _parse_list((resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").read_text("utf-8"), name)
+    return _parse_list((resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").read_bytes(), name)
 
 
 def _read_list(path: Path) -> dict[str, str]:
     try:
-        return _parse_list(path.read_text(encoding="utf-8-sig"), str(path))
+        return _parse_list(path.read_bytes(), str(path))
     except OSError as error:
         raise PreprocessError(
             f"{path}: {error.strerror}; split.file must name a table with the columns key and split"
         ) from error
 
 
-def _parse_list(text: str, name: str) -> dict[str, str]:
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    reader = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
-    column = next((one for one in ("key", "group", *order.ID_COLUMNS) if one in (reader.fieldnames or ())), None)
-    if column is None or "split" not in (reader.fieldnames or ()):
+def _parse_list(data: bytes, name: str) -> dict[str, str]:
+    table = tables.parse(data, name, comments=True)
+    column = next((one for one in ("key", "group", *order.ID_COLUMNS) if one in table.columns), None)
+    if column is None or "split" not in table.columns:
         raise PreprocessError(f"{name}: needs a column split and one of key, group, {', '.join(order.ID_COLUMNS)}")
     listed: dict[str, str] = {}
-    for row in reader:
+    for line, row in table:
         if not row[column]:
-            raise PreprocessError(f"{name}: line {reader.line_num} of its rows has no {column}")
+            raise PreprocessError(f"{name}: line {line} has no {column}")
         if row["split"] not in SPLITS:
             raise PreprocessError(f"{name}: split {row['split']!r} of {row[column]} is not one of {', '.join(SPLITS)}")
         if listed.setdefault(row[column], row["split"]) != row["split"]:

@@ -223,7 +223,7 @@ def test_the_store_needs_a_numbering_and_its_labels(tmp_path):
     with pytest.raises(PreprocessError, match="has test_data, but no test_labels"):
         listed(Raw(tmp_path), numbering="nephnet")
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(PreprocessError, match=r"a\.h5: damaged or no HDF5"):
+    with pytest.raises(PreprocessError, match=r"a\.h5: cannot be opened as HDF5, damaged"):
         listed(Raw(tmp_path), numbering="nephnet")
 
 

@@ -47,7 +47,8 @@ def test_read_takes_labels_bom_quotes_and_crlf(tmp_path):
         ("split,index,key\ntrain,-1,a\n", "not a split and an index"),
         ("split,index,key\ntrain,1.0,a\n", "not a split and an index"),
         ("split,index,key\ntrain,,a\n", "not a split and an index"),
-        ("split,index,key\ntrain\n", "not a split and an index"),
+        ("split,index,key\ntrain\n", "line 2 does not fit the header"),
+        ("split,index,key\ntrain,0,\n", "line 2 has no key"),
         ("split,index,key\ntrain,0,a\ntrain,0,b\n", "train 0 occurs twice"),
     ],
 )

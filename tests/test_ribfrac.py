@@ -382,7 +382,10 @@ def test_layouts(tmp_path):
         assert list(found) == list(wanted)
         assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
     shutil.copytree(tmp_path / "plain/Part1", tmp_path / "plain/again")
-    assert listing(tmp_path / "plain").notes == ["2 files are there twice, equal in size; one of each is used"]
+    assert listing(tmp_path / "plain").notes == [
+        f"1 copies of {kind}s were left aside, equal byte for byte: again/RibFrac1-{kind}.nii.gz"
+        for kind in ("image", "label")
+    ]
 
 
 def test_what_cannot_be_a_sample(tmp_path):

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.sources import natural
+from preprocess.sources.tools import natural
 
 NAMES = st.text(alphabet="ab0129 (.)/-é²٣", max_size=12) | st.text(st.characters(exclude_characters="\0"), max_size=6)
 

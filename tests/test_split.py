@@ -310,8 +310,10 @@ def test_a_users_file_names_keys_stems_or_groups(tmp_path, text):
 
 
 def test_a_users_file_overrules_rule_and_kept_splits(tmp_path):
-    in_force = with_file(tmp_path, "key,split\na,val\n", split__rule="official", split__keep={"t": "test"})
-    assert split.assign(in_force, [sample("a", source_split="t")], 42).samples[0].split == "val"
+    text = "key,split\na,val\nb,train\n"
+    in_force = with_file(tmp_path, text, split__rule="official", split__keep={"t": "test"})
+    samples = [sample("a", source_split="t"), sample("b", source_split="t")]
+    assert [one.split for one in split.assign(in_force, samples, 42).samples] == ["val", "train"]
 
 
 def test_a_key_is_not_taken_for_the_stem_of_another(tmp_path):

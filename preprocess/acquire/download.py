@@ -308,7 +308,7 @@ class Downloader:
             bar.reset(total if total is not None else wanted.size)
             bar.update(part.size)
             for block in response.iter_raw():
-                if not part.size and (problem := content_problem(wanted.target.name, block)) and len(block) >= 262:
+                if not part.size and (problem := content_problem(wanted.target.name, block)) and len(block) >= 512:
                     raise PreprocessError(f"sent {problem}")
                 part.write(block)
                 bar.update(len(block))

@@ -21,7 +21,7 @@ from preprocess.acquire.digests import DigestCache, Digests, compute
 from preprocess.acquire.registry import RELEASED, RemoteFile, Source
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json, write_json
-from preprocess.reading.archives import is_tar, is_zip, walk
+from preprocess.reading.archives import is_tar, is_tar_header, is_zip, on_disk, walk
 
 log = logging.getLogger("preprocess")
 
@@ -84,21 +84,33 @@ def _read_mapping(path: Path) -> dict[str, dict[str, Any]]:
     return content if isinstance(content, dict) else {}
 
 
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(4096)
+    except FileNotFoundError as error:  # it was listed, so it is a link
+        raise PreprocessError(f"{path}: a link to a file that is not there; remove it or mend it") from error
+    except OSError as error:
+        raise PreprocessError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from error
+
+
 def is_page(head: bytes) -> bool:
     """Whether a file's first bytes are those of a web page."""
     return _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
 def content_problem(name: str, head: bytes) -> str:
-    """What the first bytes (262 or more) say against the name, or nothing."""
+    """What the first bytes (512 or more) say against the name, or nothing."""
     if is_page(head):
         return "a web page, not the file"
     lower = name.lower()
     if lower.endswith((".zip", ".npz")) and head[:2] != b"PK":
         return "not a zip archive"
+    if is_tar(lower) and is_tar_header(head):  # under .tar.gz as well: browsers unpack on the way
+        return ""
     if lower.endswith((".gz", ".tgz")) and head[:2] != b"\x1f\x8b":
         return "not a gzip file"
-    if lower.endswith(".tar") and head[257:262] != b"ustar":
+    if lower.endswith(".tar"):
         return "not a tar archive"
     return ""
 
@@ -152,7 +164,7 @@ def places(source: Source, raw: Path) -> list[Path]:
     found: list[Path] = []
     for entry in entries:
         if entry.is_dir():
-            found.extend(entry / path for path in sorted(walk(entry)))
+            found.extend(on_disk(entry, path) for path in sorted(walk(entry)))
         else:
             found.append(entry)
     return found
@@ -203,9 +215,8 @@ def compared(source: Source, raw: Path) -> list[Path]:
 
 def _check_before_reading(path: Path, file: RemoteFile | None) -> None:
     """Refuse what its first bytes or its size already tell."""
-    with open(path, "rb") as handle:
-        if text := content_problem(path.name, handle.read(4096)):
-            raise PreprocessError(f"{path}: {text}; remove it and get it again")
+    if text := content_problem(path.name, _head(path)):
+        raise PreprocessError(f"{path}: {text}; remove it and get it again")
     if file and file.only_size is not None and path.stat().st_size != file.only_size:
         raise PreprocessError(
             f"{path}: it has {path.stat().st_size:,} bytes, the published file has {file.only_size:,}; "

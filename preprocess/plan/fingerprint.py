@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[1]
 TABLES = "tables/"
 #: libraries whose version can change results, by import name
 DISTRIBUTIONS = {
-    "h5py": "h5py", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy", "PIL": "pillow",
-    "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
-    "SimpleITK": "simpleitk", "tifffile": "tifffile", "trimesh": "trimesh",
+    "h5py": "h5py", "imagecodecs": "imagecodecs", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy",
+    "PIL": "pillow", "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
+    "SimpleITK": "simpleitk", "simplejpeg": "simplejpeg", "tifffile": "tifffile", "trimesh": "trimesh",
 }  # fmt: skip
 
 

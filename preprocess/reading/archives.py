@@ -8,6 +8,13 @@ never listed.
 Archives are untrusted: a member with an absolute name or ``..``, an encrypted one, a name that
 occurs twice, and a member that would grow beyond all proportion stop the run. Links are not
 followed inside archives.
+
+A container is what its content says: a tar under ``.tar.gz`` that is not packed is read, as browsers
+unpack on the way, and so is one of the form of 1979 (V7). Backslashes in a zip's names separate folders,
+as .NET means them. Bytes of a name that are not UTF-8 are written ``\\xe9``.
+
+What is damaged decides who is told. An archive that cannot be listed, and a tar, where all that follows is
+lost, stop the run; a damaged member of a zip is one file that cannot be read, as it would be in a folder.
 """
 
 from __future__ import annotations
@@ -16,7 +23,9 @@ import contextlib
 import errno
 import gzip
 import io
+import lzma
 import os
+import re
 import shutil
 import stat
 import struct
@@ -24,12 +33,13 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, TypeVar, cast
 
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, UnreadableError, told
 
 SEPARATOR = "!/"
 #: a member may not be larger than this unless it is within MAX_RATIO of its packed size
@@ -37,8 +47,26 @@ MAX_FREE_SIZE = 256 * 2**20
 #: deflate itself cannot exceed about 1032:1; medical images stay far below
 MAX_RATIO = 200
 MAX_NESTING = 3
-#: what damaged or cut archives raise
-_BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+#: what may follow the end of a packed tar: blocks of zeros that fill it up
+MAX_TAIL = 64 * 2**20
+#: the ways to pack a zip's members that Python reads: none, Deflate, bzip2, LZMA
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_METHOD_NAMES = {9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
+#: what damaged or cut archives raise; ValueError and the like come from fields that hold nonsense
+_BROKEN = (
+    OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error,
+    NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError,
+)  # fmt: skip
+_REMEDIES = {
+    errno.EACCES: "make it readable for this user",
+    errno.EPERM: "make it readable for this user",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "mount the disk again",
+}
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +107,28 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
+def is_tar_header(block: bytes) -> bool:
+    """Whether a file's first 512 bytes are a tar's header of any form: its checksum holds (V7 has no other mark)."""
+    try:
+        tarfile.TarInfo.frombuf(block[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def printable(name: str) -> str:
+    """A file's name as text that any table can hold: bytes that are not UTF-8 become ``\\xe9``."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def on_disk(root: Path, path: str) -> Path:
+    """The place of a path that :func:`walk` gave, its bytes restored where the name is not UTF-8."""
+    place = root / path
+    if "\\x" in path and not os.path.lexists(place):
+        return root / os.fsdecode(_ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(path)))
+    return place
+
+
 def stream_of(path: str) -> str:
     """The tar archive a file is read forwards from, or an empty text where it can be read by itself.
 
@@ -89,7 +139,7 @@ def stream_of(path: str) -> str:
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Every data file below a folder, links followed (but never in a circle), relative to it."""
+    """Every data file below a folder, links followed (but never in a circle), relative to it; see :func:`on_disk`."""
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -99,19 +149,55 @@ def walk(root: Path) -> Iterator[str]:
         seen.add(real)
         folders.sort()  # of two links to one folder, which one is followed must not depend on the disk
         for name in names:
-            path = (Path(folder) / name).relative_to(root).as_posix()
+            path = printable((Path(folder) / name).relative_to(root).as_posix())
             if not is_junk(path):
                 yield path
 
 
 class Raw:
-    """The raw files of one source. Keeps archives open between reads; use one per process."""
+    """The raw files of one source. Keeps archives open between reads; use one per process, in a ``with`` block."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self._zips: dict[str, zipfile.ZipFile] = {}
+        self._renamed: dict[str, dict[str, zipfile.ZipInfo]] = {}
         self._tars: dict[str, _TarReader] = {}
         self._folders: dict[str, dict[str, list[RawFile]]] = {}
+        self._memos: dict[Hashable, tuple[Hashable, Any]] = {}
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open and forget what was remembered. It may be used again, and opens anew."""
+        for _, value in self._memos.values():
+            _close(value)
+        for tar in self._tars.values():
+            tar.close()
+        for archive in reversed(self._zips.values()):  # inner zips were opened last
+            archive.close()
+        for kept in (self._memos, self._tars, self._zips, self._renamed, self._folders):
+            kept.clear()
+
+    def memo(self, key: Hashable, make: Callable[[], Value], slot: str | None = None) -> Value:
+        """The value of a key, made once and kept until the raw files are closed.
+
+        Args:
+            key: what the value depends on besides the files, with a name that tells it from others' values.
+            make: makes it.
+            slot: of the keys that share a slot only the last one's value is kept: for what is large.
+        """
+        place = key if slot is None else slot
+        if place not in self._memos or self._memos[place][0] != key:
+            if place in self._memos:
+                _close(self._memos.pop(place)[1])
+            self._memos[place] = (key, make())
+        return cast(Value, self._memos[place][1])
 
     def files(self) -> list[RawFile]:
         """List every data file in reading order: folders sorted, archive members as stored.
@@ -146,19 +232,24 @@ class Raw:
             return self._folders[archive].get(inner.rstrip("/"), [])
         try:
             entries = sorted(
-                (entry.name, entry.stat().st_size) for entry in os.scandir(self.root / path) if entry.is_file()
+                (printable(entry.name), entry.stat().st_size)
+                for entry in os.scandir(on_disk(self.root, path))
+                if entry.is_file()
             )
         except FileNotFoundError:
             raise PreprocessError(f"{self.root / path}: no such folder") from None
+        except OSError as error:
+            raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         inside = [RawFile((Path(path) / name).as_posix(), size) for name, size in entries]
         return [file for file in inside if not (is_junk(file.name) or is_zip(file.name) or is_tar(file.name))]
 
     def expand(self, path: str) -> Iterator[RawFile]:
         """The data files of one file of the folder: itself, or an archive's members as stored."""
         try:
-            size = (self.root / path).stat().st_size
+            size = on_disk(self.root, path).stat().st_size
         except OSError as error:
-            raise PreprocessError(f"{self.root / path}: cannot be read ({error.strerror}); remove it") from error
+            remedy = _REMEDIES.get(error.errno or 0, "remove it")
+            raise PreprocessError(f"{self.root / path}: cannot be read ({error.strerror}); {remedy}") from error
         yield from self._expand(path, size, 0)
 
     def read(self, path: str) -> bytes:
@@ -166,14 +257,37 @@ class Raw:
 
         Raises:
             PreprocessError: the file is not there or its archive is damaged.
+            UnreadableError: it is a damaged member of a zip.
         """
         archive, _, member = path.rpartition(SEPARATOR)
         with self._told(path):
             if not archive:
-                return (self.root / path).read_bytes()
+                return on_disk(self.root, path).read_bytes()
             if is_zip(archive):
-                return self._zip(archive).read(member)
+                info = self._info(archive, member)
+                with self._zip(archive).open(info) as packed:
+                    # not to its end: a member that lies about its size is not unpacked beyond what it declares
+                    data = packed.read(max(info.file_size, 1))
+                if len(data) != info.file_size:
+                    raise zipfile.BadZipFile(f"{len(data)} bytes of {info.file_size}")
+                return data
             return self._tar(archive).read(member)
+
+    def crc32(self, file: RawFile) -> int:
+        """CRC-32 of one file's bytes: what a zip says of its member, else worked out by reading the file.
+
+        Raises:
+            PreprocessError: as :meth:`read`.
+        """
+        archive, _, member = file.path.rpartition(SEPARATOR)
+        with self._told(file.path):
+            if archive and is_zip(archive):
+                return self._info(archive, member).CRC
+            value = 0
+            with self._stream(file.path) as stream:
+                while block := stream.read(1 << 20):
+                    value = zlib.crc32(block, value)
+            return value
 
     def stream(self, path: str) -> IO[bytes]:
         """Open one file for reading forwards; a member of a zip is unpacked as it is read.
@@ -195,8 +309,8 @@ class Raw:
         archive, _, member = path.rpartition(SEPARATOR)
         with self._told(path):
             if not archive:
-                return open(self.root / path, "rb")
-            if is_zip(archive) and self._zip(archive).getinfo(member).compress_type == zipfile.ZIP_STORED:
+                return open(on_disk(self.root, path), "rb")
+            if is_zip(archive) and self._info(archive, member).compress_type == zipfile.ZIP_STORED:
                 return io.BufferedReader(_Window(*self._stored(archive, member)))
             copy = tempfile.TemporaryFile()
             with self._stream(path) as packed:
@@ -217,6 +331,8 @@ class Raw:
                     f"{tempfile.gettempdir()}: no room for a copy of {path}; set TMPDIR to a larger disk"
                 ) from error
             place = path.rpartition(SEPARATOR)[0] or path
+            if place in self._zips and not (isinstance(error, OSError) and error.errno):
+                raise UnreadableError(_damaged(error), path, self.root) from error
             raise PreprocessError(f"{self.root / place}: {_damaged(error)}") from error
 
     def head(self, path: str, size: int) -> bytes:
@@ -224,16 +340,14 @@ class Raw:
 
         Raises:
             PreprocessError: the file is not there or its archive is damaged.
+            UnreadableError: it is a damaged member of a zip.
         """
-        with self.stream(path) as file:
-            try:
-                return file.read(size)
-            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+        with self.stream(path) as file, self._told(path):
+            return file.read(size)
 
     def local(self, path: str) -> Path | None:
         """The file's place on disk, or None where it lies in an archive."""
-        return None if SEPARATOR in path else self.root / path
+        return None if SEPARATOR in path else on_disk(self.root, path)
 
     def _expand(self, path: str, size: int, depth: int) -> Iterator[RawFile]:
         if not (is_zip(path) or is_tar(path)):
@@ -261,12 +375,21 @@ class Raw:
         if sum(info.compress_size for info in archive.infolist()) > archive.start_dir:
             raise PreprocessError(f"{self.root / path}: its members overlap; this is not the published archive")
         for info in sorted(archive.infolist(), key=_header_offset):
-            if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+            name = _zip_name(info)
+            if name.endswith("/") or stat.S_ISLNK(info.external_attr >> 16) or is_junk(name):
                 continue
-            if info.flag_bits & 1:
-                raise PreprocessError(f"{self.root / path}: {info.filename} is encrypted; unpack it by hand")
-            self._check_ratio(path, info.filename, info.file_size, info.compress_size)
-            yield info.filename, info.file_size
+            if info.flag_bits & 1 or info.compress_type == 99:
+                raise PreprocessError(
+                    f"{self.root / path}: {name} is encrypted; unpack the archive with its password, and take it away"
+                )
+            if info.compress_type not in ZIP_METHODS:
+                method = _METHOD_NAMES.get(info.compress_type, "an unknown method")
+                raise PreprocessError(
+                    f"{self.root / path}: {name} is packed by {method} (method {info.compress_type}), which Python "
+                    f"cannot unpack; unpack the archive with 7-Zip, and take it away"
+                )
+            self._check_ratio(path, name, info.file_size, info.compress_size)
+            yield name, info.file_size
 
     def _check_ratio(self, path: str, name: str, unpacked: int, packed: int) -> None:
         if unpacked > MAX_FREE_SIZE and unpacked > MAX_RATIO * max(packed, 1):
@@ -295,16 +418,29 @@ class Raw:
     def _stream(self, path: str) -> IO[bytes]:
         archive, _, member = path.rpartition(SEPARATOR)
         if not archive:
-            return open(self.root / path, "rb")
+            return open(on_disk(self.root, path), "rb")
         if is_zip(archive):
-            return self._zip(archive).open(member)
+            return self._zip(archive).open(self._info(archive, member))
         return io.BytesIO(self._tar(archive).read(member))
+
+    def _info(self, archive: str, member: str) -> zipfile.ZipInfo:
+        """The entry of a zip's member by its name here. KeyError: there is none."""
+        return self._zip(archive).NameToInfo.get(member) or self._renamed[archive][member]
 
     def _zip(self, path: str) -> zipfile.ZipFile:
         if path not in self._zips:
             try:
                 # a zip in a zip is read at random places: through the outer one each step back would start anew
-                self._zips[path] = zipfile.ZipFile(self.seekable(path))
+                file = self.seekable(path)
+                if _is_last_of_several(file):
+                    raise PreprocessError(
+                        f"{self.root / path}: the last part of a split zip; join the parts with "
+                        f"'zip -s 0 {PurePosixPath(path).name} --out whole.zip', and take them away"
+                    )
+                opened = self._zips[path] = zipfile.ZipFile(file)
+                self._renamed[path] = {
+                    name: info for info in opened.infolist() if (name := _zip_name(info)) != info.filename
+                }
             except _BROKEN as error:
                 raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         return self._zips[path]
@@ -312,7 +448,7 @@ class Raw:
     def _stored(self, archive: str, member: str) -> tuple[IO[bytes], int, int]:
         """The file a member stored without packing lies in, its first byte there, and its length."""
         outer = self._zip(archive)
-        info = outer.getinfo(member)
+        info = self._info(archive, member)
         assert outer.fp is not None
         outer.fp.seek(info.header_offset)
         header = outer.fp.read(30)
@@ -374,7 +510,7 @@ class _TarReader:
         self.is_ended = self._packed or self._has_end()
         # gzip's own reader, not tarfile's: it checks the CRC and notices a cut file
         self._data = gzip.GzipFile(fileobj=self._stream) if self._packed else self._stream
-        self.archive = tarfile.open(fileobj=self._data, mode="r|" if self._packed else "r:")
+        self.archive = tarfile.open(fileobj=self._data, mode="r|" if self._packed else "r:", encoding="utf-8")
 
     def _has_end(self) -> bool:
         """Whether a tar that is not packed ends in empty blocks; gzip knows its end by itself."""
@@ -388,12 +524,16 @@ class _TarReader:
         """The next regular file's header; None at the end, once the rest of a packed tar has been read too."""
         while (info := self.archive.next()) is not None:
             self.archive.members.clear()  # type: ignore[attr-defined]  # 100,000 headers are not to be kept
+            info.name = printable(info.name)
             if info.isfile():
                 if not (self._packed or info.issparse()):
                     self._places.setdefault(info.name, (info.offset_data, info.size))
                 return info
-        while self._packed and self._data.read(1 << 20):
-            pass
+        behind = 0
+        while self._packed and (block := self._data.read(1 << 20)):
+            behind += len(block)
+            if behind > MAX_TAIL:
+                raise tarfile.ReadError(f"more than {MAX_TAIL >> 20} MB follow its end")
         return None
 
     def read(self, member: str) -> bytes:
@@ -431,5 +571,30 @@ def _check_name(archive: Path, name: str) -> None:
         raise PreprocessError(f"{archive}: member {name!r} has an unsafe name; this is not the published archive")
 
 
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name with slashes: .NET and PowerShell 5 write backslashes, which the format does not allow."""
+    return info.filename.replace("\\", "/")
+
+
+def _is_last_of_several(file: IO[bytes]) -> bool:
+    """Whether a zip's end record says that it began on another disk, as parts of a split zip do."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 22 - 0xFFFF, 0))
+    tail = file.read()
+    file.seek(0)
+    place = tail.rfind(b"PK\5\6")
+    return 0 <= place <= len(tail) - 22 and 0 < int.from_bytes(tail[place + 4 : place + 6], "little") < 0xFFFF
+
+
+def _close(value: Any) -> None:
+    close = getattr(value, "close", None)
+    if callable(close):
+        close()
+
+
 def _damaged(error: Exception) -> str:
-    return f"damaged or incomplete ({error}); download it again"
+    """What went wrong while reading a file and what to do about it; only damage calls for another download."""
+    if isinstance(error, OSError) and error.errno:
+        remedy = _REMEDIES.get(error.errno, "check the disk")
+        return f"cannot be read ({os.strerror(error.errno)}); {remedy}"
+    return f"damaged or incomplete ({told(error) or type(error).__name__}); download it again"

@@ -1,17 +1,27 @@
-"""Image files as sources open them: the bytes, and a header that is parsed once however many ask for it."""
+"""Image files as sources open them: the bytes, and a header that is parsed once however many ask for it.
+
+The same holds for every format. Pixels are taken as stored: an orientation that the file names, in EXIF or in
+TIFF's own tag, is reported and not applied, as no published pipeline is known to have applied it. Refused are more
+than 8 bits a channel and signed or floating numbers (no rule says how to reduce them), several pictures in one
+file, JPEG data that libjpeg calls corrupt, also within TIFF, and a small file of very many pixels.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from preprocess.errors import UnreadableError
+from preprocess.errors import UnreadableError, told
+from preprocess.reading import jpeg
+from preprocess.reading.archives import MAX_FREE_SIZE, MAX_RATIO
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,6 +30,15 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 #: where Pillow keeps what a PNG says of its orientation
 _EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
+#: TIFF tags: bits a channel, orientation, and the kind of numbers, of which 1 is unsigned and 4 is not told
+_BITS, _ORIENTATION, _NUMBERS = 258, 274, 339
+#: Pillow's transposition that undoes a turn, by orientation; the two quarter turns are each other's
+_UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+#: what Pillow lets through where a header or the data hold nonsense
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
+    RuntimeError, MemoryError, AssertionError, ArithmeticError, struct.error, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,11 +66,30 @@ class Picture:
 
     @property
     def extent(self) -> tuple[int, int] | None:
-        """Width and height in pixels as the header states them; None where it cannot be read."""
+        """Width and height in pixels as stored, by the header; None where it cannot be read."""
         try:
-            return self._image.size
+            width, height = self._image.size
+            # Pillow turns TIFF, and so its size
+            return (height, width) if self._tiff_orientation >= 5 else (width, height)
         except UnreadableError:
             return None
+
+    @cached_property
+    def _tiff_orientation(self) -> int:
+        """The orientation by which Pillow turns the picture as it loads it: TIFF's own tag; 1 where it does not."""
+        tags: Any = getattr(self._image, "tag_v2", {})
+        value = tags.get(_ORIENTATION, 1) if self._image.format == "TIFF" else 1
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+    @property
+    def bits(self) -> int:
+        """Bits a channel as the file stores them. Raises UnreadableError: no image file."""
+        image = self._image
+        if image.format == "PNG":
+            return self.data[24]  # of IHDR, which is the first chunk
+        tags: Any = getattr(image, "tag_v2", {})
+        found = tags.get(_BITS, 8) if image.format == "TIFF" else 8
+        return int(max(found)) if isinstance(found, tuple) else int(found)
 
     @property
     def form(self) -> str:
@@ -63,12 +101,14 @@ class Picture:
 
         try:
             image = self._image
+            rotation = self._tiff_orientation
             with _reading():
-                tags = image.getexif() if image.format != "PNG" or not _EXIF_KEYS.isdisjoint(image.info) else {}
-                rotation = tags.get(ExifTags.Base.Orientation, 1)
+                if image.format != "TIFF" and (image.format != "PNG" or not _EXIF_KEYS.isdisjoint(image.info)):
+                    rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
         except UnreadableError:
             return "not an image"
-        text = f"{image.format} {image.mode} {image.width}x{image.height}"
+        width, height = self.extent or (0, 0)
+        text = f"{image.format} {image.mode} {width}x{height}"
         return text if rotation == 1 else f"{text} EXIF orientation {rotation}"
 
     def sha256(self) -> str:
@@ -79,12 +119,67 @@ class Picture:
         """Decode the whole picture, in Pillow's ``mode``; not to be changed.
 
         Raises:
-            UnreadableError: damaged or truncated.
+            UnreadableError: damaged or truncated, or one of what this module refuses.
         """
+        return self._stored if self._stored.mode == mode else self._stored.convert(mode)
+
+    @cached_property
+    def _stored(self) -> Image.Image:
+        """The picture as stored, all of it decoded and nothing turned."""
         image = self._image
+        orientation = self._tiff_orientation  # before it is loaded: Pillow forgets the tag then
+        self._refuse()
         with _reading():
             image.load()
-            return image if image.mode == mode else image.convert(mode)
+            turned = image if orientation == 1 else image.transpose(_transpose(_UNDO[orientation]))
+        if image.format == "PNG" and (chunk := _wrong_chunk(self.data)):
+            raise UnreadableError(f"is damaged: the checksum of its chunk {chunk} is wrong")
+        # Pillow has told what it can tell of a damaged file by now
+        damage = jpeg.damage(self.data) if image.format == "JPEG" else jpeg.damage_in_tiff(self.data, image)
+        if damage:
+            raise UnreadableError(f"is damaged: libjpeg says {damage}")
+        return turned
+
+    def _refuse(self) -> None:
+        image = self._image
+        if self.bits > 8:
+            raise UnreadableError(f"has {self.bits} bits a channel; only 8-bit images are known to this source")
+        with _reading():
+            pages = getattr(image, "n_frames", 1)
+            tags: Any = getattr(image, "tag_v2", {})
+            numbers = tags.get(_NUMBERS, 1) if image.format == "TIFF" else 1
+        if pages > 1:
+            raise UnreadableError(f"holds {pages} pictures; nothing says which of them is the sample")
+        if not {1, 4}.issuperset(numbers if isinstance(numbers, tuple) else (numbers,)):
+            raise UnreadableError("holds signed or floating numbers; only 8-bit images are known to this source")
+        size = image.width * image.height * len(image.getbands())
+        if size > MAX_FREE_SIZE and size > MAX_RATIO * len(self.data):
+            raise UnreadableError(
+                f"would grow from {len(self.data):,} bytes to {size:,} of pixels; no picture, refused"
+            )
+
+
+def _wrong_chunk(data: bytes) -> str:
+    """The first chunk of a PNG whose CRC is wrong, of those pixels depend on; Pillow skips the CRC of the pixels."""
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        kind = data[place + 4 : place + 8]
+        # an upper case first letter says that the picture cannot do without it
+        if kind[:1].isupper() and zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(
+            data[end : end + 4], "big"
+        ):
+            return kind.decode("latin-1")
+        if kind == b"IEND":
+            return ""
+        place = end + 4
+    return "IEND"
+
+
+def _transpose(method: int) -> Image.Transpose:
+    from PIL import Image
+
+    return Image.Transpose(method)
 
 
 @contextlib.contextmanager
@@ -92,9 +187,13 @@ def _reading() -> Iterator[None]:
     """Turn what Pillow raises on damaged files into one error."""
     from PIL import Image
 
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None  # it would refuse good slices of 200 megapixels; this module has a limit of its own
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faulty TIFF headers are common and harmless
             yield
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableError(f"cannot be decoded ({error})") from error
+    except _DAMAGE as error:
+        raise UnreadableError(f"cannot be decoded ({told(error) or type(error).__name__})") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

@@ -24,21 +24,20 @@ Both at once are refused. Keys are ``<split>/<row>`` of the published file, else
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import GLOBS, SUFFIX
-from preprocess.sources import Listing, by_name, count, natural, one_of, own_table
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import SPLITS, by_name, count, natural, one_of, own_table
 from preprocess.table import Sample
 
 PUBLISHED = "adrenalmnist3d_64.npz"
-PRESENT = (PUBLISHED, *GLOBS, "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+PRESENT = (PUBLISHED, *GLOBS, *PACKED)
 FALLBACK = f"released/{PUBLISHED}"
 COLUMNS = ("id", "patient", "side", "label")
 MASK = re.compile(rf"(.+?){SUFFIX}", re.IGNORECASE)
-SPLITS = ("train", "val", "test")
 EDGE = 64
 
 
@@ -51,7 +50,7 @@ def index(raw: Raw) -> Listing:
     """
     files = raw.files()
     published = [file for file in files if file.name == PUBLISHED]
-    masks, _ = by_name(raw, files, MASK)
+    masks, copies = by_name(raw, files, MASK)
     if published and not masks:
         return _published(raw, published)
     tables = [file for file in files if file.name.lower().endswith((".csv", ".tsv"))]
@@ -60,7 +59,9 @@ def index(raw: Raw) -> Listing:
             f"{raw.root}: needs {PUBLISHED}, or NIfTI masks with one table (CSV) of {', '.join(COLUMNS)}; holds "
             f"{len(published)} of the file, {len(masks)} masks and {len(tables)} tables"
         )
-    return _own(raw, masks, tables[0])
+    listing = _own(raw, masks, tables[0])
+    listing.notes += copies.notes("masks")
+    return listing
 
 
 def _published(raw: Raw, files: list[RawFile]) -> Listing:
@@ -74,7 +75,7 @@ def _published(raw: Raw, files: list[RawFile]) -> Listing:
     for split in SPLITS:
         labels = reader.array(f"{split}_labels")
         shape = reader.shape(f"{split}_images")
-        if shape != (len(labels), EDGE, EDGE, EDGE) or labels.shape != (len(labels), 1):
+        if labels.shape != (*shape[:1], 1) or shape != (len(labels), EDGE, EDGE, EDGE):
             raise PreprocessError(f"{path}: {split}_images is {shape}, not cubes of {EDGE}; download it again")
         samples += [
             Sample(
@@ -132,7 +133,8 @@ def open(raw: Raw, sample: Sample) -> Any:
     if "row" in sample.attributes:
         path = raw.local(sample.path)
         assert path is not None
-        return _rows(str(path)).get(sample.source_split, int(sample.attributes["row"]))
+        rows = raw.memo(("adrenal rows", str(path)), lambda: _Rows(str(path)))
+        return rows.get(sample.source_split, int(sample.attributes["row"]))
     import numpy as np
     from nibabel.orientations import apply_orientation
 
@@ -183,8 +185,3 @@ class _Rows:
             if self._next == row + 1:
                 return image
         raise PreprocessError(f"{self._reader.path}: {split} has no row {row}; it was changed since it was indexed")
-
-
-@lru_cache(maxsize=1)
-def _rows(path: str) -> _Rows:
-    return _Rows(path)

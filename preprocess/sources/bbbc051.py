@@ -33,18 +33,19 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing, count, natural
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import count, natural, unique
 from preprocess.table import Sample
 
-PRESENT = ("*.tif", "*.tiff", "*.h5", "*.hdf5", "*.zip")
+PRESENT = ("*.tif", "*.tiff", "*.h5", "*.hdf5", *PACKED)
 TIFF = (".tif", ".tiff")
 STORE = (".h5", ".hdf5")
 CELL_TYPES = (
@@ -105,16 +106,22 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
     """
     if table := sample.attributes.get("table"):
         store = _store(raw, sample.path)
-        row: NDArray[Any] = _values(store, table)[int(sample.attributes["row"])]
+        row = _values(store, table).row(int(sample.attributes["row"]))
         return _depth_first(row.reshape(EXTENT) if row.size == np.prod(EXTENT) and row.ndim == 1 else row)
     import struct
     import zlib
 
     import tifffile
 
+    data = raw.read(sample.path)
     try:
-        return _depth_first(tifffile.imread(io.BytesIO(raw.read(sample.path))))
+        return _depth_first(tifffile.imread(io.BytesIO(data)))
     except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
+        if "imagecodecs" in str(error):
+            raise PreprocessError(
+                f"{raw.root / sample.path}: packed in a way that needs the package imagecodecs; install it with: "
+                f"pip install imagecodecs"
+            ) from error
         raise UnreadableError(f"cannot be decoded ({error})") from error
 
 
@@ -142,10 +149,14 @@ def _stacks(raw: Raw, files: list[RawFile], neighbours: str, numbering: str) -> 
             f"{raw.root}: no 3D crops with surroundings {neighbours}, only {other} ones; "
             f"get the others, or override neighbours of tissuemnist"
         )
-    samples = [_sample(raw, file, numbering) for file, kind in zip(files, kinds, strict=True) if kind == wanted]
+    crops = [file for file, kind in zip(files, kinds, strict=True) if kind == wanted]
+    # beside a crop.tif a crop.tiff may lie
+    crops_of, copies = unique(raw, crops, lambda file: file.path.rpartition(".")[0].lower())
+    samples = [_sample(raw, file, numbering) for file in crops_of.values()]
     left = ", ".join(f"{number:,} {kind or 'in other folders'}" for kind, number in seen.items() if kind != wanted)
     notes = [f"{len(samples):,} TIFF crops in folders" + (f", surroundings {wanted}" if wanted else "")]
-    return sorted(samples, key=lambda sample: natural(sample.key)), notes + ([f"left aside: {left}"] if left else [])
+    notes += [*copies.notes("crops"), *([f"left aside: {left}"] if left else [])]
+    return sorted(samples, key=lambda sample: natural(sample.key)), notes
 
 
 def _kind(file: RawFile) -> str:
@@ -224,14 +235,8 @@ def _rows(raw: Raw, file: RawFile, numbering: str) -> Iterator[Sample]:
             )
 
 
-@lru_cache(maxsize=1)
 def _store(raw: Raw, path: str) -> Any:
-    import h5py
-
-    try:
-        return h5py.File(raw.seekable(path), "r")
-    except OSError as error:
-        raise PreprocessError(f"{raw.root / path}: damaged or no HDF5 ({error}); download it again") from error
+    return raw.memo(("bbbc051 store", path), lambda: hdf5.open_file(raw, path))
 
 
 class _Field:
@@ -243,11 +248,33 @@ class _Field:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
         return np.asarray(self.table[rows][self.name])
 
+    def row(self, number: int) -> NDArray[Any]:
+        """One row's values."""
+        return np.asarray(hdf5.box(self.table, [slice(number, number + 1)])[self.name][0])
 
-def _values(store: Any, name: str) -> Any:
+
+class _Plain:
+    """An array of one row a crop."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return np.asarray(self.table[rows])
+
+    def row(self, number: int) -> NDArray[Any]:
+        """One row's values."""
+        whole = [slice(0, extent) for extent in self.table.shape[1:]]
+        return np.asarray(hdf5.box(self.table, [slice(number, number + 1), *whole])[0])
+
+
+def _values(store: Any, name: str) -> _Field | _Plain:
     """The values of a plain array, or of a pandas frame or series in the fixed or the table form."""
     node = store[name]
     if hasattr(node, "keys"):  # a group: pandas
@@ -256,7 +283,7 @@ def _values(store: Any, name: str) -> Any:
             raise PreprocessError(f"{store.filename}: {name} is a group of no known form")
     if node.dtype.names:
         return _Field(node, "values_block_0" if "values_block_0" in node.dtype.names else "values")
-    return node
+    return _Plain(node)
 
 
 # ---- inspection

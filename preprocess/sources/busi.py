@@ -21,10 +21,11 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw
-from preprocess.sources import Listing, count, natural, open_picture
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import count, natural, open_picture
 from preprocess.table import Sample
 
-PRESENT = ("*.png", "*.zip")
+PRESENT = ("*.png", *PACKED)
 IMAGE = re.compile(r"(benign|malignant|normal) \((\d+)\)\.png", re.IGNORECASE)
 MASK = re.compile(r"(benign|malignant|normal) \((\d+)\)_mask(_\d+)?\.png", re.IGNORECASE)
 

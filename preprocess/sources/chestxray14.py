@@ -24,16 +24,15 @@ names, the group is the patient.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing, by_name, first_width, open_picture, table_lines
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import by_name, first_width, open_picture, table, table_lines
 from preprocess.table import Sample
 
-PRESENT = ("*.png", "*.tar.gz", "*.tgz", "*.tar", "*.zip")
+PRESENT = ("*.png", *PACKED)
 LABELS = "tables/labels/chestxray14.csv"
 IMAGE = re.compile(r"(\d{8}_\d{3}\.png)", re.IGNORECASE)
 ENTRIES = re.compile(r"Data_Entry_2017.*\.csv", re.IGNORECASE)
@@ -58,8 +57,7 @@ def index(raw: Raw) -> Listing:
     images, copies = by_name(raw, files, IMAGE)
     listed = listed_findings()
     entries, notes = _entries(raw, [file for file in files if ENTRIES.fullmatch(file.name)])
-    if copies:
-        notes.append(f"{copies:,} copies of images were left aside")
+    notes += copies.notes("images")
     samples = [_sample(name, images[name].path, listed, entries) for name in images]
     missing = sorted(name for name in entries or listed if name not in images)
     samples += [_sample(name, "", listed, entries) for name in missing]
@@ -122,17 +120,13 @@ def age_in_years(text: str) -> str:
 def _entries(raw: Raw, tables: list[RawFile]) -> tuple[dict[str, dict[str, str]], list[str]]:
     if not tables:
         return {}, ["no Data_Entry_2017.csv: age, sex, view and NIH's own labels stay empty"]
-    table = max(tables, key=lambda file: (file.name.lower(), -len(file.parts)))
-    text = raw.read(table.path).decode("utf-8-sig")
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="further")
-    if not {"Image Index", "Finding Labels"} <= set(reader.fieldnames or ()):
-        raise PreprocessError(f"{raw.root / table.path}: not NIH's table, it has no Image Index and Finding Labels")
+    file = max(tables, key=lambda file: (file.name.lower(), -len(file.parts)))
     entries: dict[str, dict[str, str]] = {}
-    for row in reader:
-        name = row["Image Index"].strip().lower()
+    for line, row in table(raw, file).require(("Image Index", "Finding Labels"), "this is not NIH's table"):
+        name = row["Image Index"].lower()
         if IMAGE.fullmatch(name) is None:
-            raise PreprocessError(f"{raw.root / table.path}: line {reader.line_num}: {name!r} is no image name")
+            raise PreprocessError(f"{raw.root / file.path}: line {line}: {name!r} is no image name")
         if name in entries:
-            raise PreprocessError(f"{raw.root / table.path}: {name} has two rows; this is not NIH's table")
-        entries[name] = {key: value.strip() for key, value in row.items() if isinstance(value, str)}
-    return entries, [f"labels, age, sex and view of {len(entries):,} images from {table.path}"]
+            raise PreprocessError(f"{raw.root / file.path}: {name} has two rows; this is not NIH's table")
+        entries[name] = row
+    return entries, [f"labels, age, sex and view of {len(entries):,} images from {file.path}"]

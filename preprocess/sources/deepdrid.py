@@ -22,14 +22,14 @@ between the parts.
 
 from __future__ import annotations
 
-import csv
-
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing, count, open_picture
+from preprocess.reading.tables import whole
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import count, open_picture, table
 from preprocess.table import Sample
 
-PRESENT = ("*_[lr][0-9].jpg", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+PRESENT = ("*_[lr][0-9].jpg", *PACKED)
 PARTS = ("training", "validation")
 EYES = {"left": "left_eye_DR_Level", "right": "right_eye_DR_Level"}
 #: further columns of the lists, and the attributes they become
@@ -76,18 +76,15 @@ def index(raw: Raw) -> Listing:
     return Listing(samples, count(samples, "source_split", "original_label"), notes)
 
 
-def _part(raw: Raw, part: str, table: RawFile, paths: dict[str, str]) -> list[Sample]:
-    reader = csv.DictReader(raw.read(table.path).decode("utf-8-sig").splitlines())
-    if lacking := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
-        raise PreprocessError(f"{raw.root / table.path}: has no column {lacking[0]!r}; this is not the published list")
-    base = table.path[: -len(table.name)]
+def _part(raw: Raw, part: str, listed: RawFile, paths: dict[str, str]) -> list[Sample]:
+    base = listed.path[: -len(listed.name)]
     samples = []
-    for row in reader:
-        patient, image = row["patient_id"].strip(), row["image_id"].strip()
-        filled = [eye for eye, column in EYES.items() if (row[column] or "").strip()]
+    for line, row in table(raw, listed).require(COLUMNS, "this is not the published list"):
+        patient, image = whole(row["patient_id"]), row["image_id"]
+        filled = [eye for eye, column in EYES.items() if row[column]]
         if len(filled) != 1:
             raise PreprocessError(
-                f"{raw.root / table.path}: line {reader.line_num}: {image} has {len(filled)} eye levels, not one; "
+                f"{raw.root / listed.path}: line {line}: {image} has {len(filled)} eye levels, not one; "
                 f"this is not the published list"
             )
         names = (
@@ -99,13 +96,12 @@ def _part(raw: Raw, part: str, table: RawFile, paths: dict[str, str]) -> list[Sa
             Sample(
                 key=image,
                 path=path or names[0],
-                original_label=row[EYES[filled[0]]].strip(),
+                original_label=whole(row[EYES[filled[0]]]),
                 group=patient,
                 source_split=part,
                 excluded="" if path else "missing",
                 detail="" if path else f"the list names {names[0]}",
-                attributes={"eye": filled[0]}
-                | {name: (row[column] or "").strip() for column, name in ATTRIBUTES.items()},
+                attributes={"eye": filled[0]} | {name: whole(row[column]) for column, name in ATTRIBUTES.items()},
             )
         )
     return samples

@@ -19,17 +19,17 @@ Keys are the image ids, the group is the lesion; no patient id is published.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import Listing, by_name, count, first_width, open_picture
+from preprocess.reading.tables import whole
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import by_name, count, first_width, open_picture, table
 from preprocess.table import Sample
 
-PRESENT = ("*.jpg", "*.jpeg", "*.zip")
+PRESENT = ("*.jpg", "*.jpeg", *PACKED)
 IMAGE = re.compile(r"(ISIC_\d{7})\.jpe?g", re.IGNORECASE)
 METADATA = re.compile(r"HAM10000_metadata(\.(csv|tab|tsv|txt))?", re.IGNORECASE)
 TRUTH = re.compile(r"ISIC2018_Task3_Training_GroundTruth\.csv", re.IGNORECASE)
@@ -54,8 +54,7 @@ def index(raw: Raw) -> Listing:
     images, copies = by_name(raw, files, IMAGE)
     rows, notes = _metadata(raw, files)
     samples = [_sample(row, images.get(name.lower())) for name, row in sorted(rows.items())]
-    if copies:
-        notes.append(f"{copies:,} copies of images were left aside")
+    notes += copies.notes("images")
     if unnamed := len(images.keys() - {name.lower() for name in rows}):
         notes.append(f"{unnamed:,} images the metadata do not name were left aside")
     census = {
@@ -107,7 +106,7 @@ def _isic(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]], li
     group_of = _by_image(raw, lesions, "image", {"lesion_id"})
     rows: dict[str, dict[str, str]] = {}
     for name, row in _by_image(raw, truth, "image", {one.upper() for one in CLASSES}).items():
-        chosen = [one for one in CLASSES if float(row[one.upper()] or 0) == 1]
+        chosen = [one for one in CLASSES if whole(row[one.upper()]) == "1"]
         if len(chosen) != 1 or name not in group_of:
             raise PreprocessError(f"{raw.root / truth.path}: {name} has no single class or no lesion")
         rows[name] = {
@@ -120,16 +119,9 @@ def _isic(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]], li
 
 
 def _by_image(raw: Raw, file: RawFile, key: str, wanted: set[str]) -> dict[str, dict[str, str]]:
-    """Read a comma or tab separated table by its image ids."""
-    text = raw.read(file.path).decode("utf-8-sig")
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    if missing := sorted({key, *wanted} - set(reader.fieldnames or ())):
-        raise PreprocessError(f"{raw.root / file.path}: has no column {missing[0]}; this is not the published table")
+    """Read a table by its image ids."""
     rows: dict[str, dict[str, str]] = {}
-    for row in reader:
-        if None in row or None in row.values():
-            raise PreprocessError(f"{raw.root / file.path}: line {reader.line_num} does not fit the header")
+    for _, row in table(raw, file).require(sorted({key, *wanted}), "this is not the published table"):
         if row[key] in rows:
             raise PreprocessError(
                 f"{raw.root / file.path}: {row[key]} has two rows; this is an oversampled copy, not the published table"

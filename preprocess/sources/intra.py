@@ -25,10 +25,11 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw
-from preprocess.sources import Listing, count, natural, open_file
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import count, natural, open_file
 from preprocess.table import Sample
 
-PRESENT = ("ArteryObjAN*-*.obj", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+PRESENT = ("ArteryObjAN*-*.obj", *PACKED)
 CLASSES = ("vessel", "aneurysm")
 OTHER_PARTS = {"annotated", "complete"}
 NAME = re.compile(r"ArteryObj(AN\d+)-\d+\.obj")

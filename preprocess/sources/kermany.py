@@ -38,11 +38,13 @@ from pathlib import Path
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
-from preprocess.sources import Listing, open_picture
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import Copies, different, open_picture
 from preprocess.table import Sample
 
+PRESENT = ("*.jpg", "*.jpeg", *PACKED)
 #: known archives and what is in them; any other one is looked into
-ARCHIVES = {
+KNOWN_ARCHIVES = {
     "zhanglabdata.zip": ("oct", "chest"),
     "rscbjbr9sj-3.zip": ("oct", "chest"),
     "chestxray2017.zip": ("chest",),
@@ -88,15 +90,24 @@ def present(folder: Path, part: str) -> bool:
 
 def _may_hold(path: Path, part: str) -> bool:
     name = path.name.lower()
-    if name in ARCHIVES or not is_zip(name):
-        return part in ARCHIVES[name] if name in ARCHIVES else is_tar(name)
+    if name in KNOWN_ARCHIVES or not is_zip(name):
+        return part in KNOWN_ARCHIVES[name] if name in KNOWN_ARCHIVES else is_tar(name)
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.namelist() if not is_junk(member)]
     except (OSError, zipfile.BadZipFile):
         return True  # the index says what is wrong with it
     inner = [member.rpartition("/")[2].lower() for member in members if is_zip(member) or is_tar(member)]
-    return any(part in ARCHIVES.get(one, CLASSES) for one in inner) or any(_is_of(one, part) for one in members)
+    return any(part in KNOWN_ARCHIVES.get(one, CLASSES) for one in inner) or any(_is_of(one, part) for one in members)
+
+
+def uses(path: str, part: str) -> bool:
+    """Whether a file of the raw folder may hold images of ``part``: an archive of another name may hold anything."""
+    outer = path.partition(SEPARATOR)[0].rpartition("/")[2].lower()
+    if outer in KNOWN_ARCHIVES:
+        return part in KNOWN_ARCHIVES[outer]
+    place = _place(path)
+    return place is None or place.part == part
 
 
 def _is_of(path: str, part: str) -> bool:
@@ -112,12 +123,13 @@ def index(raw: Raw, part: str) -> Listing:
             scans, or an image lies in another class's folder.
     """
     copies: dict[str, dict[str, Sample]] = {}
-    sizes: dict[str, int] = {}
+    files = raw.files()
+    at = {file.path: file for file in files}
     notes: list[str] = []
     warnings: list[str] = []
     others: list[str] = []
     old: list[RawFile] = []
-    for file in raw.files():
+    for file in files:
         place = _place(file.path)
         if place is None:
             others.append(file.path)
@@ -133,7 +145,6 @@ def index(raw: Raw, part: str) -> Listing:
                     f"{raw.root}: {sample.key} is there twice: {copy[sample.key].path} and {file.path}; keep one copy"
                 )
             copy[sample.key] = sample
-            sizes[file.path] = file.size
     if old and not copies:
         raise PreprocessError(
             f"{raw.root / old[0].path}: version 2 of the OCT scans, with 83,484 training images: OCTMNIST was made "
@@ -143,12 +154,13 @@ def index(raw: Raw, part: str) -> Listing:
         warnings.append(f"{len(old):,} OCT scans of version 2 are not read, only those of version 3: {old[0].path}")
     if not copies:
         raise PreprocessError(f"{raw.root}: no image of this part; expected are {EXPECTED[part]}, packed or unpacked")
-    for root in _nested(copies, sizes):
-        notes.append(f"{root}: the same images once more, ignored")
+    for root in _nested(raw, files, copies, at):
+        notes.append(f"{root}: the same images once more, byte for byte, ignored")
         del copies[root]
     if len(copies) > 1:
         raise PreprocessError(f"{raw.root}: the images are there twice: {', '.join(sorted(copies)[:2])}; keep one copy")
-    samples = list(next(iter(copies.values())).values())
+    twins, samples = _without_twins(raw, files, list(next(iter(copies.values())).values()), at)
+    notes += twins.notes("images under another extension")
     if moved := sum(sample.path.split("/")[-3].lower() == "val" for sample in samples):
         warnings.append(
             f"{moved} training images lie in val/, as in Kaggle's copy: put back into train; 67 of that copy's normal "
@@ -202,13 +214,41 @@ def _class_folder(named: str, part: str) -> str:
     return "PNEUMONIA" if part == "chest" and named in ("bacteria", "virus") else named.upper()
 
 
-def _nested(copies: dict[str, dict[str, Sample]], sizes: dict[str, int]) -> list[str]:
-    """The roots that lie in another root and hold the same names and sizes: Kaggle's second copy."""
+def _nested(raw: Raw, files: list[RawFile], copies: dict[str, dict[str, Sample]], at: dict[str, RawFile]) -> list[str]:
+    """The roots that lie in another root and hold the same names and bytes: Kaggle's second copy."""
+    found = []
+    for root, inner in copies.items():
+        outer = copies.get(root.rpartition("/")[0])
+        if outer is None or outer is inner or outer.keys() != inner.keys():
+            continue
+        pairs = [[at[outer[key].path], at[sample.path]] for key, sample in inner.items()]
+        if pair := different(raw, files, pairs):
+            if pair[0].size == pair[1].size:
+                raise PreprocessError(
+                    f"{raw.root}: {pair[0].path} and {pair[1].path} have one name and differ; keep the published one"
+                )
+            continue
+        found.append(root)
+    return found
 
-    def content(root: str) -> dict[str, int]:
-        return {key: sizes[sample.path] for key, sample in copies[root].items()}
 
-    return [root for root in copies if (outer := root.rpartition("/")[0]) in copies and content(root) == content(outer)]
+def _without_twins(
+    raw: Raw, files: list[RawFile], samples: list[Sample], at: dict[str, RawFile]
+) -> tuple[Copies, list[Sample]]:
+    """The samples without those whose file lies beside one that differs by its extension only, ``.jpg`` and ``.jpeg``.
+
+    Raises:
+        PreprocessError: two such files differ.
+    """
+    same: dict[str, list[Sample]] = {}
+    for sample in samples:
+        same.setdefault(sample.key.rpartition(".")[0].lower(), []).append(sample)
+    if pair := different(raw, files, [[at[one.path] for one in group] for group in same.values() if len(group) > 1]):
+        raise PreprocessError(
+            f"{raw.root}: {pair[0].path} and {pair[1].path} have one name and differ; keep the published one"
+        )
+    left = [one.path for group in same.values() for one in group[1:]]
+    return Copies(left), [group[0] for group in same.values()]
 
 
 def _notes(samples: list[Sample], others: list[str]) -> list[str]:

@@ -55,7 +55,8 @@ from typing import TYPE_CHECKING, Any
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
-from preprocess.sources import Listing, table_lines
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import table_lines
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: any zip but the annotations', whose names begin with "annotations"
+#: any archive but the annotations', whose names begin with "annotations"
 PRESENT = (
     "volume-*.nii*", "test-volume-*.nii*", "*volume-*.mha", "*volume-*.mhd", "*volume-*.nrrd",
-    "[!a]*.zip", "a[!n]*.zip",
+    *(f"{start}{archive}" for start in ("[!a]", "a[!n]") for archive in PACKED),
 )  # fmt: skip
 VOLUME = re.compile(rf"(test-)?volume-(\d+){SUFFIX}", re.IGNORECASE)
 MASK = re.compile(rf"segmentation-(\d+){SUFFIX}", re.IGNORECASE)

@@ -29,10 +29,11 @@ from collections import Counter
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import SEPARATOR, Raw, RawFile
 from preprocess.reading.picture import Picture
-from preprocess.sources import Listing, by_name, count
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import by_name, count, extent
 from preprocess.table import Sample
 
-PRESENT = ("*.tif", "*.tiff", "*.zip")
+PRESENT = ("*.tif", "*.tiff", *PACKED)
 CLASSES = ("ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")
 IMAGE = re.compile(rf"((?:{'|'.join(CLASSES)})-(?:TCGA-)?[A-Z]{{8}})\.tiff?", re.IGNORECASE)
 CONVERTED = re.compile(IMAGE.pattern.replace("tiff?", "(?:png|jpe?g)"), re.IGNORECASE)
@@ -64,8 +65,7 @@ def index(raw: Raw) -> Listing:
     samples = sorted((_sample(raw, file) for file in images.values()), key=_place)
     _refuse_resampled(raw, samples)
     notes = _archive_notes(raw, files)
-    if copies:
-        notes.append(f"{copies:,} copies of patches were left aside")
+    notes += copies.notes("patches")
     return Listing(samples, count(samples, "source_split", "original_label"), notes)
 
 
@@ -105,7 +105,7 @@ def _place(sample: Sample) -> tuple[bool, str]:
 def _refuse_resampled(raw: Raw, samples: list[Sample]) -> None:
     """Look at the first patch of each set and class: a copy that was resampled was so throughout."""
     first = {(sample.source_split, sample.original_label): sample for sample in reversed(samples)}
-    sizes = Counter(Picture(raw.read(sample.path)).extent for sample in first.values())
+    sizes = Counter(extent(raw, sample) for sample in first.values())
     sizes.pop(None, None)  # the render stage names a file that cannot be read
     if sizes and (most := sizes.most_common(1)[0][0]) != EXTENT and most is not None:
         raise PreprocessError(

@@ -23,11 +23,11 @@ from collections import Counter
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.reading.picture import Picture
-from preprocess.sources import Listing, count, natural, open_picture, unique
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import count, extent, natural, open_picture, unique
 from preprocess.table import Sample
 
-PRESENT = ("*.jpg", "*.jpeg", "*.zip")
+PRESENT = ("*.jpg", "*.jpeg", *PACKED)
 CLASSES = ("basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil", "platelet")
 IMAGE = re.compile(r"(.+)\.jpe?g", re.IGNORECASE)
 EXTENT = (360, 363)
@@ -56,7 +56,7 @@ def index(raw: Raw) -> Listing:
         # a damaged header is told by the file's name, not by a size
         name = f"{size} pixels" if size != "x" else f"unreadable, the first {_unreadable(samples).path}"
         census[name] = sizes[size]
-    notes = [f"{copies:,} copies of images were left aside"] if copies else []
+    notes = copies.notes("images")
     if strangers := [file.path for file in files if IMAGE.fullmatch(file.name) and _key(file) is None]:
         notes.append(f"{len(strangers)} pictures in no folder of a class, ignored: {', '.join(strangers[:3])}")
     return Listing(samples, census, notes)
@@ -70,7 +70,7 @@ def _key(file: RawFile) -> str | None:
 
 def _sample(raw: Raw, key: str, file: RawFile) -> Sample:
     label, _, name = key.partition("/")
-    width, height = Picture(raw.read(file.path)).extent or ("", "")
+    width, height = extent(raw, file) or ("", "")
     attributes = {"subtype": name.partition("_")[0], "width": str(width), "height": str(height)}
     return Sample(key=key, path=file.path, original_label=label, attributes=attributes)
 

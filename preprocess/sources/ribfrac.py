@@ -43,7 +43,6 @@ Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from functools import partial
@@ -54,14 +53,16 @@ from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.tables import whole
 from preprocess.reading.volume import SUFFIX
-from preprocess.sources import Listing, by_name, natural
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import by_name, natural, table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
     from preprocess.reading.volume import Stored, Volume
 
-PRESENT = ("ribfrac*-image.*", "ribfrac*.zip")
+PRESENT = ("ribfrac*-image.*", *(f"ribfrac{archive}" for archive in PACKED))
 IMAGE = re.compile(rf"(ribfrac\d+)-image{SUFFIX}", re.IGNORECASE)
 LABEL = re.compile(rf"(ribfrac\d+)-label{SUFFIX}", re.IGNORECASE)
 RIBS = re.compile(rf"(ribfrac\d+)-rib-seg{SUFFIX}", re.IGNORECASE)
@@ -108,8 +109,7 @@ def index(raw: Raw) -> Listing:
         else:
             rib = ribs[scan].path if scan in ribs else "" if ribs else NO_RIBS
             samples += _fractures(raw, name, image, label, codes[scan], rib)
-    if copies := image_copies + label_copies + rib_copies:
-        notes.append(f"{copies} files are there twice, equal in size; one of each is used")
+    notes += [*image_copies.notes("images"), *label_copies.notes("labels"), *rib_copies.notes("masks of ribs")]
     warnings = []
     if unnamed:
         warnings.append(
@@ -137,16 +137,13 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
     for file in files:
         if not file.name.lower().endswith(".csv"):
             continue
-        lines = raw.read(file.path).decode("utf-8-sig", "replace").splitlines()
-        reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
-        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+        information = table(raw, file)
+        if not set(COLUMNS) <= set(information.columns):
             continue
-        for row in reader:
-            scan, label, code = ((row[column] or "").strip() for column in COLUMNS)
+        for line, row in information:
+            scan, label, code = (whole(row[column]) for column in COLUMNS)
             if not (SCAN.fullmatch(scan) and label.isdecimal()):
-                raise PreprocessError(
-                    f"{raw.root / file.path}: line {reader.line_num}: not a scan and a label: {scan},{label}"
-                )
+                raise PreprocessError(f"{raw.root / file.path}: line {line}: not a scan and a label: {scan},{label}")
             held = found.setdefault(scan.lower(), {})
             if held.setdefault(int(label), code) != code:
                 raise PreprocessError(

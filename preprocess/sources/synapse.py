@@ -21,20 +21,20 @@ more than fit into 640 MB: one sample's of 4096 x 4096. Wider ones are better ke
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Any
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.picture import Picture
-from preprocess.sources import Listing, by_name, count, one_of, own_table
+from preprocess.sources import PACKED, Listing
+from preprocess.sources.tools import SPLITS, by_name, count, extent, one_of, own_table
 from preprocess.table import Sample
 
-PRESENT = ("im*.png", "*.h5", "*.hdf5", "*.zip", "*.tar", "*.tar.gz", "*.tgz")
+PRESENT = ("im*.png", "*.h5", "*.hdf5", *PACKED)
 SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
 COLUMNS = ("z", "y", "x", "label")
 AXES = ("z", "y", "x")
@@ -60,7 +60,7 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
     if len(tables) != 1:
         raise PreprocessError(f"{raw.root}: needs one table (CSV) of {', '.join(COLUMNS)}, holds {len(tables)}")
     volume = _volume(raw)
-    extents = [round(cube / edge) for edge in voxel]
+    edges = [round(cube / length) for length in voxel]
     samples = []
     for row in own_table(raw, tables[0], COLUMNS):
         where = f"{raw.root / tables[0].path}: {row}"
@@ -68,13 +68,13 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
             centre = [round(float(row[axis])) for axis in AXES]
         except (ValueError, OverflowError):
             raise PreprocessError(f"{where}: z, y and x must be numbers") from None
-        box = [(at - extent // 2, at - extent // 2 + extent) for at, extent in zip(centre, extents, strict=True)]
+        box = [(at - edge // 2, at - edge // 2 + edge) for at, edge in zip(centre, edges, strict=True)]
         reason, detail = volume.problem(box)
         sample = Sample(
             key=row.get("id") or "-".join(map(str, centre)),
             path=volume.path,
             group=row.get("neuron", ""),
-            source_split=one_of(row, "split", ("", "train", "val", "test"), where),
+            source_split=one_of(row, "split", ("", *SPLITS), where),
             original_label=one_of(row, "label", ("0", "1"), where),
             excluded=reason,
             detail=detail,
@@ -83,7 +83,8 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
         samples.append(sample)
     samples.sort(key=lambda one: ([int(one.attributes[axis]) for axis in AXES], one.key))
     census = {f"label {label}": n for label, n in count(samples, "original_label").items()}
-    return Listing(samples, census, [f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)"])
+    notes = [f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)", *volume.notes]
+    return Listing(samples, census, notes)
 
 
 def open(raw: Raw, sample: Sample) -> Any:
@@ -99,14 +100,17 @@ def open(raw: Raw, sample: Sample) -> Any:
 class _Stack:
     """A volume of numbered PNG slices of one size; the slices read last are kept."""
 
-    def __init__(self, raw: Raw, files: dict[int, RawFile]) -> None:
-        self._raw, self._files = raw, files
+    def __init__(self, raw: Raw, files: dict[int, RawFile], notes: list[str]) -> None:
+        self._raw, self._files, self.notes = raw, files, notes
         first = files[min(files)]
         self.path = first.path
-        extent = Picture(raw.read(first.path)).extent
-        if extent is None:
-            raise PreprocessError(f"{raw.root / first.path}: cannot be decoded; replace the file")
-        width, height = extent
+        # the first slice that can be read tells the size of all; a damaged one is told by what shows it
+        found = next((one for z in sorted(files) if (one := extent(raw, files[z]))), None)
+        if found is None:
+            raise PreprocessError(
+                f"{raw.root / first.path}: neither it nor another slice can be decoded; get them again"
+            )
+        width, height = found
         self.shape = (max(files) + 1, height, width)
         self._kept: OrderedDict[int, Any] = OrderedDict()
 
@@ -130,7 +134,7 @@ class _Stack:
             try:
                 pixels = np.asarray(picture.converted(picture.mode))
             except UnreadableError as error:
-                raise UnreadableError(f"slice {name} {error}") from error
+                raise UnreadableError(f"slice {name} {error.cause}") from error
             if picture.mode != "L" or pixels.shape != self.shape[1:]:
                 raise UnreadableError(
                     f"slice {name} is {picture.form}, not 8-bit gray of {self.shape[2]}x{self.shape[1]}"
@@ -156,19 +160,11 @@ class _Hdf5:
     def __init__(self, raw: Raw, file: RawFile) -> None:
         import h5py
 
-        self.path = file.path
+        self.path, self.notes = file.path, list[str]()
         where = raw.root / file.path
-        local = raw.local(file.path)
-        if local is None and file.size > LARGEST_PACKED:
+        if raw.local(file.path) is None and file.size > LARGEST_PACKED:
             raise PreprocessError(f"{where}: parts of it cannot be read inside an archive; unpack it")
-        try:
-            archive = h5py.File(local or io.BytesIO(raw.read(file.path)), "r")
-        except OSError as error:
-            if "lock" in str(error):
-                raise PreprocessError(
-                    f"{where}: another program holds it open; close it there, or set HDF5_USE_FILE_LOCKING=FALSE"
-                ) from error
-            raise PreprocessError(f"{where}: cannot be opened as HDF5 ({error}); replace the file") from error
+        self._file = archive = hdf5.open_file(raw, file.path)
         found: dict[str, Any] = {}
 
         def look(name: str, item: Any) -> None:
@@ -189,28 +185,31 @@ class _Hdf5:
         return reason, detail
 
     def read(self, box: list[slice]) -> Any:
-        try:
-            return self._data[tuple(box)]
-        except OSError as error:
-            raise UnreadableError(f"cannot be read ({error})") from error
+        return hdf5.box(self._data, box)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _leaves(box: list[tuple[int, int]], shape: tuple[int, ...]) -> tuple[str, str]:
-    for axis, (first, end), extent in zip(AXES, box, shape, strict=True):
-        if first < 0 or end > extent:
-            return "outside-volume", f"{axis} {first}..{end} of {extent} voxels"
+    for axis, (first, end), length in zip(AXES, box, shape, strict=True):
+        if first < 0 or end > length:
+            return "outside-volume", f"{axis} {first}..{end} of {length} voxels"
     return "", ""
 
 
-@lru_cache(maxsize=1)
 def _volume(raw: Raw) -> _Stack | _Hdf5:
+    return raw.memo("synapse volume", lambda: _find_volume(raw))
+
+
+def _find_volume(raw: Raw) -> _Stack | _Hdf5:
     files = raw.files()
-    slices, _ = by_name(raw, files, SLICE)
+    slices, copies = by_name(raw, files, SLICE)
     archives = [file for file in files if file.name.lower().endswith((".h5", ".hdf5"))]
     if slices and not archives:
         numbered = {int(number): file for number, file in slices.items()}
         if len(numbered) == len(slices):
-            return _Stack(raw, numbered)
+            return _Stack(raw, numbered, copies.notes("slices"))
     elif len(archives) == 1 and not slices:
         return _Hdf5(raw, archives[0])
     raise PreprocessError(

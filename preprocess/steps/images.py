@@ -48,14 +48,15 @@ def decode(picture: Picture, decoder: str) -> Pixels:
     """Decode one image file.
 
     Bilevel and gray stay gray; palette, CMYK and YCbCr become RGB by Pillow's conversion; alpha is
-    dropped. EXIF orientation is not applied: no published pipeline is known to apply it.
+    dropped. The orientation a file names is not applied; see :mod:`preprocess.reading.picture`.
 
     Args:
         picture: the file.
         decoder: the decision of that name; it concerns JPEG files only.
 
     Raises:
-        UnreadableError: damaged or truncated, or deeper than 8 bits (no rule says how to reduce it).
+        UnreadableError: damaged or truncated, of several pictures, or deeper than 8 bits (no rule says how to
+            reduce it).
     """
     mode = picture.mode
     if mode in _TO_GRAY:

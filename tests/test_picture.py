@@ -1,0 +1,234 @@
+"""Pictures that are not what they seem: damaged JPEG data, deep channels, several pages, turned ones, large ones."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preprocess.errors import UnreadableError
+from preprocess.reading import jpeg
+from preprocess.reading import picture as picture_module
+from preprocess.reading.picture import Picture
+from preprocess.steps import images
+
+RNG = np.random.default_rng(5)
+COLOUR = RNG.integers(0, 256, (40, 56, 3), dtype=np.uint8)
+#: a smooth picture, as photographs are
+SMOOTH = np.stack([np.add.outer(np.arange(400) // 3, np.arange(600) // k) % 256 for k in (3, 4, 5)], axis=2).astype(
+    np.uint8
+)
+
+
+def encoded(array, format, **options):
+    buffer = io.BytesIO()
+    (array if isinstance(array, Image.Image) else Image.fromarray(array)).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def decode(data):
+    return images.decode(Picture(data), "pillow")
+
+
+# ---- JPEG data
+
+
+def hole(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes(512) + data[at + 512 :]
+
+
+def dropped(data: bytes, at: int) -> bytes:
+    return data[:at] + data[at + 512 :]
+
+
+def closed(data: bytes, at: int) -> bytes:
+    return data[:at] + b"\xff\xd9"
+
+
+DAMAGES = [hole, dropped, closed]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_damaged_jpeg_data_are_refused(damage, progressive, mode):
+    noisy = np.clip(SMOOTH.astype(int) + RNG.integers(-30, 30, SMOOTH.shape), 0, 255).astype(np.uint8)
+    data = encoded(Image.fromarray(noisy).convert(mode), "JPEG", progressive=progressive, quality=90)
+    assert jpeg.damage(data) == ""
+    decode(data)
+    broken = damage(data, len(data) // 2)
+    Image.open(io.BytesIO(broken)).load()  # Pillow has nothing to say
+    with pytest.raises(UnreadableError, match=r"is damaged: libjpeg says .*(orrupt|remature)"):
+        decode(broken)
+
+
+def test_pixels_stay_those_of_pillow():
+    data = encoded(SMOOTH, "JPEG", quality=60)
+    assert np.array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_damaged_jpeg_data_within_tiff_are_refused():
+    noisy = np.clip(SMOOTH.astype(int) + RNG.integers(-30, 30, SMOOTH.shape), 0, 255).astype(np.uint8)
+    data = encoded(noisy, "TIFF", compression="jpeg")
+    assert np.array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data))))
+    tags = Image.open(io.BytesIO(data)).tag_v2
+    at = tags[273][0] + tags[279][0] // 2
+    with pytest.raises(UnreadableError, match="is damaged: libjpeg says"):
+        decode(data[:at] + bytes(200) + data[at + 200 :])
+
+
+@pytest.mark.real
+def test_every_real_jpeg_is_whole_and_its_damaged_copies_are_not(real):
+    paths = [path for path in sorted(real.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
+    assert len(paths) > 100
+    rng = random.Random(1)
+    missed = 0
+    for path in paths:
+        data = path.read_bytes()
+        assert jpeg.damage(data) == "", path
+        for damage in DAMAGES:
+            broken = damage(data, rng.randrange(len(data) // 3, len(data) * 2 // 3))
+            missed += jpeg.damage(broken) == ""
+    assert missed <= 3  # zeros are valid code in flat parts
+
+
+# ---- depth
+
+
+def png(array: np.ndarray, kind: int) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow does not write in colour."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    head = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 16, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def tiff(array: np.ndarray, photometric: int, numbers: int = 1) -> bytes:
+    """An unpacked little-endian TIFF of one strip."""
+    channels = array.shape[2] if array.ndim == 3 else 1
+    bits = array.dtype.itemsize * 8
+    pixels = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    entries = [
+        (256, 4, 1, array.shape[1]), (257, 4, 1, array.shape[0]), (258, 3, channels, bits), (259, 3, 1, 1),
+        (262, 3, 1, photometric), (273, 4, 1, 8), (277, 3, 1, channels), (278, 4, 1, array.shape[0]),
+        (279, 4, 1, len(pixels)), (339, 3, channels, numbers),
+    ]  # fmt: skip
+    start = 8 + len(pixels)
+    beyond = start + 2 + 12 * len(entries) + 4
+    out, extra = b"", b""
+    for tag, kind, count, value in entries:
+        if count > 2:
+            out += struct.pack("<HHII", tag, kind, count, beyond + len(extra))
+            extra += struct.pack("<H", value) * count
+        else:
+            out += struct.pack("<HHI", tag, kind, count) + (
+                struct.pack("<HH", value, value if count == 2 else 0) if kind == 3 else struct.pack("<I", value)
+            )
+    return b"II*\0" + struct.pack("<I", start) + pixels + struct.pack("<H", len(entries)) + out + b"\0" * 4 + extra
+
+
+DEEP = (COLOUR.astype(np.uint16) * 16).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [png(DEEP[..., 0], 0), png(DEEP, 2), png(DEEP[..., :2], 4), png(np.dstack([DEEP, DEEP[..., 0]]), 6), tiff(DEEP, 2)],
+    ids=["gray", "RGB", "gray and alpha", "RGB and alpha", "TIFF RGB"],
+)
+def test_more_than_8_bits_a_channel_are_refused_in_every_form(data):
+    Image.open(io.BytesIO(data)).load()
+    with pytest.raises(UnreadableError, match=r"(has 16 bits a channel|has pixels of mode I;16); only 8-bit images"):
+        decode(data)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_fewer_bits_are_spread_over_8(bits):
+    values = RNG.integers(0, 2**bits, (9, 16), dtype=np.uint8)
+    packed = np.packbits(np.unpackbits(values[..., None], axis=2)[..., 8 - bits :].reshape(9, -1), axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 9, bits, 0, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert np.array_equal(decode(data), values * (255 // (2**bits - 1)))
+
+
+def test_signed_numbers_are_refused():
+    with pytest.raises(UnreadableError, match="signed or floating numbers"):
+        decode(tiff(COLOUR[..., 0], 1, numbers=2))
+    assert np.array_equal(decode(tiff(COLOUR[..., 0], 1)), COLOUR[..., 0])
+
+
+def test_a_png_whose_checksum_is_wrong_is_refused():
+    data = bytearray(encoded(COLOUR, "PNG"))
+    place = data.index(b"IDAT")
+    length = int.from_bytes(data[place - 4 : place], "big")
+    data[place + 4 + length] ^= 1  # the CRC itself
+    with pytest.raises(UnreadableError, match="the checksum of its chunk IDAT is wrong"):
+        decode(bytes(data))
+
+
+# ---- pages and orientation
+
+
+@pytest.mark.parametrize("format", ["TIFF", "PNG"])
+def test_several_pictures_in_one_file_are_refused(format):
+    pages = [Image.fromarray(COLOUR // 2), Image.fromarray(COLOUR)]
+    with pytest.raises(UnreadableError, match="holds 2 pictures; nothing says which of them is the sample"):
+        decode(encoded(pages[0], format, save_all=True, append_images=pages[1:]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "tiff_deflate"])
+def test_tiff_is_taken_as_stored_as_jpeg_is(orientation, compression):
+    data = encoded(COLOUR, "TIFF", tiffinfo={274: orientation}, compression=compression)
+    picture = Picture(data)
+    told = "" if orientation == 1 else f" EXIF orientation {orientation}"
+    assert picture.form == f"TIFF RGB 56x40{told}"
+    assert picture.extent == (56, 40)
+    assert np.array_equal(images.decode(picture, "pillow"), COLOUR)
+    assert picture.form == f"TIFF RGB 56x40{told}"  # after loading as before
+    assert picture.extent == (56, 40)
+
+
+# ---- size
+
+
+def test_a_large_picture_is_read_whatever_pillow_thinks(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert np.array_equal(decode(encoded(COLOUR, "PNG")), COLOUR)
+    assert Image.MAX_IMAGE_PIXELS == 100  # nobody else's limit has changed
+
+
+def test_a_small_file_of_very_many_pixels_is_refused(monkeypatch):
+    monkeypatch.setattr(picture_module, "MAX_FREE_SIZE", 100_000)
+    data = encoded(np.zeros((1000, 1000), np.uint8), "PNG")
+    with pytest.raises(UnreadableError, match=r"would grow from [\d,]+ bytes to 1,000,000 of pixels"):
+        decode(data)
+    assert decode(encoded(RNG.integers(0, 256, (400, 400), dtype=np.uint8), "PNG")).shape == (400, 400)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_no_damage_to_a_picture_is_a_traceback(format):
+    data = encoded(COLOUR, format)
+    rng = random.Random(format)
+    for _ in range(300):
+        broken = bytearray(data)
+        for _ in range(rng.choice((1, 3, 20))):
+            broken[rng.randrange(min(len(broken), 400))] = rng.randrange(256)
+        picture = Picture(bytes(broken[: rng.choice((len(broken), len(broken) // 2))]))
+        assert "\n" not in picture.form
+        try:
+            images.decode(picture, "pillow")
+        except UnreadableError as error:
+            assert "\n" not in error.cause and "0x" not in error.cause.partition("(")[2][:60]
