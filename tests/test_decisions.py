@@ -46,7 +46,8 @@ def test_values_without_sense_are_refused(dataset, key, value, message, protocol
     [
         ("nodulemnist3d", "cube", "64"), ("nodulemnist3d", "cube", 256), ("organmnist3d", "window", "-160,240"),
         ("organmnist3d", "window", "-160.5,-160"), ("bloodmnist", "crop", "centre-1"),
-        ("breastmnist", "split.ratio", "8:0:2"), ("octmnist", "split.keep", {"train": "train", "test": "val"}), ("octmnist", "split.keep", {}),
+        ("breastmnist", "split.ratio", "8:0:2"), ("octmnist", "split.keep", {"train": "train", "test": "val"}),
+        ("octmnist", "split.keep", {}),
         ("organmnist3d", "split.list", "organ_released"),
     ],
 )  # fmt: skip
