@@ -94,7 +94,8 @@ def _may_hold(path: Path, part: str) -> bool:
         return part in KNOWN_ARCHIVES[name] if name in KNOWN_ARCHIVES else is_tar(name)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.namelist() if not is_junk(member)]
+            names = [name.replace("\\", "/") for name in archive.namelist()]
+            members = [member for member in names if not is_junk(member)]
     except (OSError, zipfile.BadZipFile):
         return True  # the index says what is wrong with it
     inner = [member.rpartition("/")[2].lower() for member in members if is_zip(member) or is_tar(member)]
