@@ -77,7 +77,7 @@ def decoded(path: Path, in_force: Recipe) -> Image.Image:
     if in_force.name == "tissuemnist":
         return Image.fromarray(tifffile.imread(io.BytesIO(data)).max(axis=0))
     image = Image.open(io.BytesIO(data))
-    mode = "L" if in_force.about["channels"] == 1 else "RGB"
+    mode = "L" if in_force.dataset.channels == 1 else "RGB"
     image = image if image.mode == mode else image.convert(mode)
     if (crop := in_force.value("crop")).startswith("centre-2"):
         side = int(crop.removeprefix("centre-"))

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,9 @@ def croissant(recipe: Recipe, path: Path, samples: Path, miniature: bool) -> dic
     arrays = ", ".join(f"{name} {'x'.join(map(str, reader.shape(name)))}" for name in reader.names)
     with open(samples, encoding="utf-8") as handle:
         columns = handle.readline().rstrip("\n").split("\t")
-    classes = recipe.about["label"]["classes"]
+    classes = recipe.dataset.classes
     rebuilt = "Made in the layout of" if miniature else "Rebuilt from"
-    described = f"{recipe.about['title']}. {rebuilt} {source.content['title']}, protocol {recipe.protocol}"
+    described = f"{recipe.dataset.title}. {rebuilt} {source.content['title']}, protocol {recipe.protocol}"
     if recipe.overridden:
         described += f", with other decisions on {', '.join(sorted(recipe.overridden))}"
     if miniature:
@@ -111,16 +111,16 @@ def croissant(recipe: Recipe, path: Path, samples: Path, miniature: bool) -> dic
         "name": path.stem,
         "description": f"{described}.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "license": licences.DRAWN if miniature else licence_address(recipe.about["licence"]),
+        "license": licences.DRAWN if miniature else licence_address(recipe.dataset.licence),
         "url": source.content["landing"],
         "version": __version__,
         "citeAs": "drawings of medmnist-rebuild, not data" if miniature else source.content["citation"],
-        "keywords": [recipe.about["modality"], recipe.about["task"]],
+        "keywords": [recipe.dataset.modality, recipe.dataset.task],
         "distribution": [
             _file(path, "application/zip", f"NumPy npz of uint8 arrays: {arrays}"),
             _file(samples, "text/tab-separated-values", "one row a sample"),
         ],
-        "recordSet": [_classes(classes), _records(samples.name, columns, single=recipe.about["task"] != "multi-label")],
+        "recordSet": [_classes(classes), _records(samples.name, columns, single=recipe.dataset.task != "multi-label")],
     }
 
 
@@ -138,7 +138,7 @@ def _file(path: Path, encoding: str, description: str) -> dict[str, Any]:
     }
 
 
-def _classes(names: list[str]) -> dict[str, Any]:
+def _classes(names: Sequence[str]) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": "classes",

@@ -46,13 +46,13 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     decided = {
         name: recipe.value(name) for name in inspect.signature(source.index).parameters if name in recipe.decisions
     }
-    listing: sources.Listing = source.index(Raw(folder), **recipe.about.get("options", {}), **decided)
+    listing: sources.Listing = source.index(Raw(folder), **recipe.dataset.options, **decided)
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
     for warning in listing.warnings:
         log.warning("%s: %s", folder, warning)
-    rule = labels.RULES[recipe.about["label"]["rule"]]
-    how = labels.decided(recipe.about["label"], recipe.stage_decisions("index"))
+    rule = labels.RULES[recipe.dataset.label["rule"]]
+    how = labels.decided(recipe.dataset.label, recipe.stage_decisions("index"))
     seen: dict[str, str] = {}
     for sample in listing.samples:
         if sample.key in seen:

@@ -42,7 +42,7 @@ def pack(recipe: Recipe, size: int, samples_table: Path, shards: list[Path], out
             )
             digits = np.array([label.split() for label in labels[split]], np.uint8).reshape(-1, width)
             members[f"{split}_labels"] = npz.Array(f"{split}_labels", digits.shape, [digits.tobytes()])
-        order, system = npz.layout(recipe.dimensions, size, recipe.about.get("create_system", {}).get(size))
+        order, system = npz.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
         npz.write(out, [members[name] for name in order], system)
 
 

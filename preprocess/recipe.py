@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -46,14 +46,58 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Dataset:
+    """What a recipe file says of its dataset besides decisions and steps.
+
+    Attributes:
+        name: its name, as the medmnist package names it.
+        source: the name of its source.
+        title: in words.
+        modality: in words, as the paper has it.
+        task: ``binary-class``, ``multi-class``, ``multi-label`` or ``ordinal-regression``.
+        dimensions: 2 for pictures, 3 for volumes.
+        channels: 1 for gray, 3 for RGB.
+        group: what the column ``group`` holds (patient, lesion, scan ...); ``none`` where the source publishes no id.
+        licence: of what is made.
+        label: the rule that makes a label (:mod:`preprocess.labels`), what the rule asks for, and the ``classes``.
+        census: the known counts of the raw files by name.
+        published: rows of each split in the published file in force.
+        shards: how many jobs render it.
+        options: keyword arguments of the source's ``index``: which part of a shared source, which view.
+        unpublished: the splits whose labels the source never published; they stay empty.
+        create_system: the byte ``create_system`` of the published zip by size, where it is not the usual one.
+    """
+
+    name: str
+    source: str
+    title: str
+    modality: str
+    task: str
+    dimensions: int
+    channels: int
+    group: str
+    licence: str
+    label: dict[str, Any]
+    census: dict[str, int]
+    published: dict[str, int]
+    shards: int
+    options: dict[str, Any] = field(default_factory=dict)
+    unpublished: tuple[str, ...] = ()
+    create_system: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes by their index, or of the labels of a multi-label set."""
+        return tuple(self.label["classes"])
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One dataset's recipe under one protocol, with a user's overrides applied.
 
     Attributes:
-        name: the dataset's name, as the medmnist package names it.
-        source: the name of its source.
+        dataset: what is said of the dataset itself.
         protocol: ``paper`` or ``released``.
-        about: everything in the file that is not a decision (labels, counts, licence ...).
         decisions: the decisions in force by key.
         prepare: the names of the first steps, whose result the datasets of a source share.
         steps: the names of the steps that lead from there, or from what the source opens, to the
@@ -61,23 +105,31 @@ class Recipe:
         overridden: the keys a user changed.
     """
 
-    name: str
-    source: str
+    dataset: Dataset
     protocol: Protocol
-    about: dict[str, Any]
     decisions: dict[str, Choice]
     prepare: tuple[str, ...]
     steps: tuple[str, ...]
     overridden: frozenset[str]
 
     @property
+    def name(self) -> str:
+        """The dataset's name, as the medmnist package names it."""
+        return self.dataset.name
+
+    @property
+    def source(self) -> str:
+        """The name of its source."""
+        return self.dataset.source
+
+    @property
     def dimensions(self) -> int:
         """2 for pictures, 3 for volumes."""
-        return int(self.about["dimensions"])
+        return self.dataset.dimensions
 
     def shape(self, size: int) -> tuple[int, ...]:
         """The shape of one sample at ``size``."""
-        channels = (3,) if self.about["channels"] == 3 else ()
+        channels = (3,) if self.dataset.channels == 3 else ()
         return (size,) * self.dimensions + channels
 
     def file_name(self, size: int) -> str:
@@ -138,13 +190,14 @@ class Recipe:
         """Hexadecimal digest of all in the recipe that one stage's result depends on; ``container``: that of pack."""
         content: dict[str, Any] = {"decisions": self.stage_decisions(stage)}
         if stage == "index":
-            content["about"] = {key: self.about.get(key) for key in ("label", "census", "options", "group")}
+            about = self.dataset
+            content["dataset"] = [about.label, about.census, about.options, about.group]
         elif stage == "split":
-            content["about"] = self.about["group"]
+            content["dataset"] = self.dataset.group
         elif stage == "container":
-            content["about"] = self.about.get("create_system", {})
+            content["dataset"] = self.dataset.create_system
         elif stage == "render":
-            content["steps"] = [self.prepare, self.steps, self.about["dimensions"], self.about["channels"]]
+            content["steps"] = [self.prepare, self.steps, self.dataset.dimensions, self.dataset.channels]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -166,6 +219,18 @@ def read(name: str) -> dict[str, Any]:
     text = (resources.files("preprocess") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return content
+
+
+@cache
+def dataset(name: str) -> Dataset:
+    """What the recipe file of a dataset says besides decisions and steps.
+
+    Raises:
+        PreprocessError: there is no such recipe.
+    """
+    content = read(name)
+    values = {part.name: content[part.name] for part in fields(Dataset) if part.name in content}
+    return Dataset(**values | {"unpublished": tuple(values.get("unpublished", ()))})
 
 
 def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -193,10 +258,8 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
         )
     chain = content["steps"]
     return Recipe(
-        name=name,
-        source=content["source"],
+        dataset=dataset(name),
         protocol="paper" if protocol == "paper" else "released",
-        about={key: value for key, value in content.items() if key not in ("decisions", "prepare", "steps")},
         decisions=decisions,
         prepare=tuple(content.get("prepare", ())),
         steps=tuple(chain[protocol] if isinstance(chain, dict) else chain),

@@ -156,7 +156,7 @@ def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
 
 
 def _groups(recipe: Recipe, samples: list[Sample]) -> dict[str, str]:
-    group_by, group = recipe.value("split.group_by"), recipe.about["group"]
+    group_by, group = recipe.value("split.group_by"), recipe.dataset.group
     if group_by == "none":
         return {sample.key: sample.key for sample in samples}
     if group == "none" or group_by not in ("group", group):

@@ -395,12 +395,12 @@ def test_class_sizes_that_fit_give_every_published_total(sizes):
     """Both solutions of the facts, by the rule in force."""
     in_force = recipe.load("tissuemnist", "released")
     numbers = [75822, sizes[0], 8381, sizes[1], 11128, 11008, 56005, 40869]
-    assert sum(numbers) == in_force.about["census"]["nuclei"] == 236_386
+    assert sum(numbers) == in_force.dataset.census["nuclei"] == 236_386
     assert [in_force.value(f"split.{key}") for key in ("rule", "group_by", "keep")] == ["per-class", "none", {}]
     found = np.diff([split.cuts(number, in_force.value("split.ratio")) for number in numbers], axis=1, prepend=0).sum(0)
     counts = published.current("tissuemnist").counts
     assert found.tolist() == [165_466, 23_640, 47_280] == [counts[part].rows for part in ("train", "val", "test")]
-    assert list(in_force.about["published"].values()) == found.tolist()
+    assert list(in_force.dataset.published.values()) == found.tolist()
 
 
 # ---- what further packages read

@@ -83,7 +83,7 @@ def stand_in_chest(stand_in) -> Path:
 def whole(real) -> list[Sample]:
     """Everything the lists name, indexed over the 12 real pictures and split."""
     in_force = recipe.load("chestmnist", "released")
-    samples = index.build(in_force, real / "chestxray14", "warn", in_force.about["census"]).samples
+    samples = index.build(in_force, real / "chestxray14", "warn", in_force.dataset.census).samples
     return split.assign(in_force, samples, 42).samples
 
 
@@ -169,7 +169,7 @@ def test_real_files_rgba_among_them(whole, real):
 def test_a_missing_file_stops_a_strict_run(real):
     in_force = recipe.load("chestmnist", "paper")
     with pytest.raises(PreprocessError, match="112,108 files named by the source's list are missing"):
-        index.build(in_force, real / "chestxray14", "strict", in_force.about["census"])
+        index.build(in_force, real / "chestxray14", "strict", in_force.dataset.census)
 
 
 # ---- the stand-in

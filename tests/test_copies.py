@@ -51,7 +51,7 @@ def unpacked(source: Path, folder: Path) -> Path:
 def listing(dataset: str, folder: Path) -> sources.Listing:
     in_force = recipe.load(dataset, "paper")
     with Raw(folder) as raw:
-        found: sources.Listing = sources.get(in_force.source).index(raw, **in_force.about.get("options", {}))
+        found: sources.Listing = sources.get(in_force.source).index(raw, **in_force.dataset.options)
     return found
 
 
@@ -221,7 +221,7 @@ def test_any_archive_of_any_source_gives_the_same_samples(dataset, stand_in, tmp
             with tarfile.open(place / name, "w:gz" if form == "tar.gz" else "w") as tar:
                 for path in paths:
                     tar.add(path, path.relative_to(folder).as_posix())
-        assert sources.is_present(source, place, **in_force.about.get("options", {}))
+        assert sources.is_present(source, place, **in_force.dataset.options)
         found = index.build(in_force, place, "strict", miniature.census(dataset)).samples
         assert {one.key: one.label for one in found} == {one.key: one.label for one in wanted}
 

@@ -140,12 +140,12 @@ def test_croissant_says_what_is_a_stand_in_and_what_was_overridden(tmp_path):
 def test_croissant_of_every_dataset(name, tmp_path):
     in_force = recipe.load(name, "released")
     path = tmp_path / f"{name}.npz"
-    make(path, in_force.shape(8), labels=14 if in_force.about["task"] == "multi-label" else 1)
+    make(path, in_force.shape(8), labels=14 if in_force.dataset.task == "multi-label" else 1)
     export("croissant", name, path, tmp_path / "out.json")
     metadata = json.loads((tmp_path / "out.json").read_text())
     assert metadata["name"] == name
     assert metadata["url"].startswith("http")
-    assert metadata["license"].startswith("https://creativecommons.org/") == in_force.about["licence"].startswith("CC")
+    assert metadata["license"].startswith("https://creativecommons.org/") == in_force.dataset.licence.startswith("CC")
 
 
 @pytest.mark.parametrize(("dataset", "label"), [

@@ -160,9 +160,9 @@ def _labels_of_groups(samples: list[Sample]) -> dict[str, set[str]]:
 def test_metadata_alone_are_no_dataset(real):
     in_force = recipe.load("dermamnist", "paper")
     with pytest.raises(PreprocessError, match="10,015 files named by the source's list are missing"):
-        index.build(in_force, real / "ham10000", "strict", in_force.about["census"])
+        index.build(in_force, real / "ham10000", "strict", in_force.dataset.census)
     with pytest.raises(PreprocessError, match="no sample of dermamnist can be rendered"):
-        index.build(in_force, real / "ham10000", "warn", in_force.about["census"])
+        index.build(in_force, real / "ham10000", "warn", in_force.dataset.census)
     assert not is_present("ham10000", real / "ham10000")
 
 

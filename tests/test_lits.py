@@ -129,9 +129,9 @@ def cut(volume, box):
 
 def indexed(dataset, folder, protocol="released"):
     about = recipe.load(dataset, protocol)
-    listing = lits.index(Raw(folder), **about.about["options"])
+    listing = lits.index(Raw(folder), **about.dataset.options)
     for sample in listing.samples:
-        sample.label = labels.RULES[about.about["label"]["rule"]](sample, about.about["label"])
+        sample.label = labels.RULES[about.dataset.label["rule"]](sample, about.dataset.label)
     return about, listing
 
 
@@ -144,7 +144,7 @@ def test_boxes_alone_give_the_published_counts(dataset, real):
         found = Counter(int(sample.label) for sample in listing.samples if sample.split == part)
         assert sum(found.values()) == total
         assert tuple(found[label] for label in range(11)) == PUBLISHED[dataset][part]
-    expected = {name: count for name, count in about.about["census"].items() if "volumes" not in name}
+    expected = {name: count for name, count in about.dataset.census.items() if "volumes" not in name}
     assert {name: count for name, count in listing.census.items() if "volumes" not in name} == expected
     assert {sample.excluded for sample in listing.samples} == {"missing"}
     assert {sample.group for sample in listing.samples if not sample.split} == {"test-59"}
@@ -507,7 +507,7 @@ def chain(dataset, protocol, volume, box, size, tmp_path, **columns):
     (tmp_path / "volume-3.nii").write_bytes(stored(volume, "RPS"))
     annotate(tmp_path, 3, {"liver": box})
     about = recipe.load(dataset, protocol)
-    listing = lits.index(Raw(tmp_path), **about.about["options"])
+    listing = lits.index(Raw(tmp_path), **about.dataset.options)
     renderer = Renderer(about, tmp_path, [size])
     return {
         (sample.attributes.get("slice_index", "")): renderer.render(sample).arrays[size] for sample in listing.samples
@@ -663,8 +663,8 @@ def test_lists_of_scans():
 
 def test_labels_of_the_two_orders():
     flat, solid = (
-        recipe.load("organamnist", "paper").about["label"],
-        recipe.load("organmnist3d", "paper").about["label"],
+        recipe.load("organamnist", "paper").dataset.label,
+        recipe.load("organmnist3d", "paper").dataset.label,
     )
     assert flat["classes"] == sorted(flat["classes"])
     short = {organ: organ.replace("-r", "-right").replace("-l", "-left") for organ in lits.ORGANS}

@@ -487,7 +487,7 @@ class Called:
 
     def __init__(self, name: str, protocol: str = "released", **about: object) -> None:
         self.recipe = recipe.load(name, protocol)
-        self.recipe.about["label"] = {**self.recipe.about["label"], **about}
+        self.recipe.dataset.label = {**self.recipe.dataset.label, **about}
 
     def rank(self, *rows: tuple[str, str]) -> dict[str, tuple[int, bool, bool]]:
         """Agreeing rows of every value, whether it is the best, and whether it is in force."""

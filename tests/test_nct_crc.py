@@ -168,15 +168,15 @@ def test_the_raw_counts_give_every_published_count(protocol):
     """100,000 and 7,180 names without pixels, through the recipe, against the counts of the published file."""
     in_force = recipe.load("pathmnist", protocol)
     samples = []
-    for name, number in in_force.about["census"].items():
+    for name, number in in_force.dataset.census.items():
         part, label = name.split(" ")
         for i in range(number):
             sample = Sample(key=f"{part}/{label}/{i}", original_label=label, source_split=part)
-            sample.label = labels.mapped(sample, in_force.about["label"])
+            sample.label = labels.mapped(sample, in_force.dataset.label)
             samples.append(sample)
     assert len(samples) == 107_180
     found = Counter((one.split, int(one.label)) for one in split.assign(in_force, samples, 42).samples)
     edition = published.current("pathmnist")
     for part, counts in edition.counts.items():
         assert [found[part, label] for label in range(9)] == list(counts.classes)
-        assert sum(counts.classes) == counts.rows == in_force.about["published"][part]
+        assert sum(counts.classes) == counts.rows == in_force.dataset.published[part]

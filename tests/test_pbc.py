@@ -132,18 +132,18 @@ def test_the_raw_counts_give_every_published_count(protocol):
     """17,092 names without pixels, through the recipe, against the counts of the published file."""
     in_force = recipe.load("bloodmnist", protocol)
     samples = []
-    for name, number in in_force.about["census"].items():
+    for name, number in in_force.dataset.census.items():
         for i in range(0 if "pixels" in name else number):
             sample = Sample(key=f"{name}/{i}", original_label=name)
-            sample.label = labels.mapped(sample, in_force.about["label"])
+            sample.label = labels.mapped(sample, in_force.dataset.label)
             samples.append(sample)
     assert len(samples) == 17_092
-    sizes = sum(number for name, number in in_force.about["census"].items() if "pixels" in name)
+    sizes = sum(number for name, number in in_force.dataset.census.items() if "pixels" in name)
     assert sizes == 17_092
     found = Counter((one.split, int(one.label)) for one in split.assign(in_force, samples, 42).samples)
     for part, counts in published.current("bloodmnist").counts.items():
         assert [found[part, label] for label in range(8)] == list(counts.classes)
-        assert sum(counts.classes) == counts.rows == in_force.about["published"][part]
+        assert sum(counts.classes) == counts.rows == in_force.dataset.published[part]
 
 
 def test_without_jpeglib_the_build_says_that_pixels_differ(wrapped, builder, monkeypatch):

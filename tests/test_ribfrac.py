@@ -259,7 +259,7 @@ def test_the_real_tables_give_the_census(real):
         "val code 3": 30, "val code 4": 30,
     }  # fmt: skip
     assert {name: count for name, count in found.census.items() if "scans" not in name} == expected
-    known = recipe.load("fracturemnist3d", "released").about["census"]
+    known = recipe.load("fracturemnist3d", "released").dataset.census
     assert known == expected | {"train scans": 420, "val scans": 80}
     assert len({sample.group for sample in found.samples}) <= 500
     # "0 = buckle" is impossible: 473 published train rows of class 0, 291 buckle fractures

@@ -25,9 +25,9 @@ def test_builds_clean(name, protocol, stand_in, builder):
     assert not [finding for finding in done.findings if finding["level"] == "error"]
     if protocol == "paper":  # the published splits leak on purpose; this one leaves a reader nothing but unclear terms
         warnings = {finding["check"] for finding in done.findings if finding["level"] == "warning"}
-        assert warnings == ({"licence"} if about.about["licence"] == "unknown" else set())
+        assert warnings == ({"licence"} if about.dataset.licence == "unknown" else set())
     assert {row["reason"] for row in done.excluded} <= set(REASONS)
-    filled = {"train", "val", "test"} - set(about.about.get("unpublished", []))
+    filled = {"train", "val", "test"} - set(about.dataset.unpublished)
     assert {row["split"] for row in done.samples} == filled
     for size in sizes:
         arrays = done.arrays(size)
@@ -42,9 +42,9 @@ def test_stand_in_has_several_samples_per_class_and_split(name, stand_in, builde
     about = recipe.load(name, "paper")
     done = builder(name, stand_in(about.source))
     labels = {row["label"] for row in done.samples if row["split"] == "train"}
-    if about.about["task"] != "multi-label":
-        assert labels == {str(label) for label in range(len(about.about["label"]["classes"]))}
-    if about.about["group"] != "none":
+    if about.dataset.task != "multi-label":
+        assert labels == {str(label) for label in range(len(about.dataset.classes))}
+    if about.dataset.group != "none":
         assert len({row["group"] for row in done.samples}) > 3
 
 

@@ -102,7 +102,7 @@ SAVED = {
 def listed(source: str, folder):
     in_force = recipe.load(SOURCES[source], "paper")
     with Raw(folder) as raw:
-        return sources.get(source).index(raw, **in_force.about.get("options", {})).samples
+        return sources.get(source).index(raw, **in_force.dataset.options).samples
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -47,11 +47,11 @@ def _figures() -> dict[str, Any]:
 
 def cost(dataset: str, sizes: Iterable[int]) -> Cost:
     """Estimate one dataset at some sizes."""
-    about, figures = recipe.read(dataset), _figures()
+    about, figures = recipe.dataset(dataset), _figures()
     own = figures["datasets"].get(dataset, figures["other"])
     sizes = list(sizes)
-    samples = sum(about["published"].values())
-    arrays = sum(samples * about["channels"] * size ** about["dimensions"] for size in sizes)
+    samples = sum(about.published.values())
+    arrays = sum(samples * about.channels * size**about.dimensions for size in sizes)
     seconds = samples * (own["open_ms"] + own["size_ms"] * len(sizes)) / 1000 * figures["overhead"]
     seconds += arrays / figures["deflate"]
     return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"])

@@ -107,7 +107,7 @@ def _served(source: Source, raw: Path) -> list[str]:
     """The datasets of a source whose reader sees anything to render."""
     served = []
     for dataset in source.datasets:
-        options = recipe.read(dataset).get("options", {})
+        options = recipe.dataset(dataset).options
         if sources.is_present(source.name, sources.locate(source.name, raw, **options), **options):
             served.append(dataset)
     return served

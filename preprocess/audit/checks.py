@@ -68,7 +68,7 @@ def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, min
     findings = [*_census(built), *_unmatched(built), *_ledger(built), *_published(built), *_format(built)]
     if not any(finding.level == "error" for finding in findings):  # the other checks rely on tables and shapes
         seen = _look(built)
-        findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.about["group"], built.samples)]
+        findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.dataset.group, built.samples)]
         findings += [*_duplicates(built, seen), *_upsampled(built)]
     findings += [*_displaced(built), *_unmasked(built), *_lattices(built)]
     order = placing.placed_by(recipe, (sample.released_index for sample in built.samples))
@@ -100,7 +100,7 @@ def _unmatched(built: _Contents) -> Iterator[Finding]:
         return
     why = Counter(row["reason"].partition(":")[0] for row in rows)
     told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(why.items()))
-    published = sum(built.recipe.about["published"].values())
+    published = sum(built.recipe.dataset.published.values())
     text = f"{len(rows):,} of {published:,} published rows have no sample in this build ({told})"
     yield Finding("unmatched", "warning", text, _singles([row["image_id"] for row in rows]))
 
@@ -125,12 +125,12 @@ def _ledger(built: _Contents) -> Iterator[Finding]:
 
 def _published(built: _Contents) -> Iterator[Finding]:
     """How many rows each split has, and how many were published. A difference is not an error."""
-    never = built.recipe.about.get("unpublished", [])
+    never = built.recipe.dataset.unpublished
     whose = "real data, published" if built.miniature else "published"
     told = []
     for split, members in built.members.items():
         note = ", the source never published its labels" if split in never and not members else ""
-        told.append(f"{split} {len(members):,} ({whose}: {built.recipe.about['published'][split]:,}{note})")
+        told.append(f"{split} {len(members):,} ({whose}: {built.recipe.dataset.published[split]:,}{note})")
     yield Finding("published", "information", f"rows{' of the stand-in' if built.miniature else ''}: {', '.join(told)}")
 
 
@@ -342,7 +342,7 @@ def _upsampled(built: _Contents) -> Iterator[Finding]:
 
 def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
     """The output's licence is not freer than its source's; an unknown licence stays unknown."""
-    output, source = recipe.about["licence"], registry.load()[recipe.source]
+    output, source = recipe.dataset.licence, registry.load()[recipe.source]
     of_whom = "of the real files: " if miniature else ""
     if problem := licences.problem(output, source.licence):
         yield Finding("licence", "error", f"{of_whom}{output} cannot be: {problem}")

@@ -45,7 +45,7 @@ def write(recipe: Recipe, samples_table: Path, seed: int, out: Path) -> None:
 
     samples = list(read_samples(samples_table))
     with atomic_folder(out) as part:
-        if recipe.about["group"] == "none":
+        if recipe.dataset.group == "none":
             return
         lists = {"move-to-train": move_to_train(samples)}
         if recipe.value("split.rule") == "per-class":

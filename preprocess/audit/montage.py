@@ -50,7 +50,7 @@ def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
     Volumes show their middle plane, shapes their front. A multi-label sample appears under each of its labels, and
     under ``no finding`` where it has none.
     """
-    names: list[str] = recipe.about["label"]["classes"]
+    names = recipe.dataset.classes
     tiles: dict[int, list[Tile]] = defaultdict(list)
     full = 0
     for label, image in _samples(recipe, path):

@@ -202,7 +202,7 @@ def _recipe(in_force: Recipe, miniature: bool, order: str) -> RecipeRecord:
     placed = order == placing.TABLE
     return RecipeRecord(
         source=in_force.source,
-        licence=licences.DRAWN if miniature else in_force.about["licence"],
+        licence=licences.DRAWN if miniature else in_force.dataset.licence,
         steps=(*in_force.prepare, *in_force.steps),
         decisions={
             key: DecisionRecord(

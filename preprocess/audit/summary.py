@@ -192,8 +192,8 @@ def summarise(in_force: Recipe, files: BuildFiles, rows: list[Row], made: Proven
         rows: the rows of its samples table.
         made: its provenance, the findings in it marked where they are signed off.
     """
-    about = in_force.about
-    names = tuple(about["label"]["classes"])
+    about = in_force.dataset
+    names = about.classes
     splits = {split: [row for row in rows if row["split"] == split] for split in SPLITS}
     return DatasetSummary(
         dataset=in_force.name,
@@ -203,11 +203,11 @@ def summarise(in_force: Recipe, files: BuildFiles, rows: list[Row], made: Proven
         incomplete=made.incomplete,
         order=made.order,
         current=made.current,
-        title=about["title"],
-        modality=about["modality"],
-        task=about["task"],
-        licence=licences.DRAWN if made.miniature else about["licence"],
-        group=about["group"],
+        title=about.title,
+        modality=about.modality,
+        task=about.task,
+        licence=licences.DRAWN if made.miniature else about.licence,
+        group=about.group,
         protocol=in_force.protocol,
         source=source(in_force.source, made.miniature),
         counts={split: len(members) for split, members in splits.items()},
@@ -220,7 +220,7 @@ def summarise(in_force: Recipe, files: BuildFiles, rows: list[Row], made: Proven
         spacings=_spacings(rows),
         excluded=_excluded(files),
         findings=made.findings,
-        leakage=_leakage(about["group"], made.findings),
+        leakage=_leakage(about.group, made.findings),
         errors=tuple(open_checks(made.findings, "error")),
         warnings=tuple(open_checks(made.findings, "warning")),
         archives=made.raw.archives,
@@ -261,7 +261,7 @@ def _published(in_force: Recipe) -> tuple[EditionRows, ...]:
         )
         for edition in reversed(published.editions(in_force.name))
     )
-    counts = {split: in_force.about["published"][split] for split in SPLITS}
+    counts = {split: in_force.dataset.published[split] for split in SPLITS}
     return known or (EditionRows("published", paper=False, change="", counts=counts),)
 
 

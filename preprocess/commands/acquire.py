@@ -112,7 +112,7 @@ def estimate(results: Path, sizes: list[int], sizes_3d: list[int], cores: int = 
     from preprocess.acquire import estimate
 
     names: Iterable[str] = recipe.names() if datasets is None else datasets
-    costs = [estimate.cost(name, sizes if recipe.read(name)["dimensions"] == 2 else sizes_3d) for name in names]
+    costs = [estimate.cost(name, sizes if recipe.dataset(name).dimensions == 2 else sizes_3d) for name in names]
     if costs:
         print("\n".join(estimate.report(costs, cores)), flush=True)
         try:

@@ -36,7 +36,7 @@ def index(
     from preprocess import miniature as stand_ins
     from preprocess.table import INDEX_COLUMNS, write_rows, write_samples
 
-    expected = stand_ins.census(recipe.name) if miniature else recipe.about["census"]
+    expected = stand_ins.census(recipe.name) if miniature else recipe.dataset.census
     indexed = index.build(recipe, raw, census, expected)
     write_samples(output, INDEX_COLUMNS, indexed.samples)
     write_rows(counts, index.CENSUS_COLUMNS, indexed.census)

@@ -47,7 +47,7 @@ def _alternatives(recipe: Recipe, rows: Labelled) -> Iterable[tuple[str, Any, li
     for key in (one for one in recipe.decisions if one.startswith("label.") and one != MAP):
         in_force = recipe.decisions[key].value
         yield key, in_force, [in_force, *(one for one in DECISIONS[key].choices if one != in_force)]
-    if recipe.about["label"]["rule"] != "map":
+    if recipe.dataset.label["rule"] != "map":
         return
     called = sorted({sample.original_label for sample, _ in rows})
     maps = [_map(recipe), *(_map(recipes.load(recipe.name, protocol)) for protocol in PROTOCOLS)]
@@ -60,7 +60,7 @@ def _alternatives(recipe: Recipe, rows: Labelled) -> Iterable[tuple[str, Any, li
 
 
 def _map(recipe: Recipe) -> dict[str, int]:
-    found: dict[str, int] = labels.decided(recipe.about["label"], recipe.stage_decisions("index"))["map"]
+    found: dict[str, int] = labels.decided(recipe.dataset.label, recipe.stage_decisions("index"))["map"]
     return {str(name): int(label) for name, label in found.items()}
 
 
@@ -73,8 +73,8 @@ def _found(rows: Labelled) -> dict[str, int]:
 
 
 def _agreeing(recipe: Recipe, key: str, value: Any, rows: Labelled) -> Score:
-    rule = labels.RULES[recipe.about["label"]["rule"]]
-    how = labels.decided(recipe.about["label"], recipe.stage_decisions("index") | {key: value})
+    rule = labels.RULES[recipe.dataset.label["rule"]]
+    how = labels.decided(recipe.dataset.label, recipe.stage_decisions("index") | {key: value})
     score = Score(rows=len(rows), total=None)
     for sample, label in rows:
         try:

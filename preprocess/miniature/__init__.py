@@ -28,5 +28,5 @@ def generate(source: str, folder: Path) -> None:
 
 def census(dataset: str) -> dict[str, int]:
     """What the index of ``dataset`` must count in its stand-in."""
-    counts: dict[str, int] = _module(recipe.read(dataset)["source"]).CENSUS[dataset]
+    counts: dict[str, int] = _module(recipe.dataset(dataset).source).CENSUS[dataset]
     return counts

@@ -115,7 +115,7 @@ class Current:
         return _content(Path(self.settings.exceptions) if self.settings.exceptions else None)
 
     def _raw_files(self, recipe: Recipe, whole: bool) -> list[Stat]:
-        options = recipe.about.get("options", {})
+        options = recipe.dataset.options
         found = self._state.source(recipe.source, self._locate[recipe.name])
         if whole:
             return found

@@ -130,17 +130,17 @@ class Plan:
     @cached_property
     def sources(self) -> list[str]:
         """The sources of all recipes, sorted; each has a rules file of its name."""
-        return sorted({recipe.read(name)["source"] for name in recipe.names()})
+        return sorted({recipe.dataset(name).source for name in recipe.names()})
 
     def of_source(self, source: str) -> list[str]:
         """The datasets a source serves."""
-        return [name for name in recipe.names() if recipe.read(name)["source"] == source]
+        return [name for name in recipe.names() if recipe.dataset(name).source == source]
 
     @cache  # noqa: B019  one plan a process
     def is_present(self, dataset: str) -> bool:
         """Whether the dataset's source has anything to render."""
         about = self.recipe(dataset)
-        options = about.about.get("options", {})
+        options = about.dataset.options
         return self.is_miniature or sources.is_present(about.source, self.folder(dataset), **options)
 
     def folder(self, dataset: str) -> Path:
@@ -148,7 +148,7 @@ class Plan:
         about = self.recipe(dataset)
         if self.is_miniature:
             return self.raw / about.source
-        return sources.locate(about.source, self.raw, **about.about.get("options", {}))
+        return sources.locate(about.source, self.raw, **about.dataset.options)
 
     def require(self, dataset: str) -> None:
         """Refuse a dataset asked for by name whose source is not there."""
@@ -232,7 +232,7 @@ class Plan:
 
     def shards(self, dataset: str) -> int:
         """How many jobs render the dataset; a miniature has at most two, so that joining is exercised."""
-        shards: int = self.recipe(dataset).about["shards"]
+        shards: int = self.recipe(dataset).dataset.shards
         return min(shards, 2) if self.is_miniature else shards
 
     # ---- files
