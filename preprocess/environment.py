@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import re
 import resource
 import sys
 import uuid
+import zlib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +20,12 @@ from preprocess.errors import PreprocessError
 
 PYTHONS = ((3, 11), (3, 13))
 PLATFORMS = ("linux", "darwin")
+#: libraries whose version can change results: the distribution by the name it is imported by
+LIBRARIES = {
+    "h5py": "h5py", "imagecodecs": "imagecodecs", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy",
+    "PIL": "pillow", "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
+    "SimpleITK": "simpleitk", "simplejpeg": "simplejpeg", "tifffile": "tifffile", "trimesh": "trimesh",
+}  # fmt: skip
 
 #: the id of the run a process belongs to: jobs inherit it from the process that started them
 RUN = "MEDMNIST_RUN"
@@ -43,6 +52,21 @@ def prepare() -> None:
     _prepend("PATH", Path(sys.executable).parent)
     _prepend("PYTHONPATH", Path(__file__).parents[1])
     os.environ.setdefault(RUN, uuid.uuid4().hex)
+
+
+def version(library: str) -> str:
+    """The version of a library, by the name it is imported by; ``none`` where it is not installed."""
+    try:
+        return metadata.version(LIBRARIES[library])
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of all that can change a byte of a result, as far as it is installed."""
+    found = {LIBRARIES[name]: version(name) for name in LIBRARIES}
+    installed = {name: found[name] for name in sorted(found) if found[name] != "none"}
+    return {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION, **installed}
 
 
 def _prepend(name: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from preprocess import recipe
+from preprocess import environment, recipe
 from preprocess.plan import current, fingerprint
 from preprocess.plan.plan import Plan
 from preprocess.plan.stages import FACTS, STAGES
@@ -76,7 +76,7 @@ def test_other_datasets_are_not_concerned():
 def test_libraries_are_part_of_the_code(monkeypatch):
     before = Plan({}, SCHEMA).current("render", NAME)
     fingerprint.of.cache_clear()
-    monkeypatch.setattr(fingerprint, "_version", lambda library: "another")
+    monkeypatch.setattr(environment, "version", lambda library: "another")
     try:
         assert Plan({}, SCHEMA).current("render", NAME) != before
     finally:

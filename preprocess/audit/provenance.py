@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shlex
 import subprocess
-import zlib
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from preprocess import __version__, recipe
+from preprocess import __version__, environment, recipe
 from preprocess.audit import licences, placing
 from preprocess.audit.findings import Finding, incomplete
 from preprocess.audit.plain import typed
 from preprocess.files import read_json
 from preprocess.npz import is_classic_zlib
-from preprocess.plan.fingerprint import DISTRIBUTIONS
 from preprocess.recipe import Recipe
 from preprocess.table import read_rows
 
@@ -243,16 +239,10 @@ def command(in_force: Recipe, run: RunFacts) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what can change a byte of the result."""
-    found = {"medmnist-rebuild": __version__, "python": platform.python_version()}
-    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION + (
-        "" if is_classic_zlib() else ": not the classic zlib, file MD5s cannot match"
-    )
-    for name in sorted(DISTRIBUTIONS.values()):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = environment.versions()
+    if not is_classic_zlib():
+        found["zlib"] += ": not the classic zlib, file MD5s cannot match"
+    return {"medmnist-rebuild": __version__, **found}
 
 
 def commit() -> str:

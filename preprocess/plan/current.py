@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from functools import cache, cached_property
 from pathlib import Path
 
-from preprocess import order, published, sources, steps
+from preprocess import environment, order, published, sources, steps
 from preprocess.acquire import registry
 from preprocess.acquire.digests import DigestCache, Stat, scan
 from preprocess.acquire.verify import Lock
@@ -89,6 +89,7 @@ class Current:
             _facts(stage.prints, recipe.name, recipe.source),
             [self._reads(part, recipe) for part in stage.reads],
             self._own_facts(recipe.source) if "source" in stage.prints else "",
+            environment.versions() if "versions" in stage.prints else "",
             [self.of(name, recipe) for name in stage.after if name not in self._absent],
             self.settings.seed if "split" in stage.decides else "",
         )

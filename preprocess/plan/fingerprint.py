@@ -10,19 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 from functools import cache
-from importlib import metadata
 from pathlib import Path
+
+from preprocess import environment
 
 PACKAGE = "preprocess"
 ROOT = Path(__file__).parents[1]
 #: a text constant that begins so is a file of facts the module reads
 TABLES = "tables/"
-#: libraries whose version can change results, by import name
-DISTRIBUTIONS = {
-    "h5py": "h5py", "imagecodecs": "imagecodecs", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy",
-    "PIL": "pillow", "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
-    "SimpleITK": "simpleitk", "simplejpeg": "simplejpeg", "tifffile": "tifffile", "trimesh": "trimesh",
-}  # fmt: skip
 
 
 @cache
@@ -47,7 +42,7 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
         for name in names:
             if name.partition(".")[0] == PACKAGE:
                 inner.add(name)
-            elif name in DISTRIBUTIONS:
+            elif name in environment.LIBRARIES:
                 outer.add(name)
     return source + tables, frozenset(name for name in inner if _exists(name)), frozenset(outer)
 
@@ -55,14 +50,6 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
 def _exists(module: str) -> bool:
     path = ROOT.joinpath(*module.split(".")[1:])
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
-
-
-@cache
-def _version(library: str) -> str:
-    try:
-        return metadata.version(DISTRIBUTIONS[library])
-    except metadata.PackageNotFoundError:
-        return "none"
 
 
 def reach(*modules: str) -> list[str]:
@@ -86,5 +73,5 @@ def of(*modules: str) -> str:
         source, _, outer = _read(module)
         value.update(f"{module} {len(source)}\n".encode() + source)
         libraries |= outer
-    value.update("".join(f"{name} {_version(name)}\n" for name in sorted(libraries)).encode())
+    value.update("".join(f"{name} {environment.version(name)}\n" for name in sorted(libraries)).encode())
     return value.hexdigest()[:16]

@@ -35,6 +35,7 @@ FACTS = {
     "source": ("tables/sources/{source}.yaml",),
     "published": ("tables/published.yaml",),
     "template": ("audit/templates/*", "match/templates/*"),
+    "versions": (),  # of Python and the libraries: no file
 }
 
 ALL = ("index", "split", "render")
@@ -57,7 +58,10 @@ STAGES = {
         ("preprocess.audit.verdict",), ("sums",), ALL, reads=("published",), prints=("recipe", "published")
     ),
     "provenance": Stage(
-        ("preprocess.audit.provenance",), ("check", "verdict", "verify"), ALL, prints=("recipe", "source", "published")
+        ("preprocess.audit.provenance",),
+        ("check", "verdict", "verify"),
+        ALL,
+        prints=("recipe", "source", "published", "versions"),
     ),
     "montage": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
     "leak_free": Stage(("preprocess.audit.leakfree",), ("collect",), ("split",), reads=("lists",)),
