@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal
 
+from preprocess.published import SPLITS
+
 Stage = Literal["index", "split", "render"]
 EVIDENCE = ("bytes", "counts", "read", "consistent", "assumed", "unknown")
 PROTOCOLS = ("paper", "released")
@@ -139,7 +141,7 @@ def _is_window(window: str) -> bool:
 
 
 def _names_splits(keep: dict[Any, Any]) -> bool:
-    return all(isinstance(key, str) and one in ("train", "val", "test") for key, one in keep.items())
+    return all(isinstance(key, str) and one in SPLITS for key, one in keep.items())
 
 
 def _is_list(name: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -133,6 +134,15 @@ def file_name(dataset: str, size: int) -> str:
 def montage_name(dataset: str, size: int) -> str:
     """What a montage of a dataset's published tiles is to be called: as the npz of that size, but a PNG."""
     return file_name(dataset, size).removesuffix(".npz") + ".png"
+
+
+def given(folder: Path, dataset: str) -> list[Path]:
+    """What a folder holds of a dataset's published files: the npz of each size, else a montage of its tiles."""
+    found = []
+    for size in sizes(dataset):
+        names = (file_name(dataset, size), montage_name(dataset, size))
+        found += [folder / name for name in names if (folder / name).is_file()][:1]
+    return found
 
 
 def table() -> Traversable:

@@ -401,3 +401,31 @@ def test_class_sizes_that_fit_give_every_published_total(sizes):
     counts = published.current("tissuemnist").counts
     assert found.tolist() == [165_466, 23_640, 47_280] == [counts[part].rows for part in ("train", "val", "test")]
     assert list(in_force.about["published"].values()) == found.tolist()
+
+
+# ---- what further packages read
+
+
+def test_a_packing_that_needs_a_package_says_which(tmp_path, monkeypatch):
+    (tmp_path / "F33" / "TAL" / "All_3D").mkdir(parents=True)
+    (tmp_path / "F33" / "TAL" / "All_3D" / "1.tif").write_bytes(tiff(crop()))
+
+    def lacking(*arguments):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile, "imread", lacking)
+    with pytest.raises(PreprocessError, match=r"1\.tif: packed in a way .* pip install imagecodecs"):
+        listed(Raw(tmp_path))
+
+
+def test_a_row_that_nobody_wrote_is_left_out(tmp_path):
+    rows = np.stack([crop(seed).reshape(-1) for seed in range(6)]).astype(np.uint8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("train_data", rows.shape, np.uint8, chunks=(2, rows.shape[1]))
+        data[:4] = rows[:4]
+        file["train_labels"] = np.ones(6, np.int64)
+    raw = Raw(tmp_path)
+    samples = bbbc051.index(raw, "kept", "info", "uint8").samples
+    assert np.array_equal(bbbc051.open(raw, samples[3]).reshape(-1), rows[3])
+    with pytest.raises(UnreadableError, match="holds no data at 4 0: that part was never written"):
+        bbbc051.open(raw, samples[4])

@@ -128,8 +128,11 @@ def test_croissant_says_what_is_a_stand_in_and_what_was_overridden(tmp_path):
     make(tmp_path / "breastmnist.npz", (8, 8))
     more = ["--miniature", "--protocol", "released", "--overrides", '{"kernel": "box"}']
     export("croissant", "breastmnist", tmp_path / "breastmnist.npz", tmp_path / "a.json", *more)
-    description = json.loads((tmp_path / "a.json").read_text())["description"]
-    assert description.startswith("STAND-IN")
+    metadata = json.loads((tmp_path / "a.json").read_text())
+    description = metadata["description"]
+    assert description.startswith("STAND-IN: drawings, not data.")
+    assert "creativecommons" not in metadata["license"]
+    assert "Al-Dhabyani" not in metadata["citeAs"]
     assert "protocol released, with other decisions on kernel" in description
 
 

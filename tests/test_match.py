@@ -262,9 +262,10 @@ def publish(monkeypatch):
     return as_published
 
 
-def indexed(raw: Path, folder: Path, *words: object) -> Path:
+def indexed(raw: Path, folder: Path, *words: object, dataset: str = "breastmnist", census: str = "strict") -> Path:
     table = folder / "index.tsv"
-    run("index", "breastmnist", "--raw", raw, *words, "--output", table, "--counts", folder / "census.tsv")
+    run("index", dataset, "--protocol", "released", "--raw", raw, "--census", census, *words, "--output", table,
+        "--counts", folder / "census.tsv")  # fmt: skip
     return table
 
 
@@ -427,8 +428,9 @@ def test_a_file_that_was_not_published_is_refused(stand_in, builder, publish, tm
     with pytest.raises(PreprocessError, match=r"none of the published files \(MD5 [0-9a-f]{32}\); download it again"):
         verify(recipe.load("breastmnist", "released"), [done.npz(28)])
     with pytest.raises(CommandError):
-        run("match", "breastmnist", "--raw", stand_in("busi"), "--index", done.folder / "index.tsv", "--published",
-            done.npz(28), "--output", tmp_path / "match")  # fmt: skip
+        run("match", "breastmnist", "--protocol", "released", "--raw", stand_in("busi"), "--index",
+            done.folder / "index.tsv", "--published", done.npz(28), "--workers", 1, "--seed", 42, "--output",
+            tmp_path / "match")  # fmt: skip
     assert not (tmp_path / "match").exists()
 
 
@@ -629,6 +631,11 @@ def test_nothing_to_match_is_said(tmp_path):
     assert [Path(path).parts[-3:] for path in Plan(config, schema).matches()] == [
         ("match", "breastmnist", "index.html")
     ]
+    # a montage serves where there is no npz of its size
+    for name in ("breastmnist.png", "breastmnist_128.png", "breastmnist_x.png", "bloodmnist.png"):
+        (tmp_path / "raw" / "released" / name).write_bytes(b"")
+    found = [Path(path).name for path in Plan(config, schema).published_files("breastmnist")]
+    assert found == ["breastmnist.png", "breastmnist_128.npz"]
 
 
 # ---- the real ones
@@ -637,9 +644,9 @@ def test_nothing_to_match_is_said(tmp_path):
 @pytest.fixture(scope="module")
 def real_busi(real, tmp_path_factory):
     folder = tmp_path_factory.mktemp("match")
-    table = indexed(real / "busi", folder, "--census", "warn")
+    table = indexed(real / "busi", folder, census="warn")
     run("match", "breastmnist", "--protocol", "released", "--raw", real / "busi", "--index", table, "--published",
-        real / "released" / "breastmnist.npz", "--output", folder / "match")  # fmt: skip
+        real / "released" / "breastmnist.npz", "--workers", 1, "--seed", 42, "--output", folder / "match")  # fmt: skip
     return Matched(folder / "match", [])
 
 
@@ -690,8 +697,7 @@ def real_derma(real, tmp_path_factory):
         (raw / "HAM10000_images_part_1" / path.name).symlink_to(path)
     with np.load(pixels / "official.npz") as file:
         some = [file[name] for name in sorted(file.files) if name.startswith("site")]
-    table = folder / "index.tsv"
-    run("index", "dermamnist", "--raw", raw, "--census", "warn", "--output", table, "--counts", folder / "census.tsv")
+    table = indexed(raw, folder, dataset="dermamnist", census="warn")
     path = montage(folder / "dermamnist.png", some, 3)
     lines = match(recipe.load("dermamnist", "released"), raw, table, [path], folder / "match", 1, 42)
     return Matched(folder / "match", lines)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.spatial import ConvexHull
 
+from preprocess import notices
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.steps import meshes
 from preprocess.steps.meshes import Mesh
@@ -363,3 +364,88 @@ def test_volume_inside_agrees_with_the_real_meshes(real_meshes):
     assert worst[64] < 0.04
     assert worst[28] < 0.12
     assert worst[28] > worst[64] > worst[96]
+
+
+# ---- damage and corners that are not shared
+
+
+def obj(mesh):
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def apart(mesh):
+    """The same triangles, none of whose corners are shared."""
+    return meshes.Mesh(mesh.vertices[mesh.faces].reshape(-1, 3), np.arange(3 * len(mesh.faces)).reshape(-1, 3))
+
+
+def box_mesh():
+    """A closed box of 12 triangles."""
+    vertices = np.array([(x, y, z) for x in (0.0, 9.0) for y in (0.0, 8.0) for z in (0.0, 7.0)])
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = [corner for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))]
+    return meshes.Mesh(vertices, np.array(faces))
+
+
+def test_vertices_at_one_place_are_one():
+    whole = box_mesh()
+    read = meshes.mesh(obj(apart(whole)))
+    assert len(read.vertices) == 8 and len(read.faces) == 12
+    assert read.is_closed
+    assert np.array_equal(read.corners, whole.corners)  # the triangles are where they were, in their order
+    assert np.array_equal(meshes.mesh(obj(whole)).vertices, whole.vertices)
+
+
+def test_a_triangle_that_merging_leaves_without_area_goes():
+    whole = box_mesh()
+    doubled = meshes.Mesh(np.vstack([whole.vertices, whole.vertices[:1]]), np.vstack([whole.faces, [[0, 8, 1]]]))
+    assert len(meshes.mesh(obj(doubled)).faces) == 12
+
+
+def test_a_file_that_ends_between_two_faces_is_cut_off():
+    rings = np.array([(np.cos(t), np.sin(t), z) for z in range(20) for t in np.linspace(0, 6.2, 16)]) * 5
+    faces = []
+    for ring in range(19):
+        for k in range(16):
+            a, b = ring * 16 + k, ring * 16 + (k + 1) % 16
+            faces += [(a, b, a + 16), (b, b + 16, a + 16)]
+    data = obj(meshes.Mesh(rings, np.array(faces)))
+    meshes.mesh(data)
+    lines = data.splitlines(keepends=True)
+    with pytest.raises(UnreadableError, match=r"is cut off: its 508 faces leave 49 of its 320 vertices without one"):
+        meshes.mesh(b"".join(lines[:-100]))
+
+
+def test_pieces_that_repair_drops_are_counted_and_said():
+    one, other = box_mesh(), box_mesh()
+    both = meshes.Mesh(
+        np.vstack([one.vertices, other.vertices / 4 + 50, other.vertices / 4 + 90]),
+        np.vstack([one.faces, other.faces + 8, (other.faces + 16)[:4]]),
+    )
+    assert meshes.pieces(both) == [12, 12, 2, 2]  # of the third box two opposite sides
+    with notices.collected() as said:
+        meshes.repair(one, "pymeshfix")
+        assert said == []
+        meshes.repair(both, "pymeshfix")
+    assert said == ["consists of 4 pieces; the largest is kept, 12 of its 28 triangles, and 3 are dropped"]
+
+
+@pytest.mark.real
+def test_real_meshes_are_whole_and_their_cut_copies_are_not(real):
+    paths = sorted(real.glob("intra/**/*.obj"))
+    assert len(paths) == 40
+    for path in paths:
+        data = path.read_bytes()
+        read = meshes.mesh(data)
+        assert len(meshes.pieces(read)) == 1
+        plain = meshes.Mesh(
+            np.array([line.split()[1:4] for line in data.decode().splitlines() if line.startswith("v ")], float),
+            read.faces,
+        )
+        assert np.array_equal(read.vertices, plain.vertices)  # nothing is merged
+        for left_out in (15, 100, len(read.faces) // 2):
+            with pytest.raises(UnreadableError, match="is cut off"):
+                meshes.mesh(obj(meshes.Mesh(read.vertices, read.faces[:-left_out])))
+        merged = meshes.mesh(obj(apart(read)))
+        assert np.array_equal(merged.corners, read.corners)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 import struct
 import tracemalloc
 import zipfile
@@ -264,3 +265,57 @@ def test_reader_names_what_is_wrong(tmp_path):
         npz.Reader(tmp_path / "x.npz")
     with pytest.raises(PreprocessError, match="holds no array val_images"):
         npz.Reader(write(tmp_path / "y.npz", {"train_images": np.zeros((1, 2), np.uint8)})).shape("val_images")
+
+
+def test_no_damage_to_a_published_file_is_a_traceback(tmp_path):
+    """Read whole and by rows: the same arrays, or one line with the file's name."""
+    rng = np.random.default_rng(3)
+    arrays = {
+        f"{split}_{kind}": rng.integers(0, 256, (5, 4, 4) if kind == "images" else (5, 1), dtype=np.uint8)
+        for split in ("train", "val", "test")
+        for kind in ("images", "labels")
+    }
+    path = tmp_path / "whole.npz"
+    npz.write(path, (npz.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()), 0)
+    whole = path.read_bytes()
+    places = random.Random(4)
+    refused = 0
+    for number in range(1500):
+        data = bytearray(whole)
+        for _ in range(places.choice((1, 1, 2, 8))):
+            data[places.randrange(len(data))] = places.randrange(256)
+        damaged = tmp_path / "damaged.npz"
+        damaged.write_bytes(data[: len(data) if number % 5 else places.randrange(len(data))])
+        try:
+            reader = npz.Reader(damaged)
+            for name, array in arrays.items():
+                assert reader.shape(name) == array.shape
+                assert np.array_equal(reader.array(name), array)
+                assert np.array_equal(np.stack(list(reader.rows(name))), array)
+            assert reader.create_system in range(256)
+        except PreprocessError as error:
+            refused += 1
+            assert str(error).startswith(f"{damaged}: ") and "\n" not in str(error)
+    assert refused > 500
+
+
+@pytest.mark.parametrize(
+    ("shape", "body", "cause"),
+    [
+        ("(3, -1)", b"123", "has the shape"),
+        ("(3, 'x')", b"123", "has the shape"),
+        ("(10**9, 10**9)", b"123", "cannot be read as npz"),
+        ("(1000000000000,)", b"123", "has not the bytes that its shape says"),
+        ("(2,)", b"123", "has not the bytes that its shape says"),
+        ("(4,)", b"123", "has not the bytes that its shape says"),
+        ("7", b"123", "cannot be read as npz"),
+        ("(3,", b"123", "cannot be read as npz"),
+    ],
+)
+def test_a_header_that_lies_is_told(tmp_path, shape, body, cause):
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("train_labels.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + body)
+    for read in (lambda reader: reader.array("train_labels"), lambda reader: list(reader.rows("train_labels"))):
+        with pytest.raises(PreprocessError, match=cause):
+            read(npz.Reader(tmp_path / "a.npz"))

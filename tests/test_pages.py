@@ -106,6 +106,20 @@ def test_a_variant_of_other_datasets_is_named_too(stand_in, drawn, tmp_path):
     assert data["changed"] == []
 
 
+def test_the_index_names_the_dataset_of_every_line(drawn, tmp_path):
+    _, _, data, folder = drawn
+    lacking = data | {"incomplete": ["census: benign 1 of 2"]}
+    crop = {"key": "crop", "value": {"28": "none", "other": "centre-20"}, "default": "none"}
+    changed = data | {"dataset": "dermamnist", "variant": "x", "changed": [crop]}
+    for number, one in enumerate((lacking, changed)):
+        (tmp_path / f"{number}.json").write_text(json.dumps(one))
+    run("audit-index", tmp_path / "0.json", tmp_path / "1.json", "--picture", folder / "collection.png", "--output",
+        tmp_path / "index.html", "--json", tmp_path / "audit.json")  # fmt: skip
+    shown = notices((tmp_path / "index.html").read_text())
+    assert shown["changed"][1] == ["dermamnist: crop: 28: none, other: centre-20 (default: none)"]
+    assert shown["incomplete"][1] == ["breastmnist: census: benign 1 of 2"]
+
+
 # ---- stand-ins
 
 

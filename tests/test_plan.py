@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -242,3 +243,20 @@ def test_planning_loads_no_library_of_pixels():
 
 def test_plugins_are_not_in_the_default_install():
     assert "snakemake-executor-plugin" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_a_package_that_is_not_there_is_said_before_anything_is_built(make, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jpeglib" else found(name))
+    monkeypatch.setattr(plan.environment, "hold", lambda folder: None)
+    plan._recipe.cache_clear()
+    try:
+        told = make(protocol="released", datasets=["bloodmnist", "breastmnist"]).begin(2)
+        assert [line.partition(" needs ")[0] for line in told[:2]] == [
+            "ERROR: bloodmnist: decoder: 28: ijg-9b, other: pillow",
+            "ERROR: bloodmnist: jpeg: 28: q75-ijg-9b, other: none",
+        ]
+        assert all("the package jpeglib, which is not installed" in line for line in told[:2])
+        assert not any("ERROR" in line for line in make(datasets=["bloodmnist"]).begin(2))  # paper needs none
+    finally:
+        plan._recipe.cache_clear()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import io
 import os
 import random
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading import archives as raw_module
-from preprocess.reading.archives import Raw, is_junk, stream_of, walk
+from preprocess.reading.archives import Raw, is_junk, is_tar_header, stream_of, walk
 
 NAMES = ("top/b/2.png", "top/a/1.png", "top/a/10.png", "top/c.csv")
 FILES = {name: random.Random(name).randbytes(2000 + 37 * i) for i, name in enumerate(NAMES)}
@@ -363,3 +366,191 @@ def test_archives_nested_too_deep_are_refused(tmp_path):
 def test_junk_is_what_starts_with_a_dot_but_no_folder_reference(parts):
     expected = any(part in (".x", "__MACOSX", "._b.png") for part in parts)
     assert is_junk("/".join(parts)) == expected
+
+
+# ---- containers as other programs write them
+
+
+def v7(members: dict[str, bytes]) -> bytes:
+    """A tar of 1979: no magic, so that only the checksum of a header shows it."""
+    out = b""
+    for name, body in members.items():
+        fields = [f"{0o644:06o} \0", f"{0:06o} \0", f"{0:06o} \0", f"{len(body):011o} ", f"{0:011o} "]
+        head = name.encode().ljust(100, b"\0") + "".join(fields).encode() + b" " * 8 + b"0"
+        head = head.ljust(512, b"\0")
+        head = head[:148] + b"%06o\0 " % sum(head) + head[156:]
+        out += head + body + bytes(-len(body) % 512)
+    return out + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("plain.tar.gz", tarred(FILES)), ("plain.tgz", tarred(FILES)), ("old.tar", v7(FILES)), ("old.tar.gz", v7(FILES))],
+)
+def test_a_tar_is_what_its_content_says(tmp_path, name, body):
+    (tmp_path / name).write_bytes(body)
+    assert content(Raw(tmp_path)) == FILES
+    assert is_tar_header(body[:512])
+    assert not is_tar_header(b"<html>".ljust(512))
+
+
+def test_backslashes_in_a_zip_separate_folders(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, body in {**FILES, "top/a/": b""}.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name.replace("/", "\\")
+            archive.writestr(info, body)
+    (tmp_path / "data.zip").write_bytes(buffer.getvalue())
+    assert content(Raw(tmp_path)) == FILES
+    assert [file.name for file in Raw(tmp_path).folder("data.zip!/top/a")] == ["1.png", "10.png"]
+
+
+@pytest.mark.parametrize(("method", "told"), [(9, "Deflate64"), (93, "Zstandard"), (97, "an unknown method")])
+def test_a_zip_of_another_method_is_told_with_the_remedy(tmp_path, method, told):
+    whole = bytearray(zipped(FILES))
+    for mark, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        place = -1
+        while (place := whole.find(mark, place + 1)) >= 0:
+            whole[place + at : place + at + 2] = struct.pack("<H", method)
+    (tmp_path / "data.zip").write_bytes(whole)
+    text = refusal(tmp_path)
+    assert f"packed by {told} (method {method})" in text and "7-Zip" in text
+
+
+def test_the_last_part_of_a_split_zip_is_told_with_the_remedy(tmp_path):
+    whole = bytearray(zipped(FILES))
+    end = whole.rindex(b"PK\5\6")
+    whole[end + 4 : end + 8] = struct.pack("<HH", 2, 2)
+    (tmp_path / "data.zip").write_bytes(whole)
+    assert "join the parts with 'zip -s 0 data.zip --out whole.zip'" in refusal(tmp_path)
+
+
+def test_names_that_are_not_utf_8_are_read_and_written(tmp_path):
+    name = os.fsdecode(b"Im\xe1genes")
+    (tmp_path / "raw" / name).mkdir(parents=True)
+    (tmp_path / "raw" / name / "a.png").write_bytes(b"a")
+    info = tarfile.TarInfo(f"{name}/b.png")
+    info.size = 1
+    with tarfile.open(tmp_path / "raw" / "t.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(b"b"))
+    with Raw(tmp_path / "raw") as raw:
+        files = raw.files()
+        paths = [file.path for file in files]
+        assert paths == ["Im\\xe1genes/a.png", "t.tar!/Im\\xe1genes/b.png"]
+        assert "".join(paths).encode("utf-8").decode("utf-8") == "".join(paths)
+        assert [raw.read(path) for path in paths] == [b"a", b"b"]
+        assert [raw.stream(path).read() for path in paths] == [b"a", b"b"]
+        place = raw.local(paths[0])
+        assert place is not None and place.read_bytes() == b"a"
+
+
+# ---- causes and remedies
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.EACCES, "make it readable for this user"), (errno.EIO, "check the disk"), (errno.ELOOP, "check the disk")],
+)
+def test_what_is_not_damage_is_not_called_damage(tmp_path, monkeypatch, number, told):
+    (tmp_path / "a.png").write_bytes(b"a")
+
+    def refuse(self):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(PreprocessError, match=rf"cannot be read \({os.strerror(number)}\); {told}") as caught:
+        Raw(tmp_path).read("a.png")
+    assert not isinstance(caught.value, UnreadableError)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_is_one_unreadable_file(tmp_path, method):
+    whole = bytearray(zipped(FILES, method))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        second = archive.infolist()[1]
+    at = second.header_offset + 30 + len(second.filename)
+    whole[at + 20 : at + 120] = random.Random(1).randbytes(100)
+    (tmp_path / "data.zip").write_bytes(whole)
+    with Raw(tmp_path) as raw:
+        names = [file.path for file in raw.files()]
+        with pytest.raises(UnreadableError, match="damaged or incomplete") as caught:
+            raw.read(names[1])
+        assert caught.value.path == names[1] and str(tmp_path) not in caught.value.detail
+        with pytest.raises(UnreadableError):
+            raw.head(names[1], 1 << 20)
+        assert [raw.read(name) for name in (names[0], *names[2:])] == [FILES[n] for n in (NAMES[0], *NAMES[2:])]
+
+
+# ---- limits
+
+
+def test_a_member_that_lies_about_its_size_costs_no_memory(tmp_path):
+    """Its directory says 1,000 bytes; what it holds would be 200 MB."""
+    size = 200_000_000
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 33, 0, len(packed), 1000, 5, 0) + b"a.raw"
+    directory = struct.pack(
+        "<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 33, 0, len(packed), 1000, 5, 0, 0, 0, 0, 0, 0
+    ) + b"a.raw"  # fmt: skip
+    start = len(local) + len(packed)
+    whole = local + packed + directory + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(directory), start, 0)
+    (tmp_path / "data.zip").write_bytes(whole)
+    with Raw(tmp_path) as raw:
+        (file,) = raw.files()
+        tracemalloc.start()
+        with pytest.raises(UnreadableError, match="damaged"):
+            raw.read(file.path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_what_follows_a_packed_tar_is_not_unpacked_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(raw_module, "MAX_TAIL", 3 << 20)
+    whole = tarred(FILES, "w:gz")
+    (tmp_path / "data.tar.gz").write_bytes(whole + gzip.compress(bytes(1 << 20)))  # blocks of zeros fill a tar up
+    assert content(Raw(tmp_path)) == FILES
+    (tmp_path / "data.tar.gz").write_bytes(whole + gzip.compress(bytes(50 << 20)))
+    assert "follow its end" in refusal(tmp_path)
+
+
+# ---- what is kept belongs to the raw files
+
+
+def test_what_was_made_is_kept_until_it_is_closed(tmp_path):
+    class Opened:
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    made = []
+
+    def make():
+        made.append(Opened())
+        return made[-1]
+
+    with Raw(tmp_path) as raw:
+        assert raw.memo("a", make) is raw.memo("a", make)
+        assert raw.memo("b", make) is not raw.memo("a", make)
+        first = raw.memo("volume 1", make, slot="volume")
+        second = raw.memo("volume 2", make, slot="volume")
+        assert first.closed and not second.closed  # one volume at a time
+        assert raw.memo("volume 2", make, slot="volume") is second
+        assert raw.memo("volume 1", make, slot="volume") is not first
+    assert len(made) == 5 and all(one.closed for one in made)
+
+
+def test_closing_closes_archives_and_they_open_again(tmp_path):
+    for name in ("data.zip", "outer-deflated.zip", "data.tar.gz", "tar-in.zip"):
+        (tmp_path / name).write_bytes(CONTAINERS[name](FILES))
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    raw = Raw(tmp_path)
+    first = [raw.read(file.path) for file in raw.files()]
+    raw.close()
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert [raw.read(file.path) for file in raw.files()] == first
+    raw.close()

@@ -344,3 +344,42 @@ def test_a_users_file_that_cannot_be_right(tmp_path, text, message):
 def test_a_users_file_that_is_not_there(tmp_path):
     with pytest.raises(PreprocessError, match=r"split\.file must name a table"):
         split.assign(make(split__file=str(tmp_path / "none.csv")), population(), 42)
+
+
+def test_rows_of_a_users_file_that_name_nothing_are_said_and_listed(tmp_path, caplog):
+    text = "key,split\na,train\nzebra,val\nb,val\nold/lion.png,test\ngone,train\n"
+    gone = sample("gone")
+    gone.excluded = "class-dropped"
+    done = split.assign(with_file(tmp_path, text), [sample("a"), sample("b"), gone], 42)
+    assert [(one.row.split, one.row.image_id) for one in done.unmatched] == [("val", "zebra"), ("test", "old/lion.png")]
+    assert "2 of 5 rows name no sample, the first is zebra" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key,split\nx/a.png,train\np1,val\n",  # by its key and by its group
+        "key,split\nx/a.png,train\na,val\n",  # by its key and by its name
+        "key,split\np1,train\na,val\n",  # by its group and by its name
+    ],
+)
+def test_a_sample_in_two_splits_of_a_users_file_is_refused(tmp_path, text):
+    with pytest.raises(PreprocessError, match=r"x/a\.png is in two splits"):
+        split.assign(with_file(tmp_path, text), [sample("x/a.png", group="p1"), sample("b", group="p2")], 42)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_users_file_may_be_saved_anyhow(tmp_path, encoding, separator):
+    text = "key,split\nNiño/a.png,train\nb,val\n".replace(",", separator)
+    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
+    done = split.assign(make(split__file=str(tmp_path / "mine.csv")), [sample("Niño/a.png"), sample("b")], 42)
+    assert [one.split for one in done.samples] == ["train", "val"]
+
+
+def test_a_split_that_leaves_train_empty_is_an_error(tmp_path):
+    with pytest.raises(PreprocessError, match=r"mine\.csv leaves train without a sample of the 2 there are"):
+        split.assign(with_file(tmp_path, "key,split\na,val\nb,test\n"), [sample("a"), sample("b")], 42)
+    in_force = make(split__rule="official", split__keep={"t": "test"})
+    with pytest.raises(PreprocessError, match=r"split\.rule official leaves train without a sample"):
+        split.assign(in_force, [sample("a", source_split="t")], 42)

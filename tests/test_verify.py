@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import tarfile
 import zipfile
 
 import pytest
@@ -297,3 +298,36 @@ def test_the_real_boxes_and_npz_have_their_published_checksums(real, tmp_path):
             assert len(verdicts) == len(agreeing) == len(list((real / "released").glob("*.npz")))
         else:
             assert len(agreeing) == count
+
+
+def test_a_link_to_nothing_is_told_with_the_remedy(raw, memory):
+    (raw / "busi" / "gone.zip").symlink_to(raw / "nowhere.zip")
+    with pytest.raises(PreprocessError, match=r"gone\.zip: a link to a file that is not there; remove it or mend it"):
+        verify.verify(source(), raw, memory)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(raw, memory, monkeypatch):
+    (raw / "busi" / "closed.zip").write_bytes(GOOD)
+
+    def refuse(path, *arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(verify, "open", refuse, raising=False)
+    with pytest.raises(
+        PreprocessError, match=r"\.zip: cannot be read \(Permission denied\); check disk and permissions"
+    ):
+        verify.verify(source(), raw, memory)
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz"])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, "v7"])
+def test_every_form_of_tar_is_one_packed_or_not(name, form):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT if form == "v7" else form) as archive:
+        archive.addfile(tarfile.TarInfo("a/b.png"))
+    head = buffer.getvalue()[:512]
+    if form == "v7":  # the same without magic; its checksum is what shows it
+        head = head[:257] + bytes(8) + head[265:]
+        head = head[:148] + b"%06o\0 " % sum(head[:148] + b" " * 8 + head[156:]) + head[156:]
+    assert verify.content_problem(name, head) == ""
+    assert verify.content_problem(name, b"x" * 512) != ""

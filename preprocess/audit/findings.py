@@ -10,7 +10,7 @@ from typing import Literal
 Level = Literal["error", "warning", "information"]
 LOG_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "information": logging.INFO}
 #: checks whose warnings say that a build is not made of all its raw files
-MISSING = ("census", "unmatched", "missing", "unreadable")
+MISSING = ("census", "unmatched", "missing", "unreadable", "mask")
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,7 @@ class Current:
         return [file for file in found if sources.uses(recipe.source, file[0].partition("/")[2], **options)]
 
     def _published_files(self, recipe: Recipe) -> list[Stat]:
-        folder = self._raw / registry.RELEASED
-        names = [published.file_name(recipe.name, size) for size in published.sizes(recipe.name)]
-        return self._state.files(recipe.source, [folder / name for name in names if (folder / name).is_file()])
+        return self._state.files(recipe.source, published.given(self._raw / registry.RELEASED, recipe.name))
 
     def _own_facts(self, source: str) -> str:
         """What the user's own table of sources and the lock of the first download say of a source."""

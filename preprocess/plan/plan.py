@@ -281,11 +281,8 @@ class Plan:
         return self.raw / "released"
 
     def published_files(self, dataset: str) -> list[str]:
-        """Every published file of a dataset that is there, of any published size."""
-        if self.is_miniature:
-            return []
-        names = [self.recipe(dataset).file_name(size) for size in published.sizes(dataset)]
-        return [str(self.released / name) for name in names if (self.released / name).is_file()]
+        """Every published file of a dataset that is there, of any published size, or a montage of its tiles."""
+        return [] if self.is_miniature else list(map(str, published.given(self.released, dataset)))
 
     def matchable(self) -> list[str]:
         """The datasets of the run that have a published file to match with."""
@@ -301,7 +298,8 @@ class Plan:
             held = f"{self.released} holds no published npz of {', '.join(self.scope) or 'any dataset'}"
             raise PreprocessError(
                 f"match: {'a stand-in has no published files' if self.is_miniature else held}; "
-                "put <dataset>.npz as published into <raw>/released, and set raw to that folder"
+                "put <dataset>.npz as published, or <dataset>.png with its tiles, into <raw>/released, and set raw to "
+                "that folder"
             )
         return [self.paths.of("match", dataset=name) for name in self.matchable()]
 
@@ -426,7 +424,8 @@ class Plan:
             return []  # a download may go on beside a build
         check_writable(self.base)
         environment.hold(self.base)
-        told = [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
+        told = [f"ERROR: {line}" for name in self.scope for line in recipe.fallbacks(self.recipe(name))]
+        told += [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
         return [*told, *self.forecast(self.outdated, cores)]
 
     def forecast(self, datasets: Iterable[str], cores: int) -> list[str]:

@@ -42,7 +42,7 @@ from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import count, natural, unique
+from preprocess.sources.tools import SPLITS, count, natural, unique
 from preprocess.table import Sample
 
 PRESENT = ("*.tif", "*.tiff", "*.h5", "*.hdf5", *PACKED)
@@ -185,7 +185,7 @@ def _sample(raw: Raw, file: RawFile, numbering: str) -> Sample:
             )
         cell_type = _numbered(raw, file.path, int(number), numbering)
     specimen = next((f"F{match[1]}" for folder in folders if (match := SPECIMEN.search(folder))), "")
-    split = next((folder.lower() for folder in folders if folder.lower() in ("train", "val", "test")), "")
+    split = next((folder.lower() for folder in folders if folder.lower() in SPLITS), "")
     return Sample(
         key="/".join(filter(None, (split, specimen, cell_type, file.name))),
         path=file.path,

@@ -39,7 +39,7 @@ from pathlib import Path
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import Copies, different, open_picture
+from preprocess.sources.tools import SPLITS, Copies, different, open_picture
 from preprocess.table import Sample
 
 PRESENT = ("*.jpg", "*.jpeg", *PACKED)
@@ -94,7 +94,8 @@ def _may_hold(path: Path, part: str) -> bool:
         return part in KNOWN_ARCHIVES[name] if name in KNOWN_ARCHIVES else is_tar(name)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.namelist() if not is_junk(member)]
+            names = [name.replace("\\", "/") for name in archive.namelist()]
+            members = [member for member in names if not is_junk(member)]
     except (OSError, zipfile.BadZipFile):
         return True  # the index says what is wrong with it
     inner = [member.rpartition("/")[2].lower() for member in members if is_zip(member) or is_tar(member)]
@@ -183,7 +184,7 @@ def _place(path: str) -> _Place | None:
 
 
 def _sample(raw: Raw, file: RawFile, place: _Place, part: str) -> Sample:
-    if place.class_folder not in CLASSES[part] or place.split not in ("train", "val", "test"):
+    if place.class_folder not in CLASSES[part] or place.split not in SPLITS:
         raise PreprocessError(f"{raw.root / file.path}: not a folder of this source; expected are {EXPECTED[part]}")
     named, group = _from_name(file.name)
     if named and _class_folder(named, part) != place.class_folder:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.published import SPLITS as SPLITS
 from preprocess.reading import tables
 from preprocess.reading.archives import SEPARATOR, Raw, RawFile
 from preprocess.reading.picture import Picture
 from preprocess.table import Sample
-
-SPLITS = ("train", "val", "test")
 
 
 def natural(text: str) -> str:

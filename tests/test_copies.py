@@ -1,0 +1,243 @@
+"""One answer for every source: files of one name, damaged files in folders and in zips, any archive."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preprocess import index, miniature, recipe, sources
+from preprocess.errors import PreprocessError
+from preprocess.reading import archives
+from preprocess.reading.archives import Raw
+from preprocess.sources import tools
+from tests.builds import build
+
+#: a dataset of every source that knows files by their names, and the name of one of its files
+NAMED = {
+    "nct_crc": ("pathmnist", r"TUM-.*\.tif"),
+    "chestxray14": ("chestmnist", r"\d{8}_\d{3}\.png"),
+    "ham10000": ("dermamnist", r"ISIC_\d+\.jpg"),
+    "pbc": ("bloodmnist", r"BA_.*\.jpg"),
+    "ribfrac": ("fracturemnist3d", r"RibFrac301-label\.nii\.gz"),
+    "adrenal": ("adrenalmnist3d", r"P001_L\.nii\.gz"),
+    "synapse": ("synapsemnist3d", r"im0020\.png"),
+}
+#: a dataset of every source of pictures, with the kind of file it has
+PICTURES = {
+    "pathmnist": ".tif", "chestmnist": ".png", "dermamnist": ".jpg", "octmnist": ".jpeg", "pneumoniamnist": ".jpeg",
+    "retinamnist": ".jpg", "breastmnist": ".png", "bloodmnist": ".jpg",
+}  # fmt: skip
+
+
+def unpacked(source: Path, folder: Path) -> Path:
+    """A stand-in's files without its archives, nor those within them."""
+    shutil.copytree(source, folder)
+    while packed := [path for path in folder.rglob("*") if archives.is_zip(path.name) or archives.is_tar(path.name)]:
+        for path in packed:
+            shutil.unpack_archive(path, path.parent / re.sub(r"\.(zip|tar\.gz|tgz|tar)$", "", path.name))
+            path.unlink()
+    shutil.rmtree(folder / "__MACOSX", ignore_errors=True)
+    return folder
+
+
+def listing(dataset: str, folder: Path) -> sources.Listing:
+    in_force = recipe.load(dataset, "paper")
+    with Raw(folder) as raw:
+        found: sources.Listing = sources.get(in_force.source).index(raw, **in_force.about.get("options", {}))
+    return found
+
+
+@pytest.mark.parametrize("source", NAMED)
+@pytest.mark.parametrize("place", ["AAA", "zzz"])
+def test_copies_are_told_by_their_bytes(source, place, stand_in, tmp_path):
+    dataset, pattern = NAMED[source]
+    folder = unpacked(stand_in(source), tmp_path / "raw")
+    before = listing(dataset, folder)
+    path = next(path for path in sorted(folder.rglob("*")) if re.fullmatch(pattern, path.name))
+    copy = folder / place / path.relative_to(folder)
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(path, copy)
+    after = listing(dataset, folder)
+    assert [one.key for one in after.samples] == [one.key for one in before.samples]
+    assert after.census == before.census
+    (note,) = [note for note in after.notes if "left aside, equal byte for byte" in note]
+    assert path.name in note
+    # of the same size, so that only the bytes tell
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    copy.write_bytes(data)
+    names = sorted(one.relative_to(folder).as_posix() for one in (path, copy))
+    with pytest.raises(PreprocessError, match=" and ".join(map(re.escape, names)) + " have one name and differ"):
+        listing(dataset, folder)
+
+
+def test_contents_are_looked_at_only_where_names_collide(tmp_path, monkeypatch):
+    """And a zip's members not even then: its directory has their checksums."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(20):
+            archive.writestr(f"{number}.png", b"%d" % number)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("x/7.png", b"7")
+    read = []
+    monkeypatch.setattr(Raw, "_stream", lambda self, path: read.append(path))
+    with Raw(tmp_path) as raw:
+        found, copies = tools.by_name(raw, raw.files(), re.compile(r"(\d+)\.png"))
+        assert (len(found), copies.paths, read) == (20, ["b.zip!/x/7.png"], [])
+
+
+def test_copies_in_a_packed_tar_are_read_in_one_pass(tmp_path, monkeypatch):
+    for number in range(9):
+        (tmp_path / f"{number}.png").write_bytes(b"%d" % number)
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        for number in (4, 1, 8, 2):
+            archive.add(tmp_path / f"{number}.png", f"in/{number}.png")
+    with Raw(tmp_path) as raw:
+        files = raw.files()
+        opened = []
+        opener = archives._TarReader._open
+        monkeypatch.setattr(archives._TarReader, "_open", lambda self: (opened.append(1), opener(self))[1])
+        _, copies = tools.by_name(raw, files, re.compile(r"(\d+)\.png"))
+    assert sorted(copies.paths) == [f"all.tar.gz!/in/{number}.png" for number in (1, 2, 4, 8)]
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(("dataset", "part"), [("octmnist", "oct"), ("pneumoniamnist", "chest")])
+def test_a_nested_copy_of_kermany_is_told_by_its_bytes(dataset, part, stand_in, tmp_path):
+    folder = unpacked(stand_in("kermany"), tmp_path / "raw")
+    root = next(path for path in folder.rglob("*") if path.name.lower() == {"oct": "oct", "chest": "chest_xray"}[part])
+    shutil.copytree(root, tmp_path / "copy")
+    shutil.move(tmp_path / "copy", root / root.name)
+    assert any("once more, byte for byte" in note for note in listing(dataset, folder).notes)
+    path = next((root / root.name).rglob("*.jpeg"))
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(PreprocessError, match=rf"{re.escape(path.name)} have one name and differ"):
+        listing(dataset, folder)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "other"),
+    [("dermamnist", ".jpeg"), ("octmnist", ".jpg"), ("bloodmnist", ".jpeg"), ("pathmnist", ".tiff")],
+)
+def test_a_twin_under_another_extension_is_one_sample_or_told(dataset, other, stand_in, tmp_path):
+    source = recipe.read(dataset)["source"]
+    folder = unpacked(stand_in(source), tmp_path / "raw")
+    before = {one.key for one in listing(dataset, folder).samples}
+    used = next(one.path for one in listing(dataset, folder).samples)
+    path = folder / used
+    shutil.copyfile(path, path.with_suffix(other))
+    after = listing(dataset, folder)
+    assert len(after.samples) == len(before)
+    assert any("equal byte for byte" in note for note in after.notes)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.with_suffix(other).write_bytes(data)
+    with pytest.raises(PreprocessError, match="have one name and differ"):
+        listing(dataset, folder)
+
+
+# ---- damage: one answer for a folder and for a zip
+
+
+@pytest.mark.parametrize("dataset", PICTURES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_picture_is_left_out_alone_in_folders_and_in_zips(dataset, packed, stand_in, tmp_path):
+    source = recipe.read(dataset)["source"]
+    folder = unpacked(stand_in(source), tmp_path / "raw")
+    samples = listing(dataset, folder).samples
+    victim = next(one for one in samples[len(samples) // 2 :] if not one.excluded)
+    path = folder / victim.path
+    whole = path.read_bytes()
+    if packed:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_STORED) as archive:
+            for one in sorted(folder.rglob("*")):
+                if one.is_file():
+                    archive.write(one, one.relative_to(folder).as_posix())
+        shutil.rmtree(folder)
+        folder.mkdir()
+        data = bytearray((tmp_path / "all.zip").read_bytes())
+        at = data.index(whole) + len(whole) // 2
+        data[at : at + 300] = bytes(300)
+        (folder / "all.zip").write_bytes(data)
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    before = build(dataset, stand_in(source), tmp_path / "before")
+    after = build(dataset, folder, tmp_path / "after", census="warn")
+    (row,) = [row for row in after.excluded if row["reason"] == "unreadable"]
+    assert row["key"] == victim.key
+    assert victim.path.rpartition("/")[2] in row["detail"]
+    assert str(tmp_path) not in row["detail"] and "0x" not in row["detail"]
+    wanted = before.images(28)
+    found = after.images(28)
+    assert found.keys() == wanted.keys() - {victim.key}
+    assert all(np.array_equal(found[key], wanted[key]) for key in found)
+
+
+@pytest.mark.parametrize("dataset", [name for name, suffix in PICTURES.items() if suffix.startswith(".jp")])
+@pytest.mark.parametrize("kind", ["hole", "half"])
+def test_damaged_jpegs_of_every_source_are_left_out(dataset, kind, stand_in, tmp_path):
+    source = recipe.read(dataset)["source"]
+    folder = unpacked(stand_in(source), tmp_path / "raw")
+    victim = next(one for one in listing(dataset, folder).samples if not one.excluded)
+    path = folder / victim.path
+    data = path.read_bytes()
+    at = len(data) // 2
+    path.write_bytes(data[:at] + bytes(512) + data[at + 512 :] if kind == "hole" else data[:at] + b"\xff\xd9")
+    Image.open(io.BytesIO(path.read_bytes())).load()  # nothing wrong with it for Pillow
+    after = build(dataset, folder, tmp_path / "after", census="warn")
+    assert [row["key"] for row in after.excluded if row["reason"] == "unreadable"] == [victim.key]
+
+
+# ---- archives: the same samples from any
+
+
+@pytest.mark.parametrize("dataset", [*PICTURES, "tissuemnist", "vesselmnist3d", "synapsemnist3d"])
+def test_any_archive_of_any_source_gives_the_same_samples(dataset, stand_in, tmp_path):
+    source = recipe.read(dataset)["source"]
+    folder = unpacked(stand_in(source), tmp_path / "raw")
+    in_force = recipe.load(dataset, "paper")
+    wanted = index.build(in_force, folder, "strict", miniature.census(dataset)).samples
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for form in ("tar.gz", "tar", "tar as tar.gz", "backslashes"):
+        place = tmp_path / form.replace(" ", "-")
+        place.mkdir()
+        if form == "backslashes":
+            with zipfile.ZipFile(place / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+                for path in paths:
+                    info = zipfile.ZipInfo("x")
+                    info.filename = path.relative_to(folder).as_posix().replace("/", "\\")
+                    archive.writestr(info, path.read_bytes())
+        else:
+            name = "all.tar" if form == "tar" else "all.tar.gz"
+            with tarfile.open(place / name, "w:gz" if form == "tar.gz" else "w") as tar:
+                for path in paths:
+                    tar.add(path, path.relative_to(folder).as_posix())
+        assert sources.is_present(source, place, **in_force.about.get("options", {}))
+        found = index.build(in_force, place, "strict", miniature.census(dataset)).samples
+        assert {one.key: one.label for one in found} == {one.key: one.label for one in wanted}
+
+
+# ---- which files one dataset of a source depends on
+
+
+def test_files_of_kermany_s_other_part_are_not_used():
+    def used(path: str) -> str:
+        return " ".join(part for part in ("oct", "chest") if sources.uses("kermany", path, part=part))
+
+    assert used("ZhangLabData.zip") == "oct chest"
+    assert used("ChestXRay2017.zip") == "chest"
+    assert used("OCT2017.tar.gz") == "oct"
+    assert used("copy of it.zip") == "oct chest"
+    assert used("CellData/OCT/train/CNV/CNV-1016042-1.jpeg") == "oct"
+    assert used("a/chest_xray/test/NORMAL/NORMAL-1-1.jpeg") == "chest"
+    assert used("readme.txt") == "oct chest"
+    assert sources.uses("busi", "anything")
