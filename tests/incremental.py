@@ -25,6 +25,7 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
     )}, list(map(str, plan.sizes(NAME)))  # fmt: skip
     raw, seed, npz, shards = str(plan.folder(NAME)), str(plan.settings.seed), plan.npz(NAME), plan.shard_folders(NAME)
     order = [str(plan.order_table(NAME))] if plan.order_table(NAME) else []
+    variant = list(filter(None, [plan.settings.variant_name]))
     stages = [
         ("index", "--raw", raw, "--census", "warn", "--output", p["index"], "--counts", p["census"]),
         ("split", "--seed", seed, "--order-table", *order, "--index", p["index"], "--output", p["split"],
@@ -35,13 +36,14 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
         *(("pack", "--size", size, "--samples", p["samples"], "--shards", *shards, "--output", path)
           for size, path in zip(sizes, npz)),
         ("check", "--raw", raw, "--seed", seed, "--index", p["index"], "--counts", p["census"], "--samples",
-         p["samples"], "--excluded", p["excluded"], "--sizes", *sizes, "--npz", *npz, "--output", p["checks"]),
+         p["samples"], "--excluded", p["excluded"], "--unmatched", p["unmatched"],
+         "--sizes", *sizes, "--npz", *npz, "--output", p["checks"]),
         ("sums", *npz, "--output", p["sums"]),
         ("verdict", "--released", str(plan.released), "--samples", p["samples"], "--sums", p["sums"], "--sizes", *sizes,
          "--npz", *npz, "--output", p["verdict"]),
-        ("provenance", "--raw", raw, "--config", json.dumps(plan.config_of(NAME), sort_keys=True), "--samples",
-         p["samples"], "--sums", p["sums"], "--checks", p["checks"], "--verdict", p["verdict"], "--output",
-         p["provenance"]),
+        ("provenance", "--default-seed", str(plan.settings.default_seed), "--variant", *variant, "--config",
+         json.dumps(plan.config_of(NAME), sort_keys=True), "--samples", p["samples"], "--sums", p["sums"], "--checks",
+         p["checks"], "--verdict", p["verdict"], "--output", p["provenance"]),
         ("montage", "--npz", plan.audit_npz(NAME), "--output", p["montage"]),
         ("leak_free", "--seed", seed, "--samples", p["samples"], "--output", p["splits"]),
         ("audit", "--raw", raw, "--exceptions", *filter(None, [plan.settings.exceptions]), "--samples", p["samples"],

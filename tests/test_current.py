@@ -89,8 +89,6 @@ def test_no_stage_opens_a_file_of_the_package_that_its_digest_leaves_out(stand_i
         "import sys, json; opened = set(); root = sys.argv[1]; "
         "sys.addaudithook(lambda event, args: opened.add(args[0]) if event == 'open' and isinstance(args[0], str) "
         "and args[0].startswith(root) else None); sys.argv = sys.argv[2:]; "
-        "import runpy; "
-        "runpy.run_path(sys.argv[0], run_name='__main__') if False else None; "
         "from preprocess import cli; code = cli.main(sys.argv); "
         "print('OPENED', json.dumps(sorted(opened))); sys.exit(code)"
     )
