@@ -46,7 +46,8 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     decided = {
         name: recipe.value(name) for name in inspect.signature(source.index).parameters if name in recipe.decisions
     }
-    listing: sources.Listing = source.index(Raw(folder), **recipe.dataset.options, **decided)
+    with Raw(folder) as raw:
+        listing: sources.Listing = source.index(raw, **recipe.dataset.options, **decided)
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
     for warning in listing.warnings:

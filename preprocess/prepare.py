@@ -16,7 +16,7 @@ from preprocess.prepared import COLUMNS, TABLE
 from preprocess.reading.archives import Raw
 from preprocess.recipe import Recipe
 from preprocess.render import Call, bind, column, digest, form
-from preprocess.shards import block, joints_of
+from preprocess.shards import block, boundaries_of
 from preprocess.table import Sample, read_samples, write_rows
 
 
@@ -24,7 +24,7 @@ def units(index_table: Path) -> list[Sample]:
     """The first sample of every unit of an index, in its order."""
     found: dict[str, Sample] = {}
     for sample in read_samples(index_table):
-        found.setdefault(sample.opening, sample)
+        found.setdefault(sample.unit_key, sample)
     return list(found.values())
 
 
@@ -34,11 +34,11 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
     A unit that cannot be read is noted, not fatal: whether it matters is for the datasets to say.
     """
     chosen = units(index_table)
-    first, end = block(joints_of(chosen), shard, shards)
-    raw, program = Raw(folder), [bind(recipe, name) for name in recipe.prepare]
+    first, end = block(boundaries_of(chosen), shard, shards)
+    program = [bind(recipe, name) for name in recipe.prepare]
     open_unit = sources.get(recipe.source).open
     rows: list[tuple[str, ...]] = []
-    with atomic_folder(out) as part:
+    with Raw(folder) as raw, atomic_folder(out) as part:
         for number, sample in enumerate(chosen[first:end]):
             row = (sample.excluded, sample.detail, "", "")
             if not sample.excluded:
@@ -50,7 +50,7 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
                     row = ("unreadable", error.cause if error.path == sample.path else error.detail, "", "")
                 except ExcludeSample as exclusion:
                     row = (exclusion.reason, exclusion.detail, "", "")
-            rows.append((sample.opening, *row))
+            rows.append((sample.unit_key, *row))
         write_rows(part / TABLE, COLUMNS, rows)
 
 

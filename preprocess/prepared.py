@@ -25,7 +25,7 @@ class Prepared:
         self._rows = {row["unit"]: (number, row) for number, row in enumerate(read_rows(folder / TABLE))}
 
     def __contains__(self, sample: Sample) -> bool:
-        return sample.opening in self._rows
+        return sample.unit_key in self._rows
 
     def open(self, raw: Raw, sample: Sample) -> NDArray[Any]:
         """The prepared array of a sample's unit.
@@ -34,7 +34,7 @@ class Prepared:
             UnreadableError: the raw file could not be read.
             ExcludeSample: a step found that the unit cannot be part of the dataset.
         """
-        number, row = self._rows[sample.opening]
+        number, row = self._rows[sample.unit_key]
         if row["excluded"] == "unreadable":
             raise UnreadableError(row["detail"])
         if row["excluded"]:
@@ -44,5 +44,5 @@ class Prepared:
 
     def described(self, sample: Sample) -> tuple[str, str]:
         """Form and sha256 of what the source opened for the sample's unit."""
-        row = self._rows[sample.opening][1]
+        row = self._rows[sample.unit_key][1]
         return row["raw_form"], row["raw_sha256"]

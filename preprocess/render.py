@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class _Result:
 class _Unit:
     """What is open now, as the root of every result on it."""
 
-    opening: str | None = None
+    key: str | None = None
     form: str = ""
     digest: str = ""
     opened: _Result | None = None
@@ -77,7 +77,7 @@ class _Unit:
 class Renderer:
     """Renders the samples of one dataset at some sizes.
 
-    What one unit's opening and the steps on it gave is kept until the next unit, by the whole chain
+    What opening one unit and the steps on it gave is kept until the next unit, by the whole chain
     that led there. So four sizes decode once, and the slices of one volume share it.
 
     Where the prepared results of a recipe's first steps are given, the others start from them. ``sharing`` is a
@@ -101,6 +101,17 @@ class Renderer:
         self._programs = {size: [bind(recipe, name, size) for name in chain] for size in sizes}
         self._unit: _Unit = sharing._unit if sharing else _Unit()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the raw files, for those that share them too."""
+        self._unit.opened = None
+        self.raw.close()
+
     def render(self, sample: Sample) -> Rendered:
         """Render one sample.
 
@@ -119,10 +130,10 @@ class Renderer:
 
     def _render(self, sample: Sample) -> Rendered:
         unit = self._unit
-        if sample.opening != unit.opening or unit.opened is None:
+        if sample.unit_key != unit.key or unit.opened is None:
             unit.opened = None  # before the next is opened: one volume at a time
             unit.opened = _Result(self._open(self.raw, sample))
-            unit.opening, unit.form, unit.digest = sample.opening, "", ""
+            unit.key, unit.form, unit.digest = sample.unit_key, "", ""
         arrays: dict[int, NDArray[np.uint8]] = {}
         upsampled: list[int] = []
         for size, program in self._programs.items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from preprocess.reading.archives import stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.render import Rendered, Renderer
-from preprocess.table import Sample, opening, read_rows, sample_of, write_rows
+from preprocess.table import Sample, read_rows, sample_of, unit_key, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -30,48 +30,48 @@ TABLE = "samples.tsv"
 COLUMNS = ("key", "excluded", "detail", "upsampled", "raw_form", "raw_sha256")
 
 #: what lies between two samples that follow each other
-FREE, STREAM_ENDS, TOGETHER = range(3)
+APART, STREAM_ENDS, SAME_UNIT = range(3)
 
 
-def joints(places: Iterable[tuple[str, str]]) -> bytearray:
-    """For every sample of a list, given by its path and its opening, what lies between it and the one before.
+def boundaries(places: Iterable[tuple[str, str]]) -> bytearray:
+    """For every sample of a list, given by its path and the key of its unit, what lies between it and the one before.
 
-    ``TOGETHER``: one unit or file, which two jobs would read twice. ``STREAM_ENDS``: a tar archive begins or ends.
+    ``SAME_UNIT``: one unit or file, which two jobs would read twice. ``STREAM_ENDS``: a tar archive begins or ends.
     """
     found = bytearray()
     before = opened_before = ""
     for path, opened in places:
         if found and (opened == opened_before or (path and path == before)):
-            found.append(TOGETHER)
+            found.append(SAME_UNIT)
         else:
-            found.append(FREE if stream_of(path) == stream_of(before) else STREAM_ENDS)
+            found.append(APART if stream_of(path) == stream_of(before) else STREAM_ENDS)
         before, opened_before = path, opened
     return found
 
 
-def joints_of(samples: Iterable[Sample]) -> bytearray:
-    """The joints of samples that are at hand."""
-    return joints((sample.path, sample.opening) for sample in samples)
+def boundaries_of(samples: Iterable[Sample]) -> bytearray:
+    """The boundaries of samples that are at hand."""
+    return boundaries((sample.path, sample.unit_key) for sample in samples)
 
 
-def block(joints: bytearray, shard: int, shards: int) -> tuple[int, int]:
+def block(boundaries: bytearray, shard: int, shards: int) -> tuple[int, int]:
     """First and last + 1 of the samples of one shard: contiguous, near-equal, never inside a unit or file.
 
     A cut moves to where a tar archive begins or ends if that is less than half a shard away: an archive
     read by two shards is read twice.
     """
-    count = len(joints)
+    count = len(boundaries)
     reach = (count // shards - 1) // 2  # less than half, so that two cuts never meet
 
     def is_edge(position: int) -> bool:
-        return 0 < position < count and joints[position] == STREAM_ENDS
+        return 0 < position < count and boundaries[position] == STREAM_ENDS
 
     def start(k: int) -> int:
         position = count * k // shards
         if 0 < k < shards:
             near = sorted(range(-reach, reach + 1), key=abs)
             position += next((step for step in near if is_edge(position + step)), 0)
-        while 0 < position < count and joints[position] == TOGETHER:
+        while 0 < position < count and boundaries[position] == SAME_UNIT:
             position += 1
         return position
 
@@ -98,8 +98,8 @@ class Block:
         """The samples of the block, read without holding those of the others."""
         if prepared:
             return [sample for sample in map(sample_of, self._rows()) if sample in prepared]
-        places = ((row["path"], opening(row["unit"], row["key"])) for row in self._rows())
-        first, end = block(joints(places), self.shard, self.shards)
+        places = ((row["path"], unit_key(row["unit"], row["key"])) for row in self._rows())
+        first, end = block(boundaries(places), self.shard, self.shards)
         return [sample_of(row) for row in islice(self._rows(), first, end)]
 
     def _rows(self) -> Iterator[dict[str, str]]:
@@ -117,10 +117,9 @@ def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Pat
     """
     prepared = Prepared(which.prepared) if which.prepared else None
     samples = which.samples(prepared)
-    renderer = Renderer(recipe, folder, sizes, prepared)
     results: list[tuple[str, ...]] = []
     blank = {size: bytes(math.prod(recipe.shape(size))) for size in sizes}
-    with atomic_folder(out) as part, contextlib.ExitStack() as stack:
+    with Renderer(recipe, folder, sizes, prepared) as renderer, atomic_folder(out) as part, ExitStack() as stack:
         # plain writes, not a memory map: mapped pages count as the job's memory
         files = {size: stack.enter_context(open(part / f"{size}.npy", "wb")) for size in sizes}
         for size, file in files.items():

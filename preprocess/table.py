@@ -46,13 +46,13 @@ class Sample:
     attributes: dict[str, str] = field(default_factory=dict)
 
     @property
-    def opening(self) -> str:
-        """What is opened for it: its unit, or the sample itself."""
-        return opening(self.unit, self.key)
+    def unit_key(self) -> str:
+        """The name of what is opened for it: of its unit, or of the sample itself."""
+        return unit_key(self.unit, self.key)
 
 
-def opening(unit: str, key: str) -> str:
-    """What is opened for the sample of a row."""
+def unit_key(unit: str, key: str) -> str:
+    """The same from the cells of a row."""
     return unit or key
 
 

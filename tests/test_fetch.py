@@ -58,7 +58,7 @@ def run(raw, tmp_path, said):
             known[name] = Source(name, known[name].content, kept)
         with Downloader(Patience(tries=2, pause=0)) as downloader:
             fetcher = fetch.Fetcher(raw, tmp_path / "memory", downloader, said.append)
-            fetcher.fetch(fetch.orders(list(words), known))
+            fetcher.fetch(fetch.requests(list(words), known))
 
     return run_words
 
@@ -191,14 +191,14 @@ def test_by_hand_and_already_there_is_no_error(run, raw):
 
 def test_what_can_be_asked_for():
     known = registry.load()
-    assert [file.name for file in fetch.orders(["released/breastmnist*"], known)[0].files] == [
+    assert [file.name for file in fetch.requests(["released/breastmnist*"], known)[0].files] == [
         "breastmnist.npz", "breastmnist_64.npz", "breastmnist_128.npz", "breastmnist_224.npz"
     ]  # fmt: skip
-    assert [file.name for file in fetch.orders(["ribfrac"], known)[0].files] == [
+    assert [file.name for file in fetch.requests(["ribfrac"], known)[0].files] == [
         file.name for file in known["ribfrac"].files if "test" not in file.name and "seg" not in file.name.lower()
     ]
-    assert fetch.orders(["lidc_idri"], known)[0].client
-    both = fetch.orders(["busi", "busi/Dataset_BUSI.zip"], known)
+    assert fetch.requests(["lidc_idri"], known)[0].client
+    both = fetch.requests(["busi", "busi/Dataset_BUSI.zip"], known)
     assert len(both) == 1
     assert len(both[0].files) == 1
     for word, text in (
@@ -207,7 +207,7 @@ def test_what_can_be_asked_for():
         ("", "not a source"),
     ):
         with pytest.raises(PreprocessError, match=text):
-            fetch.orders([word], known)
+            fetch.requests([word], known)
 
 
 def test_too_little_room_is_told_before_anything_is_loaded(run, server, monkeypatch):

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 #: TissueMNIST, the longest dataset
 NUCLEI = 236_386
 SIZES = ("28", "64", "128", "224")
+SETTINGS = ("--protocol", "paper")
 
 
 def peak(folder: Path, *words: object) -> int:
@@ -60,13 +61,13 @@ def all_nuclei(tmp_path_factory):
 def test_a_render_job_stays_small_however_long_the_dataset(all_nuclei, tmp_path):
     raw = tmp_path / "BBBC051" / "F33" / "CD31_inter" / "All_3D"
     raw.mkdir(parents=True)
-    shards = 20_000
+    count = 20_000
     first, end = NUCLEI // 2, NUCLEI // 2 + 12
     for number in range(first - 1, end + 1):
         tifffile.imwrite(raw / f"{number}.tif", np.full((7, 32, 32), number % 256, np.uint8), photometric="minisblack")
     held = peak(
-        tmp_path, "render", "tissuemnist", "--raw", tmp_path, "--split", all_nuclei / "split.tsv",
-        "--shard", shards // 2, "--shards", shards, "--sizes", *SIZES, "--output", tmp_path / "shard",
+        tmp_path, "render", "tissuemnist", *SETTINGS, "--census", "strict", "--raw", tmp_path,
+        "--split", all_nuclei / "split.tsv", "--shard", count // 2, "--shards", count, "--sizes", *SIZES, "--output", tmp_path / "shard",
     )  # fmt: skip
     rows = (tmp_path / "shard" / shards.TABLE).read_text().splitlines()[1:]
     assert 11 <= len(rows) <= 12
@@ -84,7 +85,7 @@ def test_a_render_job_stays_small_with_large_pictures(tmp_path):
         samples.append(Sample(key=f"{number}.jpg", path=f"{number}.jpg", label="0", split="train", index=number))
     write_samples(tmp_path / "split.tsv", SPLIT_COLUMNS, samples)
     held = peak(
-        tmp_path, "render", "retinamnist", "--raw", tmp_path, "--split", tmp_path / "split.tsv",
+        tmp_path, "render", "retinamnist", *SETTINGS, "--census", "strict", "--raw", tmp_path, "--split", tmp_path / "split.tsv",
         "--shard", 0, "--shards", 1, "--sizes", *SIZES, "--output", tmp_path / "shard",
     )  # fmt: skip
     assert held < 400
@@ -104,7 +105,7 @@ def test_packing_does_not_hold_the_pixels(tmp_path):
         columns = ("split", "index", "key", "label")
         write_rows(folder / "samples.tsv", columns, (("train", i, f"{i}.png", 0) for i in range(count)))
         held.append(
-            peak(tmp_path, "pack", "chestmnist", "--size", 448, "--samples", folder / "samples.tsv",
+            peak(tmp_path, "pack", "chestmnist", *SETTINGS, "--size", 448, "--samples", folder / "samples.tsv",
                  "--shards", folder / "0", "--output", folder / "chestmnist_448.npz")
         )  # fmt: skip
         with np.load(folder / "chestmnist_448.npz") as packed:

@@ -23,7 +23,7 @@ log = logging.getLogger("preprocess")
 
 
 @dataclass(frozen=True)
-class Order:
+class Request:
     """What to fetch of one source: its files, and whether its own client is to be called."""
 
     source: Source
@@ -31,13 +31,13 @@ class Order:
     client: bool
 
 
-def orders(words: list[str], sources: dict[str, Source]) -> list[Order]:
+def requests(words: list[str], sources: dict[str, Source]) -> list[Request]:
     """What ``words`` name: a source (its needed files), or ``<source>/<file pattern>`` (any of its files).
 
     Raises:
         PreprocessError: a word names nothing.
     """
-    found: dict[str, Order] = {}
+    found: dict[str, Request] = {}
     for word in words:
         name, _, pattern = word.partition("/")
         if name not in sources:
@@ -48,8 +48,8 @@ def orders(words: list[str], sources: dict[str, Source]) -> list[Order]:
             raise PreprocessError(
                 f"sources: {name} has no file {pattern!r}; it has: {', '.join(file.name for file in source.files)}"
             )
-        order = found.setdefault(name, Order(source, [], source.client is not None and not pattern))
-        order.files.extend(file for file in files if file not in order.files)
+        request = found.setdefault(name, Request(source, [], source.client is not None and not pattern))
+        request.files.extend(file for file in files if file not in request.files)
     return list(found.values())
 
 
@@ -71,24 +71,24 @@ class Fetcher:
     problems: list[str] = field(default_factory=list)
     _lists: dict[str, Any] = field(default_factory=dict)
 
-    def fetch(self, wanted: list[Order]) -> None:
-        """Fetch all orders; one that fails does not keep the others from being tried.
+    def fetch(self, wanted: list[Request]) -> None:
+        """Fetch all requests; one that fails does not keep the others from being tried.
 
         Raises:
             PreprocessError: something could not be fetched; the other problems were told before.
         """
         self._check_room(wanted)
-        for order in wanted:
-            self._licence(order.source)
-            if order.client:
-                self._attempt(partial(self._by_client, order.source))
-            absent = self._take(order.source).absent
-            by_hand = [file for file in order.files if not file.urls and file in absent]
-            for file in order.files:
+        for request in wanted:
+            self._licence(request.source)
+            if request.client:
+                self._attempt(partial(self._by_client, request.source))
+            absent = self._take(request.source).absent
+            by_hand = [file for file in request.files if not file.urls and file in absent]
+            for file in request.files:
                 if file.urls:
-                    self._attempt(partial(self._file_or_replacement, order.source, file))
-            if by_hand or not (order.files or order.client):
-                self._by_hand(order, by_hand)
+                    self._attempt(partial(self._file_or_replacement, request.source, file))
+            if by_hand or not (request.files or request.client):
+                self._by_hand(request, by_hand)
         if len(self.problems) == 1:
             raise PreprocessError(self.problems[0])
         if self.problems:
@@ -102,15 +102,15 @@ class Fetcher:
         except PreprocessError as error:
             self.problems.append(str(error))
 
-    def _check_room(self, wanted: list[Order]) -> None:
+    def _check_room(self, wanted: list[Request]) -> None:
         missing = 0
-        for order in wanted:
-            there = [file for file in order.files if self._target(file).exists()]
-            rest = [file for file in order.files if file.urls and file not in there]
+        for request in wanted:
+            there = [file for file in request.files if self._target(file).exists()]
+            rest = [file for file in request.files if file.urls and file not in there]
             missing += sum(file.size or file.about or 0 for file in rest)
             missing -= sum(self._part(file) for file in rest)
-            if order.client or (rest and not any(file.size or file.about for file in rest) and not there):
-                missing += order.source.about()[0]
+            if request.client or (rest and not any(file.size or file.about for file in rest) and not there):
+                missing += request.source.about()[0]
         free = shutil.disk_usage(self.raw).free
         if missing > free:
             raise PreprocessError(
@@ -139,14 +139,14 @@ class Fetcher:
         self.say(f"  {client['collection']}: by the client of the Imaging Data Commons, {gigabytes(source.about()[0])}")
         idc.download(client["collection"], client["modality"], client["series"], self.raw / source.name)
 
-    def _by_hand(self, order: Order, files: list[RemoteFile]) -> None:
+    def _by_hand(self, request: Request, files: list[RemoteFile]) -> None:
         shown = ", ".join(file.name for file in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        source = order.source
+        source = request.source
         self.say(f"  by hand{': ' + shown if shown else ''}")
         for number, step in enumerate(source.manual, 1):
             self.say(f"    {number}. {step.replace('<raw>', str(self.raw))}")
         state = self._take(source).state
-        if not any(file.urls for file in order.files) and state in ("missing", "wrong"):
+        if not any(file.urls for file in request.files) and state in ("missing", "wrong"):
             self.problems.append(f"{source.name}: no program can fetch it; the steps for a person are above")
 
     def _file_or_replacement(self, source: Source, file: RemoteFile) -> None:

@@ -30,8 +30,8 @@ def members(path: Path) -> list[str]:
     Raises:
         PreprocessError: the archive is damaged or not to be trusted.
     """
-    raw = Raw(path.parent)
-    return [file.path.partition("!/")[2] for file in islice(raw.expand(path.name), MOST)]
+    with Raw(path.parent) as raw:
+        return [file.path.partition("!/")[2] for file in islice(raw.expand(path.name), MOST)]
 
 
 def recognise(names: Iterable[str], sources: Mapping[str, Source]) -> list[Layout]:

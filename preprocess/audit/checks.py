@@ -238,8 +238,8 @@ def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.
     # in the order of the raw files: a tar.gz can only be read forwards
     chosen.sort(key=lambda row: reading_order[built.samples[row].key])
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
-    renderer = Renderer(built.recipe, built.files.raw, list(built.npz))
-    return {row: renderer.render(whole[row]).arrays for row in chosen}
+    with Renderer(built.recipe, built.files.raw, list(built.npz)) as renderer:
+        return {row: renderer.render(whole[row]).arrays for row in chosen}
 
 
 def _blank(built: _Contents, seen: _Seen) -> Iterator[Finding]:

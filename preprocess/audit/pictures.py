@@ -74,7 +74,8 @@ def alternatives(recipe: Recipe, folder: Path, sample: Sample, size: int) -> lis
 
 def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sample, size: int) -> dict[str, str]:
     try:
-        image = Renderer(replace(recipe, decisions=decisions), folder, [size]).render(sample).arrays[size]
+        with Renderer(replace(recipe, decisions=decisions), folder, [size]) as renderer:
+            image = renderer.render(sample).arrays[size]
     except (PreprocessError, ExcludeSample, ValueError) as error:
         return {"problem": str(error).rpartition(f"{sample.path}: ")[2]}
     return {"picture": embed(image)}

@@ -60,7 +60,7 @@ def fetch(
     """Download what the named sources offer."""
     from preprocess.acquire import registry
     from preprocess.acquire.download import Downloader, Patience
-    from preprocess.acquire.fetch import Fetcher, orders
+    from preprocess.acquire.fetch import Fetcher, requests
 
     if not sources:
         _list(cache, results, sizes, sizes_3d, cores, raw, datasets)
@@ -68,7 +68,7 @@ def fetch(
         return
     if raw is None:
         raise PreprocessError("fetch: raw is 'miniature'; name the folder the files shall go to: --config raw=DIR")
-    wanted = orders(sources, registry.load(raw))
+    wanted = requests(sources, registry.load(raw))
     with Downloader(Patience(tries, pause)) as downloader:
         Fetcher(raw, cache, downloader, lambda line: print(line, flush=True)).fetch(wanted)
 

@@ -24,7 +24,7 @@ from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.match import tiles
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
-from preprocess.shards import block, joints_of
+from preprocess.shards import block, boundaries_of
 from preprocess.split import SPLITS
 from preprocess.table import Sample
 
@@ -194,7 +194,7 @@ def render(
     rows = Rows(store, len(samples), width(recipe, size))
     if workers == 1:
         return Candidates(_render_block(recipe, folder, samples, 0, len(samples), size, axes, store), rows)
-    between = joints_of(samples)
+    between = boundaries_of(samples)
     bounds = [block(between, shard, workers) for shard in range(workers)]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         jobs = [

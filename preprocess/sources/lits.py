@@ -49,7 +49,7 @@ import logging
 import math
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
@@ -318,11 +318,11 @@ def open(raw: Raw, sample: Sample) -> volumes.Volume:
     axes = columns.get("axes", "")
     if not axes:
         volumes.read_header(raw, sample.path)  # the index could not read it: says why
-    image, axes = _opened(raw, sample.path, axes, columns["mask"], columns["landmark"], columns.get("stored_known", ""))
+    told = (sample.path, axes, columns["mask"], columns["landmark"], columns.get("stored_known", ""))
+    image, axes = raw.memo(("lits", *told), partial(_opened, raw, *told), slot="lits scan")
     return volumes.Volume(image, axes)
 
 
-@lru_cache(maxsize=1)
 def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str) -> tuple[Any, str]:
     """The image, and the direction of its stored axes after a look at what lies in a box."""
     from preprocess.reading import volume as volumes
