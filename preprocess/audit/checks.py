@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,14 +95,17 @@ def _census(built: _Contents) -> Iterator[Finding]:
 
 
 def _unmatched(built: _Contents) -> Iterator[Finding]:
-    """Every published row of the order table in force has its raw file."""
+    """Every row of the order table in force, or of the user's own split, has its sample."""
     rows = list(read_rows(built.tables.unmatched))
     if not rows:
         return
     why = Counter(row["reason"].partition(":")[0] for row in rows)
     told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(why.items()))
-    published = sum(built.recipe.dataset.published.values())
-    text = f"{len(rows):,} of {published:,} published rows have no sample in this build ({told})"
+    if own := built.recipe.value("split.file"):
+        text = f"{len(rows):,} rows of {Path(own).name} name no sample ({told})"
+    else:
+        published = sum(built.recipe.dataset.published.values())
+        text = f"{len(rows):,} of {published:,} published rows have no sample in this build ({told})"
     yield Finding("unmatched", "warning", text, _singles([row["image_id"] for row in rows]))
 
 
