@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocess.checksums import image_digest
 from preprocess.environment import peak_memory
-from preprocess.match.features import DIGEST, Candidates, Published, Rows
+from preprocess.match.features import Candidates, Published, Rows
 from preprocess.match.pairs import find, matched
 from preprocess.table import Sample
 
@@ -38,14 +39,15 @@ def run(rows: int, exact: float, folder: Path) -> tuple[float, int]:
     order = random.permutation(rows)
     ours, theirs = Rows(folder / "raw", rows, SIDE**2), Rows(folder / "published", rows, SIDE**2)
     our_digests, their_digests = [b""] * rows, [b""] * rows
+    width = len(image_digest(np.zeros((1, 1), np.uint8)))
     for first in range(0, rows, BATCH):
         for index, image in enumerate(pictures(random, min(BATCH, rows - first)), first):
             place, same = int(order[index]), random.random() < exact
             changed = np.clip(image + random.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
             ours.write(index, image)
             theirs.write(place, image if same else changed)
-            our_digests[index] = index.to_bytes(DIGEST, "big")
-            their_digests[place] = (index if same else rows + index).to_bytes(DIGEST, "big")
+            our_digests[index] = index.to_bytes(width, "big")
+            their_digests[place] = (index if same else rows + index).to_bytes(width, "big")
     samples = [Sample(key=str(index), label="0") for index in range(rows)]
     published = Published([("train", i) for i in range(rows)], ["0"] * rows, their_digests, theirs)
     start = time.perf_counter()

@@ -87,7 +87,8 @@ def test_a_render_job_stays_small_with_large_pictures(tmp_path):
     write_samples(tmp_path / "split.tsv", SPLIT_COLUMNS, samples)
     held = peak(
         tmp_path, "render", "retinamnist", *SETTINGS, "--census", "strict", "--raw", tmp_path,
-        "--split", tmp_path / "split.tsv", "--shard", 0, "--shards", 1, "--sizes", *SIZES, "--output", tmp_path / "shard",
+        "--split", tmp_path / "split.tsv", "--shard", 0, "--shards", 1, "--sizes", *SIZES,
+        "--output", tmp_path / "shard",
     )  # fmt: skip
     assert held < 400
 

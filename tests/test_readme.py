@@ -127,12 +127,13 @@ def test_commands_on_sizes_decisions_and_splits(tmp_path):
     before = (out / "paper" / "breastmnist.npz").read_bytes()
 
     snakemake(tmp_path, *kernel)
-    assert (out / "paper" / "breastmnist.npz").read_bytes() != before
-    decisions = json.loads((out / "paper" / "breastmnist.provenance.json").read_text())["recipe"]["decisions"]
+    variant = out / "paper+kernel=lanczos"
+    assert (variant / "breastmnist.npz").read_bytes() != before == (out / "paper" / "breastmnist.npz").read_bytes()
+    decisions = json.loads((variant / "breastmnist.provenance.json").read_text())["recipe"]["decisions"]
     assert (decisions["kernel"]["value"], decisions["kernel"]["evidence"]) == ("lanczos", "override")
 
     snakemake(tmp_path, *leak_free)
-    rows = (out / "released" / "dermamnist.samples.tsv").read_text().splitlines()
+    rows = (out / "released+split.group_by=lesion" / "dermamnist.samples.tsv").read_text().splitlines()
     split, group = (rows[0].split("\t").index(name) for name in ("split", "group"))
     where: dict[str, set[str]] = {}
     for row in rows[1:]:

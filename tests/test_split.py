@@ -49,9 +49,9 @@ def make(group: str = "patient", **decisions: object) -> recipe.Recipe:
              "order": "seeded"} | {key.replace("__", "."): value for key, value in decisions.items()}  # fmt: skip
     overridden = frozenset({"split.file"} & set(given))
     choices = {key: Choice(value, "assumed", "test") for key, value in given.items()}
-    about = {"group": group, "dimensions": 2}
     any_recipe = recipe.load("breastmnist", "paper")
-    return dataclasses.replace(any_recipe, name="test", about=about, decisions=choices, overridden=overridden)
+    dataset = dataclasses.replace(any_recipe.dataset, name="test", group=group)
+    return dataclasses.replace(any_recipe, dataset=dataset, decisions=choices, overridden=overridden)
 
 
 def sample(key: str, label: str = "0", group: str = "", **more: str) -> Sample:
