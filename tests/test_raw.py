@@ -550,7 +550,7 @@ def test_closing_closes_archives_and_they_open_again(tmp_path):
 
     def held() -> list[str]:
         """What of the folder is open; handles of other tests come and go."""
-        links = (os.readlink(handle) for handle in handles.iterdir() if handle.is_symlink())
+        links = (str(handle.readlink()) for handle in handles.iterdir() if handle.is_symlink())
         return [link for link in links if link.startswith(str(tmp_path))]
 
     raw = Raw(tmp_path)
