@@ -39,7 +39,7 @@ _held: list[IO[str]] = []
 def prepare() -> None:
     """Let the processes started from here on run this Python, import this package, and know their run.
 
-    Whoever calls a workflow manager by its path, or from another folder, has neither on the path.
+    A workflow manager that is called by its path, or from another folder, has neither on the path.
 
     Raises:
         PreprocessError: this Python or this platform is not one the package supports.

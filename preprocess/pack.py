@@ -12,6 +12,7 @@ import numpy as np
 
 from preprocess import npz
 from preprocess import shards as shard_tables
+from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
 from preprocess.split import SPLITS
 from preprocess.table import read_rows
@@ -23,8 +24,10 @@ def pack(recipe: Recipe, size: int, samples_table: Path, shards: list[Path], out
     """Write ``<dataset>[_<size>].npz``. Memory holds one row of pixels at a time.
 
     Raises:
-        PreprocessError: the file cannot be written.
+        PreprocessError: the shards do not hold that size, or the file cannot be written.
     """
+    if lacking := [shard for shard in shards if not (shard / f"{size}.npy").is_file()]:
+        raise PreprocessError(f"{lacking[0]}: not rendered at {size}; add {size} to sizes, or to sizes_3d for volumes")
     place = {entry["key"]: (shard, row) for shard, row, entry in shard_tables.rows(shards)}
     rows: dict[str, list[tuple[int, int]]] = {split: [] for split in SPLITS}
     labels: dict[str, list[str]] = {split: [] for split in SPLITS}

@@ -45,7 +45,7 @@ class Rendered:
 class Call:
     """One step with everything that is known before a sample is: what to ask the row for comes last.
 
-    There is one object for each step with the same decisions (:func:`bind`), so that it can be looked up by.
+    There is one object for each step with the same decisions (:func:`bind`): results are kept by it.
     """
 
     name: str

@@ -13,7 +13,7 @@ from preprocess.files import atomic
 
 @dataclass(slots=True)
 class Sample:
-    """One row of a dataset. All values are text, as in the tables.
+    """One row of a dataset. All values but ``index`` are text, as in the tables.
 
     Attributes:
         key: stable name from the source's own names, unique within the dataset.

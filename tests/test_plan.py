@@ -162,6 +162,12 @@ def test_a_name_that_holds_other_decisions_is_refused(make):
             make(variant="mine", **other).asked_for("breastmnist")
 
 
+def test_names_of_files_follow_the_sizes(make):
+    assert make().tails("busi") == [""]
+    assert make(sizes=[64, 28]).tails("busi") == ["_64", ""]
+    assert make(sizes=[64], sizes_3d=[28, 32]).tails("lits") == ["_64", "_32", ""]
+
+
 # ---- the datasets of a run
 
 

@@ -280,6 +280,12 @@ def test_a_mistake_is_one_clear_line(folder, config, said):
     assert not list(folder.rglob("*.npz"))
 
 
+def test_a_file_of_a_size_nobody_asked_for_is_refused_before_any_job(folder):
+    text = snakemake(folder, "results/miniature/paper/breastmnist_64.npz", fails=True)
+    assert "No rule to produce results/miniature/paper/breastmnist_64.npz" in text
+    assert not list(folder.rglob("*.tsv"))
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [

@@ -31,7 +31,7 @@ class BuildRecords:
         samples: the samples table.
         sums: the table of checksums.
         findings: what the checks found, as JSON.
-        verdict: how the files stand to the published ones, as JSON.
+        verdict: how the files compare with the published ones, as JSON.
         verified: what :mod:`preprocess.acquire.verify` wrote of the raw files, as JSON; none for stand-ins.
     """
 
@@ -139,7 +139,7 @@ class Provenance:
         recipe: the decisions in force.
         raw: what it was made from.
         sums: digests by kind and file.
-        verdict: how each file stands to the published one.
+        verdict: how each file compares with the published one.
         findings: what the checks found.
     """
 

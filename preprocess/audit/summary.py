@@ -95,7 +95,7 @@ class DecisionSummary:
 
     @property
     def both(self) -> bool:
-        """Whether the protocols decide alike, for the same reason."""
+        """Whether both protocols decide the same, for the same reason."""
         first, *others = self.protocols.values()
         return all(one == first for one in others)
 

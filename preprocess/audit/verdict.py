@@ -1,4 +1,4 @@
-"""The verdict: how a built file stands to the published one, and what cannot be claimed.
+"""The verdict: how a built file compares with the published one, and what cannot be claimed.
 
 ``identical``
     the file has the published MD5.

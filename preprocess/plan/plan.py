@@ -244,6 +244,11 @@ class Plan:
     def _npz(self, dataset: str, size: int) -> str:
         return str(self.out / self.recipe(dataset).file_name(size))
 
+    def tails(self, source: str) -> list[str]:
+        """What may follow a dataset's name in the names of its npz, by the sizes asked for: nothing, or ``_64``."""
+        npz = [Path(path) for name in self.of_source(source) for path in self.npz(name)]
+        return sorted({path.stem.removeprefix(path.stem.partition("_")[0]) for path in npz}, reverse=True)
+
     def audit_size(self, dataset: str) -> int:
         """The size the audit shows: the largest that keeps its page small."""
         sizes = self.sizes(dataset)

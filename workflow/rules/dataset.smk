@@ -11,7 +11,7 @@ SOURCE = config["source"]
 wildcard_constraints:
     dataset="|".join(plan.of_source(SOURCE)),
     shard=r"\d+",
-    tail=r"(_\d+)?",
+    tail=f"({'|'.join(plan.tails(SOURCE))})",
 
 
 rule miniature:
