@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import cli, index, miniature, recipe, split
+from preprocess import cli, index, labels, miniature, recipe, split
+from preprocess.errors import ExcludeSample
 from preprocess.table import Sample, read_rows
 
 
@@ -139,3 +140,12 @@ def placed(dataset: str, raw: Path, protocol: str = "paper", seed: int = 42) -> 
     in_force = recipe.load(dataset, protocol)
     indexed = index.build(in_force, raw, "strict", miniature.census(dataset))
     return [sample for sample in split.assign(in_force, indexed.samples, seed).samples if sample.split]
+
+
+def readers_label(scores: list[int], how: dict[str, Any]) -> str | None:
+    """The label that readers' scores of a nodule give, or None where they leave it out."""
+    try:
+        return labels.readers(Sample("x", original_label=" ".join(map(str, scores))), how)
+    except ExcludeSample as exclusion:
+        assert exclusion.reason == "class-dropped"
+        return None
