@@ -1,8 +1,10 @@
-"""A whole build in this process, through the same commands the workflow calls."""
+"""A whole build and its pages in this process, through the same commands the workflow calls."""
 
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,3 +151,51 @@ def readers_label(scores: list[int], how: dict[str, Any]) -> str | None:
     except ExcludeSample as exclusion:
         assert exclusion.reason == "class-dropped"
         return None
+
+
+def audit(
+    done: Build,
+    raw: Path,
+    folder: Path,
+    protocol: str = "paper",
+    signed: Path | None = None,
+    miniature: bool = True,
+    overrides: dict[str, Any] | None = None,
+    run_facts: Sequence[object] = (),
+    leftovers: Sequence[object] = (),
+) -> tuple[str, dict[str, Any]]:
+    """The pages and data of one finished build, by the commands of the workflow."""
+    size = done.sizes[0]
+    common = [done.dataset, "--protocol", protocol, "--overrides", json.dumps(overrides or {})]
+    drawn = ["--miniature"] if miniature else []
+    tables = ["--samples", done.folder / "samples.tsv"]
+    sums = done.folder / "sums.tsv"
+    run("sums", done.npz(size), "--output", sums)
+    verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, *drawn]
+    run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
+    facts = run_facts or ["--config", "{}"]
+    stages = ["--sums", sums, "--checks", done.folder / "checks.json", "--verdict", done.folder / "verdict.json"]
+    run("provenance", *common, *facts, "--default-seed", 42, *tables, *stages, *drawn, "--output",
+        done.folder / "provenance.json")  # fmt: skip
+    run("montage", *common, "--npz", done.npz(size), *drawn, "--output", folder / f"{done.dataset}.png")
+    run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
+    extra = ["--exceptions", signed] if signed else []
+    run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
+        done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
+        folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json")  # fmt: skip
+    left = ["--leftovers", *leftovers] if leftovers else []
+    run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", *left, "--output",
+        folder / "index.html", "--json", folder / "audit.json")  # fmt: skip
+    page = (folder / f"{done.dataset}.html").read_text(encoding="utf-8")
+    return page, json.loads((folder / "audit.json").read_text())["datasets"][done.dataset]
+
+
+def image(tree: Path, label: str, number: int) -> Path:
+    """A picture of BUSI's unpacked tree."""
+    return tree / "Dataset_BUSI_with_GT" / label / f"{label} ({number}).png"
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(folder)
+    return folder
