@@ -1,10 +1,15 @@
-"""What a build must hold: each check finds what was spoilt for it."""
+"""What a build must hold, and what is said of decisions: each check finds what was spoilt for it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from preprocess import recipe
+from preprocess.audit import checks
+from preprocess.recipe import Choice
 from tests.builds import build, checked, image
 
 
@@ -40,3 +45,14 @@ def test_a_lost_sample_and_an_altered_label_are_errors(tree, tmp_path):
     cells[label] = "1" if cells[label] == "0" else "0"
     table.write_text(whole.replace(last, "\t".join(cells)))
     assert "test_labels differ from the samples table" in checked(done, tree)["format", "error"]["text"]
+
+
+def test_a_note_is_a_warning_and_a_missing_package_an_error():
+    one = recipe.load("breastmnist", "released")
+    told = {
+        "jpeg": Choice("none", "bytes", "why", "read this"),
+        "kernel": Choice("bilinear", "bytes", "why", missing="needs the package x"),
+    }
+    found = {finding.check: finding for finding in checks._decisions(replace(one, decisions=one.decisions | told))}
+    assert (found["note"].level, found["note"].text) == ("warning", "jpeg: read this")
+    assert (found["fallback"].level, found["fallback"].text) == ("error", "kernel: needs the package x")
