@@ -1,7 +1,9 @@
-"""A whole build and its pages in this process, through the same commands the workflow calls."""
+"""A whole build and its pages in this process, through the same commands the workflow calls; and small raw files."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from preprocess import cli, index, labels, miniature, recipe, split
+from preprocess.acquire.registry import RemoteFile, Source
 from preprocess.errors import ExcludeSample
+from preprocess.match.features import Rows
 from preprocess.table import Sample, read_rows
 
 
@@ -199,3 +203,41 @@ def unpack(archive: Path, folder: Path) -> Path:
     with zipfile.ZipFile(archive) as file:
         file.extractall(folder)
     return folder
+
+
+# ---- a source of one archive, as the registry knows it
+
+
+def archive(**members: bytes) -> bytes:
+    """A zip of files, each called ``<name>.png``."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as one:
+        for name, body in members.items():
+            one.writestr(f"{name}.png", body)
+    return buffer.getvalue()
+
+
+#: the archive that is in place, and one of other bytes
+GOOD, OTHER = archive(a=b"a" * 5000), archive(a=b"b" * 5000)
+
+
+def source(*files: RemoteFile, **content: object) -> Source:
+    """A source of BUSI's name, with these files."""
+    return Source("busi", {"licence": {"name": "x"}, "datasets": ["breastmnist"], **content}, files)
+
+
+def known(body: bytes = GOOD, **options: object) -> RemoteFile:
+    """Its archive, with the checksum of ``body``."""
+    digests = (("sha256", hashlib.sha256(body).hexdigest()),)
+    return RemoteFile("busi", "data.zip", digests=digests, **options)  # type: ignore[arg-type]
+
+
+# ---- rows of a match
+
+
+def store(path: Path, images: np.ndarray) -> Rows:
+    """Images as the rows a match compares."""
+    rows = Rows(path, len(images), int(np.prod(images.shape[1:])))
+    for place, image in enumerate(images):
+        rows.write(place, image)
+    return rows

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 from preprocess import miniature
-from tests.builds import Build, audit, build, unpack
+from preprocess.acquire.digests import DigestCache
+from tests.builds import GOOD, Build, audit, build, unpack
 from tests.servers import Server, serving
 
 ROOT = Path(__file__).parents[1]
@@ -103,3 +104,17 @@ def drawn(
     done = build("breastmnist", stand_in("busi"), folder / "built")
     page, data = audit(done, stand_in("busi"), folder)
     return done, page, data, folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A raw folder of one archive, ``busi/data.zip``."""
+    (tmp_path / "raw" / "busi").mkdir(parents=True)
+    (tmp_path / "raw" / "busi" / "data.zip").write_bytes(GOOD)
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> DigestCache:
+    """What is remembered of the files of ``raw``."""
+    return DigestCache(tmp_path / "cache", "busi", tmp_path / "raw")
