@@ -1,8 +1,12 @@
-"""A whole build in this process, through the same commands the workflow calls."""
+"""A whole build and its pages in this process, through the same commands the workflow calls; and small raw files."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import cli, index, miniature, recipe, split
+from preprocess import cli, index, labels, miniature, recipe, split
+from preprocess.acquire.registry import RemoteFile, Source
+from preprocess.errors import ExcludeSample
+from preprocess.match.features import Rows
 from preprocess.table import Sample, read_rows
 
 
@@ -139,3 +146,98 @@ def placed(dataset: str, raw: Path, protocol: str = "paper", seed: int = 42) -> 
     in_force = recipe.load(dataset, protocol)
     indexed = index.build(in_force, raw, "strict", miniature.census(dataset))
     return [sample for sample in split.assign(in_force, indexed.samples, seed).samples if sample.split]
+
+
+def readers_label(scores: list[int], how: dict[str, Any]) -> str | None:
+    """The label that readers' scores of a nodule give, or None where they leave it out."""
+    try:
+        return labels.readers(Sample("x", original_label=" ".join(map(str, scores))), how)
+    except ExcludeSample as exclusion:
+        assert exclusion.reason == "class-dropped"
+        return None
+
+
+def audit(
+    done: Build,
+    raw: Path,
+    folder: Path,
+    protocol: str = "paper",
+    signed: Path | None = None,
+    miniature: bool = True,
+    overrides: dict[str, Any] | None = None,
+    run_facts: Sequence[object] = (),
+    leftovers: Sequence[object] = (),
+) -> tuple[str, dict[str, Any]]:
+    """The pages and data of one finished build, by the commands of the workflow."""
+    size = done.sizes[0]
+    common = [done.dataset, "--protocol", protocol, "--overrides", json.dumps(overrides or {})]
+    drawn = ["--miniature"] if miniature else []
+    tables = ["--samples", done.folder / "samples.tsv"]
+    sums = done.folder / "sums.tsv"
+    run("sums", done.npz(size), "--output", sums)
+    verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, *drawn]
+    run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
+    facts = run_facts or ["--config", "{}"]
+    stages = ["--sums", sums, "--checks", done.folder / "checks.json", "--verdict", done.folder / "verdict.json"]
+    run("provenance", *common, *facts, "--default-seed", 42, *tables, *stages, *drawn, "--output",
+        done.folder / "provenance.json")  # fmt: skip
+    run("montage", *common, "--npz", done.npz(size), *drawn, "--output", folder / f"{done.dataset}.png")
+    run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
+    extra = ["--exceptions", signed] if signed else []
+    run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
+        done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
+        folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json")  # fmt: skip
+    left = ["--leftovers", *leftovers] if leftovers else []
+    run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", *left, "--output",
+        folder / "index.html", "--json", folder / "audit.json")  # fmt: skip
+    page = (folder / f"{done.dataset}.html").read_text(encoding="utf-8")
+    return page, json.loads((folder / "audit.json").read_text())["datasets"][done.dataset]
+
+
+def image(tree: Path, label: str, number: int) -> Path:
+    """A picture of BUSI's unpacked tree."""
+    return tree / "Dataset_BUSI_with_GT" / label / f"{label} ({number}).png"
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(folder)
+    return folder
+
+
+# ---- a source of one archive, as the registry knows it
+
+
+def archive(**members: bytes) -> bytes:
+    """A zip of files, each called ``<name>.png``."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as one:
+        for name, body in members.items():
+            one.writestr(f"{name}.png", body)
+    return buffer.getvalue()
+
+
+#: the archive that is in place, and one of other bytes
+GOOD, OTHER = archive(a=b"a" * 5000), archive(a=b"b" * 5000)
+
+
+def source(*files: RemoteFile, **content: object) -> Source:
+    """A source of BUSI's name, with these files."""
+    return Source("busi", {"licence": {"name": "x"}, "datasets": ["breastmnist"], **content}, files)
+
+
+def known(body: bytes = GOOD, **options: object) -> RemoteFile:
+    """Its archive, with the checksum of ``body``."""
+    digests = (("sha256", hashlib.sha256(body).hexdigest()),)
+    return RemoteFile("busi", "data.zip", digests=digests, **options)  # type: ignore[arg-type]
+
+
+# ---- rows of a match
+
+
+def store(path: Path, images: np.ndarray) -> Rows:
+    """Images as the rows a match compares."""
+    rows = Rows(path, len(images), int(np.prod(images.shape[1:])))
+    for place, image in enumerate(images):
+        rows.write(place, image)
+    return rows

@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from preprocess import miniature
-from tests.builds import Build, build
+from preprocess.acquire.digests import DigestCache
+from tests.builds import GOOD, Build, audit, build, unpack
 from tests.servers import Server, serving
 
 ROOT = Path(__file__).parents[1]
@@ -85,3 +87,34 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     with serving(Server()) as running:
         yield running
+
+
+@pytest.fixture
+def tree(stand_in: Callable[[str], Path], tmp_path: Path) -> Path:
+    """BUSI's stand-in, unpacked to be spoilt."""
+    return unpack(stand_in("busi") / "Dataset_BUSI.zip", tmp_path / "raw")
+
+
+@pytest.fixture(scope="session")
+def drawn(
+    stand_in: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Build, str, dict[str, Any], Path]:
+    """The default BreastMNIST of the stand-ins: its build, page, part of audit.json, and folder."""
+    folder = tmp_path_factory.mktemp("drawn")
+    done = build("breastmnist", stand_in("busi"), folder / "built")
+    page, data = audit(done, stand_in("busi"), folder)
+    return done, page, data, folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A raw folder of one archive, ``busi/data.zip``."""
+    (tmp_path / "raw" / "busi").mkdir(parents=True)
+    (tmp_path / "raw" / "busi" / "data.zip").write_bytes(GOOD)
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> DigestCache:
+    """What is remembered of the files of ``raw``."""
+    return DigestCache(tmp_path / "cache", "busi", tmp_path / "raw")

@@ -12,13 +12,7 @@ from PIL import Image
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw
 from preprocess.sources import busi
-from tests.builds import CommandError, build
-
-
-def unpack(archive, folder):
-    with zipfile.ZipFile(archive) as file:
-        file.extractall(folder)
-    return folder
+from tests.builds import CommandError, build, unpack
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""ChestMNIST: NIH's layouts, the lists that label and split it, and its shards."""
+"""ChestMNIST: NIH's layouts, and the lists that label and split it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
 from preprocess import index, recipe, render, split
-from preprocess import shards as shards_of
 from preprocess.audit import checks
-from preprocess.errors import ExcludeSample, PreprocessError
-from preprocess.labels import several
+from preprocess.errors import PreprocessError
 from preprocess.miniature import chestxray14 as generator
 from preprocess.reading.archives import Raw, _TarReader
 from preprocess.sources import chestxray14
@@ -387,32 +383,6 @@ def test_data_entry_labels_need_data_entry(tmp_path, stand_in_chest):
         listing(tmp_path / "raw", label__source="data_entry")
 
 
-LABEL = recipe.read("chestmnist")["label"] | {"source": "data_entry"}
-
-
-@pytest.mark.parametrize(
-    ("text", "ones"),
-    [
-        ("No Finding", []),
-        ("Pneumonia", [6]),
-        ("Pneumothorax", [7]),
-        ("Pleural_Thickening|Mass", [4, 12]),
-        ("Hernia|Atelectasis|Hernia", [0, 13]),
-    ],
-)
-def test_several(text, ones):
-    label = several(Sample("x", original_label=text), LABEL)
-    assert [place for place, digit in enumerate(label.split()) if digit == "1"] == ones
-    assert len(label.split()) == 14
-
-
-def test_several_refuses_and_excludes():
-    with pytest.raises(PreprocessError, match="class 'Pleural Thickening' is not known"):
-        several(Sample("x", original_label="Mass|Pleural Thickening"), LABEL)
-    with pytest.raises(ExcludeSample, match="no-label"):
-        several(Sample("x"), LABEL)
-
-
 def test_an_image_of_no_list_is_left_out(tmp_path, stand_in_chest, stored):
     shutil.copytree(stand_in_chest, tmp_path / "raw")
     tree(tmp_path / "raw", {"images/00099999_000.png": next(iter(stored.values()))})
@@ -505,58 +475,6 @@ def test_rendering_costs_one_pass_an_archive(stand_in_chest, monkeypatch, tmp_pa
     for one in samples:
         renderer.render(one)
     assert len(started) == 12
-
-
-def published_parts(counts: list[int]) -> list[Sample]:
-    return [
-        Sample(key=f"{part}-{i}", path=f"images_{part:03}.tar.gz!/images/{i}.png")
-        for part, count in enumerate(counts, 1)
-        for i in range(count)
-    ]
-
-
-def test_a_shard_is_an_archive():
-    counts = [4999, *[10_000] * 10, 7121]
-    samples = published_parts(counts)
-    assert len(samples) == 112_120
-    shards = recipe.read("chestmnist")["shards"]
-    found = [shards_of.block(shards_of.boundaries_of(samples), shard, shards) for shard in range(shards)]
-    assert [end - start for start, end in found] == counts
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 12), st.integers(0, 3))
-def test_blocks_are_a_partition_and_keep_units_whole(counts, shards, unit):
-    samples = published_parts(counts)
-    for i, one in enumerate(samples):
-        one.unit = f"unit {i // (unit + 1)}" if unit else ""
-    ends = [0]
-    for shard in range(shards):
-        start, end = shards_of.block(shards_of.boundaries_of(samples), shard, shards)
-        assert start == ends[-1]
-        assert end >= start
-        ends.append(end)
-    assert ends[-1] == len(samples)
-    for end in ends[1:-1]:
-        assert end in (0, len(samples)) or samples[end - 1].unit_key != samples[end].unit_key
-    if len(samples) >= 4 * shards and not unit:
-        sizes = np.diff(ends)
-        assert sizes.max() <= 2 * len(samples) // shards + 1
-
-
-def test_a_cut_does_not_move_further_than_half_a_shard():
-    ends = [shards_of.block(shards_of.boundaries_of(published_parts([10, 989])), shard, 4)[1] for shard in range(4)]
-    assert ends == [249, 499, 749, 999]
-    ends = [shards_of.block(shards_of.boundaries_of(published_parts([130, 869])), shard, 4)[1] for shard in range(4)]
-    assert ends == [130, 499, 749, 999]
-
-
-def test_without_archives_blocks_are_near_equal():
-    samples = [Sample(key=str(i), path=f"images/{i}.png") for i in range(1000)]
-    sizes = {
-        end - start
-        for start, end in (shards_of.block(shards_of.boundaries_of(samples), shard, 7) for shard in range(7))
-    }
-    assert sizes <= {142, 143}
 
 
 # ---- a whole build

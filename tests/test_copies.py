@@ -17,7 +17,6 @@ from preprocess import index, miniature, recipe, sources
 from preprocess.errors import PreprocessError
 from preprocess.reading import archives
 from preprocess.reading.archives import Raw
-from preprocess.sources import tools
 from tests.builds import build
 
 #: a dataset of every source that knows files by their names, and the name of one of its files
@@ -77,36 +76,6 @@ def test_copies_are_told_by_their_bytes(source, place, stand_in, tmp_path):
     names = sorted(one.relative_to(folder).as_posix() for one in (path, copy))
     with pytest.raises(PreprocessError, match=" and ".join(map(re.escape, names)) + " have one name and differ"):
         listing(dataset, folder)
-
-
-def test_contents_are_looked_at_only_where_names_collide(tmp_path, monkeypatch):
-    """And a zip's members not even then: its directory has their checksums."""
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for number in range(20):
-            archive.writestr(f"{number}.png", b"%d" % number)
-    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
-        archive.writestr("x/7.png", b"7")
-    read = []
-    monkeypatch.setattr(Raw, "_stream", lambda self, path: read.append(path))
-    with Raw(tmp_path) as raw:
-        found, copies = tools.by_name(raw, raw.files(), re.compile(r"(\d+)\.png"))
-        assert (len(found), copies.paths, read) == (20, ["b.zip!/x/7.png"], [])
-
-
-def test_copies_in_a_packed_tar_are_read_in_one_pass(tmp_path, monkeypatch):
-    for number in range(9):
-        (tmp_path / f"{number}.png").write_bytes(b"%d" % number)
-    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
-        for number in (4, 1, 8, 2):
-            archive.add(tmp_path / f"{number}.png", f"in/{number}.png")
-    with Raw(tmp_path) as raw:
-        files = raw.files()
-        opened = []
-        opener = archives._TarReader._open
-        monkeypatch.setattr(archives._TarReader, "_open", lambda self: (opened.append(1), opener(self))[1])
-        _, copies = tools.by_name(raw, files, re.compile(r"(\d+)\.png"))
-    assert sorted(copies.paths) == [f"all.tar.gz!/in/{number}.png" for number in (1, 2, 4, 8)]
-    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(("dataset", "part"), [("octmnist", "oct"), ("pneumoniamnist", "chest")])

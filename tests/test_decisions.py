@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from preprocess import recipe
+from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
 
 
@@ -52,3 +53,11 @@ def test_values_without_sense_are_refused(dataset, key, value, message, protocol
 )  # fmt: skip
 def test_values_at_the_edge_of_sense_are_taken(dataset, key, value):
     assert str(recipe.load(dataset, "paper", {key: value}).value(key)) == str(value)
+
+
+def test_every_condition_names_decisions_and_their_values():
+    for key, decision in DECISIONS.items():
+        for others in (decision.needs, decision.idle):
+            for other, values in others.items():
+                assert other != key
+                assert all(DECISIONS[other].problem(value) is None for value in values), (key, other)

@@ -237,3 +237,10 @@ def test_commands_are_found():
         "snakemake --cores 2 breastmnist --config 'overrides={breastmnist: {kernel: lanczos}}'",
         "--config 'overrides={organamnist: {orientation: lps}}'",
     } <= commands()  # fmt: skip
+
+
+def test_the_page_of_decisions_gives_no_grade_to_what_is_not_in_force():
+    page = docs.pages()["decisions.md"].partition("### chestmnist")[2].partition("###")[0]
+    (ratio,) = (line for line in page.splitlines() if line.startswith("| `split.ratio`"))
+    assert "(not in force: split.rule is list)" in ratio
+    assert "(`" not in ratio

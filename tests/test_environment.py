@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from preprocess import environment
 from preprocess.errors import PreprocessError
-from preprocess.files import atomic, atomic_folder, write_text
+from preprocess.files import atomic_folder, write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,28 +63,3 @@ def test_two_runs_at_once_are_refused(tmp_path, monkeypatch):
         other.communicate("\n")
     environment.hold(tmp_path)
     environment._held.pop().close()
-
-
-def test_the_part_of_a_living_process_is_left_alone(tmp_path):
-    """Another job of the same file, still at work, keeps its part; that of a dead one goes."""
-    write = textwrap.dedent("""
-        import os, sys
-        from preprocess.files import atomic, atomic_folder
-        with atomic_folder(sys.argv[1] + "/shard") as part, atomic(sys.argv[1] + "/x.tsv") as file:
-            (part / "1.npy").touch(); file.write_text("half"); print("half", flush=True); input()
-    """)
-    with subprocess.Popen([sys.executable, "-c", write, tmp_path], cwd=ROOT, stdin=-1, stdout=-1, text=True) as other:
-        assert other.stdout.readline() == "half\n"
-        parts = {path.name for path in tmp_path.glob(".*.part")}
-        assert parts == {f".shard.{other.pid}.part", f".x.tsv.{other.pid}.part"}
-        for _ in range(2):
-            with atomic_folder(tmp_path / "shard") as part, atomic(tmp_path / "x.tsv") as file:
-                (part / "2.npy").touch()
-                file.write_text("whole")
-        assert {path.name for path in tmp_path.glob(".*.part")} == parts
-        assert (tmp_path / f".shard.{other.pid}.part" / "1.npy").exists()
-        other.kill()
-    with atomic_folder(tmp_path / "shard") as part, atomic(tmp_path / "x.tsv") as file:
-        (part / "2.npy").touch()
-        file.write_text("whole")
-    assert sorted(os.listdir(tmp_path)) == ["shard", "x.tsv"]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from preprocess import cli
-from preprocess.acquire import estimate, fetch, registry
+from preprocess.acquire import fetch, registry
 from preprocess.acquire.download import Downloader, Patience
 from preprocess.acquire.registry import Source
 from preprocess.errors import PreprocessError
@@ -311,20 +311,6 @@ def test_sources_says_how_to_get_each(capsys, raw, tmp_path):
     assert "archive.zip" in out
     assert "CPU hours" in out
     assert re.search(r"needed in .* free", out)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "cores", "said"),
-    [
-        (1, 1, "about 1 minute on 1 core"),
-        (480, 2, "about 4 minutes on 2 cores"),
-        (5399, 1, "about 90 minutes on 1 core"),
-        (36000, 4, "about 2.5 hours on 4 cores"),
-    ],
-)
-def test_how_long_it_takes_in_words(seconds, cores, said):
-    cost = estimate.Cost("octmnist", 109_309, 1, 1, seconds, "similar")
-    assert estimate.report([cost], cores)[-1] == f"{said}; rough figures"
 
 
 def test_verify_command(capsys, raw, tmp_path):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic, atomic_folder, read_json, write_json
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -60,3 +67,28 @@ def test_json_keeps_order_and_text(tmp_path):
     write_json(tmp_path / "x.json", value)
     assert list(read_json(tmp_path / "x.json").items()) == list(value.items())
     assert "µm" in (tmp_path / "x.json").read_text(encoding="utf-8")
+
+
+def test_the_part_of_a_living_process_is_left_alone(tmp_path):
+    """Another job of the same file, still at work, keeps its part; that of a dead one goes."""
+    write = textwrap.dedent("""
+        import os, sys
+        from preprocess.files import atomic, atomic_folder
+        with atomic_folder(sys.argv[1] + "/shard") as part, atomic(sys.argv[1] + "/x.tsv") as file:
+            (part / "1.npy").touch(); file.write_text("half"); print("half", flush=True); input()
+    """)
+    with subprocess.Popen([sys.executable, "-c", write, tmp_path], cwd=ROOT, stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout.readline() == "half\n"
+        parts = {path.name for path in tmp_path.glob(".*.part")}
+        assert parts == {f".shard.{other.pid}.part", f".x.tsv.{other.pid}.part"}
+        for _ in range(2):
+            with atomic_folder(tmp_path / "shard") as part, atomic(tmp_path / "x.tsv") as file:
+                (part / "2.npy").touch()
+                file.write_text("whole")
+        assert {path.name for path in tmp_path.glob(".*.part")} == parts
+        assert (tmp_path / f".shard.{other.pid}.part" / "1.npy").exists()
+        other.kill()
+    with atomic_folder(tmp_path / "shard") as part, atomic(tmp_path / "x.tsv") as file:
+        (part / "2.npy").touch()
+        file.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == ["shard", "x.tsv"]

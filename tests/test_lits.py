@@ -25,7 +25,6 @@ from preprocess import cli, labels, recipe, sources, split
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.match import crossings
 from preprocess.plan.plan import Plan
-from preprocess.reading import volume as volumes
 from preprocess.reading.archives import Raw
 from preprocess.reasons import REASONS
 from preprocess.render import Renderer
@@ -581,37 +580,6 @@ def test_paper_chain_3d_has_no_zeroed_border(size, tmp_path):
     assert recipe.load("organmnist3d", "released").value("zoom") == "scipy"
 
 
-@pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
-def test_axes_of_a_plane(view):
-    x, y, z = np.indices((5, 6, 7), dtype=np.uint8)
-    axis = {"sagittal": 0, "coronal": 1, "axial": 2}[view]
-    rows, columns = {"axial": (y, x), "coronal": (z, x), "sagittal": (z, y)}[view]
-    r, c = (boxes.plane(values, "2mm", "display", view, "3") for values in (rows, columns))
-    # rows run to Posterior, or from the head down; columns to Left, or to Posterior
-    assert (np.diff(r.astype(int), axis=0) == (1 if view == "axial" else -1)).all()
-    assert (np.diff(c.astype(int), axis=1) == 1).all()
-    assert (boxes.plane((x, y, z)[axis], "2mm", "display", view, "3") == 3).all()
-    first = {"axial": x, "coronal": x, "sagittal": y}[view]
-    assert (np.diff(boxes.plane(first, "2mm", "array", view, "3").astype(int), axis=0) == 1).all()
-
-
-@given(low=st.integers(-1000, 0), width=st.integers(1, 2000), rounding=st.sampled_from(["truncate", "round"]))
-def test_window_is_its_formula(low, width, rounding):
-    hu = np.arange(-(2**15), 2**15, dtype=np.int16)
-    gray = (np.clip(hu.astype(float), low, low + width) - low) / width * 255
-    wanted = (np.round(gray) if rounding == "round" else np.floor(gray)).astype(np.uint8)
-    found = boxes.window(hu[None, ::-1], f"{low},{low + width}", rounding)
-    np.testing.assert_array_equal(found[0, ::-1], wanted)
-    assert found[0, -1] == 0 and found.max() == 255
-
-
-def test_blank_is_excluded_late():
-    with pytest.raises(ExcludeSample, match="blank"):
-        boxes.refuse_blank(np.zeros((3, 4), np.uint8))
-    assert boxes.refuse_blank(np.array([0, 1], np.uint8)).size == 2
-    assert not REASONS["blank"].early
-
-
 # ---- the stand-in
 
 
@@ -651,14 +619,6 @@ def test_released_leaves_test_59_out_and_removes_blanks(dataset, stand_in, build
     ]
     assert told == [True, False]
     assert {row["split"] for row in paper.samples if row["group"] == "test-59"} == {"test"}
-
-
-def test_lists_of_scans():
-    for name, test in (("organ_paper", 70), ("organ_released", 69)):
-        listed = split._project_list(name)
-        assert Counter(listed.values()) == {"train": 115, "val": 16, "test": test}
-        assert (listed["train-114"], listed["train-115"]) == ("train", "val")
-    assert set(split._project_list("organ_paper")) - set(split._project_list("organ_released")) == {"test-59"}
 
 
 def test_labels_of_the_two_orders():
@@ -730,19 +690,3 @@ def test_memory_of_a_large_box_is_its_own(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3e6
-
-
-@given(first=st.integers(0, 9), extent=st.integers(1, 8))
-def test_bounding_box_by_slabs(first, extent):
-    data = np.zeros((20, 7, 40))
-
-    class Image(volumes.Stored):
-        shape = data.shape
-
-        def _part(self, where):
-            return data[where]
-
-    image = Image()
-    assert volumes.bounding_box(image) is None
-    data[first : first + extent, 2, 15:18] = 1
-    assert volumes.bounding_box(image) == ((first, first + extent), (2, 3), (15, 18))

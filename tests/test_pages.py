@@ -5,23 +5,17 @@ from __future__ import annotations
 import html
 import json
 import re
-import subprocess
-import sys
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 from preprocess.acquire import registry
-from preprocess.audit import exceptions, provenance, summary
-from preprocess.audit.plain import plain, typed
+from preprocess.audit import pages, summary
+from preprocess.audit.plain import plain
 from preprocess.table import write_rows
 from tests import browser
-from tests.builds import CommandError, build, run
+from tests.builds import audit, build, run, unpack
 from tests.conftest import ROOT
-from tests.test_audit import audit
-from tests.test_busi import unpack
 
 RECIPES = ROOT / "preprocess" / "recipes"
 
@@ -46,15 +40,6 @@ def cells(page: str) -> dict[str, dict[str, str]]:
     rows = page.partition('id="decisions"')[2].partition("<h2")[0].split("<tr>")[2:]
     form = r'<td data-name="([^"]+)"[^>]*>(.*?)</td>'
     return {re.search("<code>(.*?)</code>", row)[1]: dict(re.findall(form, row, re.DOTALL)) for row in rows}
-
-
-@pytest.fixture(scope="module")
-def drawn(stand_in, tmp_path_factory):
-    """The default BreastMNIST of the stand-ins: its build, page, part of audit.json, and folder."""
-    folder = tmp_path_factory.mktemp("drawn")
-    done = build("breastmnist", stand_in("busi"), folder / "built")
-    page, data = audit(done, stand_in("busi"), folder)
-    return done, page, data, folder
 
 
 # ---- what was changed
@@ -147,23 +132,6 @@ def test_stand_ins_are_never_shown_as_their_source(drawn):
     assert "counts of the drawings are those of the generator" in census
     assert "known ones" not in page
     assert "this build, of the generator" in page
-
-
-def test_pictures_of_stand_ins_are_marked_on_both_edges(drawn, stand_in, tmp_path):
-    done, _, _, folder = drawn
-    for name in ("breastmnist.png", "collection.png"):
-        pixels = np.asarray(Image.open(folder / name).convert("RGB"))
-        for band in (pixels[:20], pixels[-20:]):
-            amber = (band == (255, 200, 60)).all(axis=2)
-            assert amber.mean() > 0.7
-            assert (band.max(axis=2) < 80).any()  # letters
-    # the same pictures, taken for real ones, have no band: what lies between is all of them
-    common = ["--npz", done.npz(28), "--output"]
-    run("montage", "breastmnist", "--protocol", "paper", *common, tmp_path / "montage.png")
-    run("collection", "breastmnist", *common, tmp_path / "collection.png")
-    for plain_picture, marked in (("montage.png", "breastmnist.png"), ("collection.png", "collection.png")):
-        real = np.asarray(Image.open(tmp_path / plain_picture).convert("RGB"))
-        np.testing.assert_array_equal(np.asarray(Image.open(folder / marked).convert("RGB"))[20:-20], real)
 
 
 def test_real_files_are_shown_with_their_source(stand_in, drawn, tmp_path):
@@ -281,53 +249,6 @@ def test_leftovers_are_named_on_the_index_and_in_the_data(stand_in, drawn, tmp_p
     assert all(one["why"] for one in told)
 
 
-# ---- the gate, and exceptions
-
-
-def test_the_gate_takes_one_dataset_as_well_as_all(drawn, tmp_path):
-    done, _, data, _ = drawn
-    assert exceptions.errors(data) == []
-    run("gate", done.folder / "audit.json", "--output", tmp_path / "gate.txt")
-    error = {"check": "blank", "level": "error", "text": "1 image", "examples": [], "counts": None, "excepted": ""}
-    broken = data | {"findings": [*data["findings"], error]}
-    assert exceptions.errors(broken) == exceptions.errors({"datasets": {"breastmnist": broken}})
-    assert exceptions.errors(broken) == ["breastmnist: blank: 1 image"]
-    (tmp_path / "one.json").write_text(json.dumps(broken))
-    with pytest.raises(CommandError):
-        run("gate", tmp_path / "one.json", "--output", tmp_path / "gate2.txt")
-    signed = data | {"findings": [error | {"excepted": "known (me)"}]}
-    assert exceptions.errors(signed) == []
-
-
-def test_the_file_of_exceptions_is_read_without_anything_heavy(tmp_path):
-    (tmp_path / "bad.yaml").write_text("- {dataset: breastmnist}")
-    code = (
-        "import sys; from pathlib import Path; from preprocess.audit import exceptions\n"
-        "try: exceptions.read(Path(sys.argv[1]))\n"
-        "except exceptions.PreprocessError as error: print(error)\n"
-        "print(sorted({'numpy', 'jinja2', 'PIL', 'scipy', 'matplotlib'} & sys.modules.keys()))"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "bad.yaml")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
-    assert "entry 1 needs exactly" in said[0]
-    assert said[1] == "[]"
-
-
-# ---- records
-
-
-def test_records_are_read_as_what_they_were_written(drawn):
-    done, *_ = drawn
-    for kind, path in ((provenance.Provenance, "provenance.json"), (summary.DatasetSummary, "audit.json")):
-        written = json.loads((done.folder / path).read_text())
-        record = typed(kind, written)
-        assert isinstance(record.findings[0].check, str)
-        assert isinstance(record.findings, tuple)
-        assert json.loads(json.dumps(plain(record))) == written
-        with pytest.raises(TypeError):
-            typed(kind, written | {"unheard": 1})
-
-
 # ---- tables
 
 
@@ -378,3 +299,7 @@ def test_nothing_is_cut_on_a_phone(stand_in, builder, tmp_path):
         assert seen["bar"] == seen["room"]
         assert all(re.fullmatch(r"[\d,]+ of [\d,]+( paper [\d,]+)?", " ".join(one.split())) for one in seen["counts"])
         assert seen["notice"] == "rgb(28, 30, 33)"  # dark letters on amber, on light and dark pages
+
+
+def test_every_grade_is_explained():
+    assert all(pages.GRADES.values())

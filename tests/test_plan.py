@@ -198,26 +198,6 @@ def test_files_that_nothing_accounts_for_are_left_over(make):
 # ---- what a run costs
 
 
-def test_the_forecast_counts_arrays_exactly(make, tmp_path):
-    from preprocess.acquire import estimate
-
-    one = estimate.cost("breastmnist", [28, 224])
-    assert one.samples == 780
-    assert one.scratch == 780 * (28 * 28 + 224 * 224)
-    assert estimate.cost("dermamnist", [28]).scratch == 10_015 * 28 * 28 * 3
-    assert one.output < one.scratch
-    assert estimate.cost("breastmnist", [28]).seconds < one.seconds
-
-
-@pytest.mark.parametrize("name", recipe.names())
-def test_every_dataset_has_figures_with_a_basis(name):
-    from preprocess.acquire import estimate
-
-    one = estimate.cost(name, [28])
-    assert one.basis in ("measured", "similar", "assumed")
-    assert one.seconds > 0
-
-
 def test_a_run_that_does_not_fit_on_the_disk_is_refused(make, tmp_path, monkeypatch):
     import shutil
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -383,3 +384,11 @@ def test_a_split_that_leaves_train_empty_is_an_error(tmp_path):
     in_force = make(split__rule="official", split__keep={"t": "test"})
     with pytest.raises(PreprocessError, match=r"split\.rule official leaves train without a sample"):
         split.assign(in_force, [sample("a", source_split="t")], 42)
+
+
+def test_lists_of_scans():
+    for name, test in (("organ_paper", 70), ("organ_released", 69)):
+        listed = split._project_list(name)
+        assert Counter(listed.values()) == {"train": 115, "val": 16, "test": test}
+        assert (listed["train-114"], listed["train-115"]) == ("train", "val")
+    assert set(split._project_list("organ_paper")) - set(split._project_list("organ_released")) == {"test-59"}

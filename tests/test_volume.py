@@ -12,6 +12,8 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from preprocess.errors import UnreadableError
@@ -437,3 +439,19 @@ def test_real_segmentations_lie_as_the_table_says(real):
         apart = np.abs(turned[:2] - [0, 1] - liver[:2]).max()
         assert apart <= max(int(row["box_error_px"]), 1), number
     assert seen == {"LAS", "LPS", "RAS"}
+
+
+@given(first=st.integers(0, 9), extent=st.integers(1, 8))
+def test_bounding_box_by_slabs(first, extent):
+    data = np.zeros((20, 7, 40))
+
+    class Image(volume.Stored):
+        shape = data.shape
+
+        def _part(self, where):
+            return data[where]
+
+    image = Image()
+    assert volume.bounding_box(image) is None
+    data[first : first + extent, 2, 15:18] = 1
+    assert volume.bounding_box(image) == ((first, first + extent), (2, 3), (15, 18))

