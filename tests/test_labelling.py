@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from preprocess import recipe
 from preprocess.match import labelling
 from preprocess.match.pairs import Pair
@@ -13,8 +15,8 @@ class Called:
     """Rows found, their samples called something, their published labels given."""
 
     def __init__(self, name: str, protocol: str = "released", **about: object) -> None:
-        self.recipe = recipe.load(name, protocol)
-        self.recipe.dataset.label = {**self.recipe.dataset.label, **about}
+        found = recipe.load(name, protocol)
+        self.recipe = replace(found, dataset=replace(found.dataset, label={**found.dataset.label, **about}))
 
     def rank(self, *rows: tuple[str, str]) -> dict[str, tuple[int, bool, bool]]:
         """Agreeing rows of every value, whether it is the best, and whether it is in force."""
