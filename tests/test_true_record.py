@@ -17,7 +17,7 @@ import pytest
 
 from tests.test_workflow import command, digests, snakemake
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.timeout(900)]
 
 #: how often schedulers and jobs are killed; more by the environment, as before a release
 KILLS = int(os.environ.get("MEDMNIST_KILLS", "12"))

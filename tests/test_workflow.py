@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.timeout(600)]
 
 
 def command(folder: Path, *words: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:
