@@ -38,7 +38,7 @@ def record(folder: Path, build: str = "paper") -> dict:
 
 def test_a_mended_an_added_and_an_older_file_are_built_in(folder, tree):
     """From a folder whose name asks for care, in one sequence: each run starts from the state of the one before."""
-    raw = folder / "raw {x} (odd) 'name'"
+    raw = folder / "raw {x} (it's odd)"
     tree.rename(raw)
     broken, missing = (next(raw.rglob(f"benign ({number}).png")) for number in (2, 3))
     whole, absent = broken.read_bytes(), missing.read_bytes()

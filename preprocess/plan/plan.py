@@ -54,7 +54,7 @@ class Plan:
             raise PreprocessError(
                 f"config: raw: {self.raw} is not a folder; name the folder that holds <source>/..., or 'miniature'"
             )
-        check_results(self.base, None if self.is_miniature else self.raw)
+        check_results(self.results, None if self.is_miniature else self.raw)
         exceptions.read(Path(self.settings.exceptions) if self.settings.exceptions else None)
         for name in self.settings.overrides:
             self.recipe(name)

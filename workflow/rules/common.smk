@@ -42,8 +42,27 @@ def doubling(first):
     return of_attempt
 
 
+# a user's own paths are given by functions: Snakemake looks for wildcards in plain texts, and paths may hold braces
+
+
 def raw_folder(wildcards):
     return str(plan.folder(wildcards.dataset))
+
+
+def raw_root(wildcards):
+    return str(plan.raw)
+
+
+def cache_folder(wildcards):
+    return str(plan.cache)
+
+
+def released_folder(wildcards):
+    return str(plan.released)
+
+
+def exceptions_file(wildcards):
+    return plan.settings.exceptions or ""
 
 
 def order_table(wildcards):

@@ -53,8 +53,8 @@ rule verify:
         runtime=doubling(240),
     params:
         source=SOURCE,
-        raw=str(plan.raw),
-        cache=str(plan.cache),
+        raw=raw_root,
+        cache=cache_folder,
         current=current_of_source,
     shell:
         "python -m preprocess verify {params.source} --raw {params.raw:q} --cache {params.cache:q} "
@@ -331,7 +331,7 @@ rule verdict:
         protocol=plan.settings.protocol,
         overrides=overrides("verdict"),
         sizes=sizes,
-        released=str(plan.released),
+        released=released_folder,
         miniature="--miniature" if plan.is_miniature else "",
         current=current("verdict"),
     shell:
@@ -451,7 +451,7 @@ rule audit:
         overrides=overrides("audit"),
         raw=raw_folder,
         size=audit_size,
-        exceptions=plan.settings.exceptions or "",
+        exceptions=exceptions_file,
         current=current("audit"),
     shell:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "

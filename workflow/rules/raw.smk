@@ -13,7 +13,7 @@ rule sources:
     conda:
         "../../envs/preprocess.yaml"
     params:
-        raw=plan.raw_option,
+        raw=raw_option,
         cache=str(plan.cache),
         results=plan.settings.results,
         datasets=plan.priced,
@@ -32,7 +32,7 @@ rule fetch:
         "../../envs/preprocess.yaml"
     params:
         sources=plan.settings.sources,
-        raw=plan.raw_option,
+        raw=raw_option,
         cache=str(plan.cache),
         results=plan.settings.results,
         datasets=plan.priced,

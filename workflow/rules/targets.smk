@@ -39,3 +39,8 @@ def all_audits(wildcards):
 @refusing
 def matches(wildcards):
     return plan.matches()
+
+
+def raw_option(wildcards):
+    """By a function: Snakemake looks for wildcards in plain texts, and a path may hold braces."""
+    return plan.raw_option
