@@ -266,11 +266,13 @@ def test_two_runs_at_once_are_told_apart(folder):
         (["overrides={breastmnist: {kernel: cubic}}"], "'cubic' is not one of: nearest, box"),
         (["overrides={breastmnist: {split.group_by: patient}}"], None),
         (["raw=nowhere"], "nowhere is not a folder"),
-        (["raw=.", "datasets=[breastmnist]"], "holds no files of its source"),
+        (["raw=empty", "datasets=[breastmnist]"], "holds no files of its source"),
+        (["raw=."], "results: results lies in the raw folder"),
         (["results=config.yaml/x"], "config.yaml/x cannot be written"),
     ],
 )
 def test_a_mistake_is_one_clear_line(folder, config, said):
+    (folder / "empty").mkdir()
     text = snakemake(folder, "breastmnist", "--config", *config, fails=True)
     if said is None:  # found out by the split, which knows what the source publishes
         said = "split.group_by cannot be 'patient'; it can be none, because its source publishes no group id"
