@@ -86,7 +86,8 @@ def test_run_gives_every_file_and_a_second_run_does_nothing(built):
          {"split", "render", "pack", "audit"}, {"miniature", "index"}),
         (("licence: CC BY 4.0", "licence: CC BY-SA 4.0"),
          {"check", "provenance", "audit"}, {"render", "pack", "split"}),
-        (('why: "BUSI has no split of its own"', 'why: "no split is published"'), {"provenance", "audit"}, {"render", "pack"}),
+        (('why: "BUSI has no split of its own"', 'why: "no split is published"'),
+         {"provenance", "audit"}, {"render", "pack"}),
     ],
 )  # fmt: skip
 def test_a_changed_decision_of_a_recipe_reruns_what_depends_on_it(project, edit, rerun, untouched):
