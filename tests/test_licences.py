@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from preprocess import recipe
@@ -44,7 +46,8 @@ def test_the_known_traps():
 
 
 def test_a_freer_output_fails_the_build(stand_in, builder, monkeypatch):
-    monkeypatch.setitem(recipe.read("dermamnist"), "licence", "CC BY 4.0")
+    freer = replace(recipe.dataset("dermamnist"), licence="CC BY 4.0")
+    monkeypatch.setattr(recipe, "dataset", lambda name: freer)
     findings = builder("dermamnist", stand_in("ham10000")).findings
     assert [one["level"] for one in findings if one["check"] == "licence"] == ["error"]
 
