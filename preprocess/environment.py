@@ -12,6 +12,7 @@ import sys
 import uuid
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import IO
@@ -54,6 +55,7 @@ def prepare() -> None:
     os.environ.setdefault(RUN, uuid.uuid4().hex)
 
 
+@cache
 def version(library: str) -> str:
     """The version of a library, by the name it is imported by; ``none`` where it is not installed."""
     try:
