@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from preprocess import environment, order, published, sources, steps
 from preprocess.acquire import registry
@@ -62,8 +63,16 @@ class RawState:
 class Current:
     """The digests of one configuration."""
 
-    def __init__(self, settings: Settings, raw: Path, cache: Path, locate: dict[str, Path]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        raw: Path,
+        cache: Path,
+        locate: dict[str, Path],
+        config_of: Callable[[str], dict[str, Any]],
+    ) -> None:
         self.settings = settings
+        self._config_of = config_of
         self._raw = raw
         self._locate = locate
         self._state = RawState(raw, cache)
@@ -97,8 +106,11 @@ class Current:
     def of_all(self, stage: str, recipes: Iterable[Recipe]) -> str:
         """The digest of what is made of several datasets together."""
         of = STAGES[stage]
-        facts = [_facts(of.prints, recipe.name, recipe.source) for recipe in recipes]
-        return digest(fingerprint.of(*of.modules), facts)
+        parts = [
+            [_facts(of.prints, recipe.name, recipe.source), *(self.of(name, recipe) for name in of.after)]
+            for recipe in recipes
+        ]
+        return digest(fingerprint.of(*of.modules), parts)
 
     def _reads(self, part: str, recipe: Recipe) -> object:
         if part in ("raw", "source"):
@@ -112,6 +124,8 @@ class Current:
             own = fingerprint.ROOT / "tables" / "splits" / f"{name}.csv" if name else None
             user = recipe.value("split.file")
             return [_content(own), _content(Path(user) if user else None)]
+        if part == "config":
+            return self._config_of(recipe.name)
         assert part == "exceptions", part
         return _content(Path(self.settings.exceptions) if self.settings.exceptions else None)
 

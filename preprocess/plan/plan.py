@@ -396,7 +396,8 @@ class Plan:
 
     @cached_property
     def _current(self) -> Current:
-        return Current(self.settings, self.raw, self.cache, {name: self.folder(name) for name in recipe.names()})
+        folders = {name: self.folder(name) for name in recipe.names()}
+        return Current(self.settings, self.raw, self.cache, folders, self.config_of)
 
     def current(self, stage: str, dataset: str) -> str:
         """Digest of all that the result of one stage depends on: see :mod:`preprocess.plan.current`."""
@@ -415,7 +416,7 @@ class Plan:
 
     def record(self, dataset: str) -> str:
         """What the provenance of a dataset records: whether all of its files are current, at the sizes asked for."""
-        return digest(self.current("provenance", dataset), self.config_of(dataset))
+        return self.current("provenance", dataset)
 
     # ---- before the first job
 

@@ -17,7 +17,7 @@ class Stage:
             the ``generator`` of the stand-in.
         reads: what it reads besides those results: ``raw`` (the dataset's raw files) or ``source`` (all files of its
             source), ``order`` and ``lists`` (who is in which split), ``published`` (files to compare with),
-            ``exceptions``.
+            ``exceptions``, ``config`` (the part of the configuration that the dataset's files depend on).
         prints: the facts it prints or compares with, by name (:data:`FACTS`).
     """
 
@@ -61,6 +61,7 @@ STAGES = {
         ("preprocess.audit.provenance",),
         ("check", "verdict", "verify"),
         ALL,
+        reads=("config",),
         prints=("recipe", "source", "published", "versions"),
     ),
     "montage": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
@@ -84,7 +85,7 @@ STAGES = {
         ("recipe", "published", "template"),
     ),
     # of all datasets together
-    "checksums": Stage(("preprocess.checksums",)),
-    "collection": Stage(("preprocess.audit.montage",), prints=("recipe",)),
-    "audit_index": Stage(("preprocess.audit.pages",), prints=("template",)),
+    "checksums": Stage(("preprocess.checksums",), ("sums",)),
+    "collection": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
+    "audit_index": Stage(("preprocess.audit.pages",), ("audit",), prints=("template",)),
 }
