@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from preprocess import environment, recipe
 from preprocess.plan import current, fingerprint
@@ -152,7 +153,8 @@ class Workshop:
     def content(self, chance: random.Random) -> str:
         path = chance.choice(self.pictures())
         status = path.stat()
-        with Image.open(path) as image:
+        size = (90, 70)  # of a picture that an edit before has damaged
+        with contextlib.suppress(UnidentifiedImageError), Image.open(path) as image:
             size = image.size
         buffer = io.BytesIO()
         pixels = bytes(chance.randrange(256) for _ in range(64))
