@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from preprocess import environment, recipe
 from preprocess.plan import current, fingerprint
@@ -154,7 +154,7 @@ class Workshop:
         path = chance.choice(self.pictures())
         status = path.stat()
         size = (90, 70)  # of a picture that an edit before has damaged
-        with contextlib.suppress(UnidentifiedImageError), Image.open(path) as image:
+        with contextlib.suppress(OSError), Image.open(path) as image:
             size = image.size
         buffer = io.BytesIO()
         pixels = bytes(chance.randrange(256) for _ in range(64))
