@@ -212,7 +212,8 @@ class Plan:
             self.paths.of("sums", dataset=dataset),
             self.paths.of("summary", dataset=dataset),
         ]
-        return made.get("current") == self.record(dataset) and all(Path(path).exists() for path in files)
+        # what is cheap to see comes first: the digest reads code and lists raw files
+        return all(Path(path).exists() for path in files) and made.get("current") == self.current("provenance", dataset)
 
     @cached_property
     def outdated(self) -> list[str]:
@@ -223,11 +224,12 @@ class Plan:
     def leftovers(self) -> list[str]:
         """The files of the build's folder that no dataset of :attr:`attested` accounts for, relative to the folder."""
         accounted = {Path(path) for name in self.attested for path in self._files(name)}
+        names = set(recipe.names())
         found = [path for pattern in _RESULTS for path in sorted(self.out.glob(pattern))]
         return sorted(
             path.relative_to(self.out).as_posix()
             for path in found
-            if path not in accounted and _dataset_of(path) in recipe.names()
+            if path not in accounted and _dataset_of(path) in names
         )
 
     def shards(self, dataset: str) -> int:
@@ -413,10 +415,6 @@ class Plan:
     def current_of_all(self, stage: str) -> str:
         """The same of what is made of all datasets of the folder together."""
         return self._current.of_all(stage, [self.recipe(name) for name in self.attested])
-
-    def record(self, dataset: str) -> str:
-        """What the provenance of a dataset records: whether all of its files are current, at the sizes asked for."""
-        return self.current("provenance", dataset)
 
     # ---- before the first job
 

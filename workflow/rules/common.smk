@@ -15,11 +15,6 @@ def current(stage):
     return of_dataset
 
 
-def record(wildcards):
-    """The digest of all of a dataset's files, which its provenance keeps."""
-    return plan.record(wildcards.dataset)
-
-
 def current_of_source(wildcards):
     return plan.current_of_source(config["source"])
 

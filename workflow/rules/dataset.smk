@@ -375,7 +375,7 @@ rule provenance:
         miniature="--miniature" if plan.is_miniature else "",
         default_seed=plan.settings.default_seed,
         variant=plan.settings.variant_name,
-        current=record,
+        current=current("provenance"),
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "{params.miniature} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
