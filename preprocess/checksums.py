@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import npz
+from preprocess.errors import PreprocessError
 from preprocess.files import write_text
 from preprocess.table import read_rows, write_rows
 
@@ -38,21 +39,34 @@ def image_digest(image: NDArray[np.uint8]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
-def write_sums(files: list[Path], out: Path) -> None:
-    """Write the digests of some npz and of their arrays, sorted by kind and name."""
-    rows: list[tuple[str, str, str]] = []
-    for path in sorted(files):
-        for algorithm in ("md5", "sha256"):
-            rows.append((algorithm, file_digest(path, algorithm), path.name))
-        reader = npz.Reader(path)
-        rows += [("array", array_digest(reader.rows(array)), f"{path.name}:{array}") for array in reader.names]
-    rows.sort(key=lambda row: (row[0], row[2]))
-    write_rows(out, COLUMNS, rows)
+def write_sums(path: Path, arrays: Mapping[str, str], out: Path) -> None:
+    """Read a finished npz once, as any reader does, and write its digests and those of its arrays, by kind and name.
+
+    Args:
+        path: the npz.
+        arrays: sha256 of each array, taken while the file was written.
+        out: the table.
+
+    Raises:
+        PreprocessError: the file cannot be read, or does not hold what was written.
+    """
+    reader = npz.Reader(path)
+    found = {name: array_digest(reader.blocks(name)) for name in reader.names}
+    if wrong := [name for name in {**arrays, **found} if arrays.get(name) != found.get(name)]:
+        raise PreprocessError(
+            f"{path}: {', '.join(sorted(wrong))} not as written: the disk or memory is at fault; delete the file and "
+            "run again"
+        )
+    rows = [(algorithm, file_digest(path, algorithm), path.name) for algorithm in ("md5", "sha256")]
+    rows += [("array", digest, f"{path.name}:{name}") for name, digest in found.items()]
+    write_rows(out, COLUMNS, sorted(rows, key=lambda row: (row[0], row[2])))
 
 
-def read_sums(table: Path) -> dict[str, str]:
-    """MD5 of each file by ``<file>`` and sha256 of each array by ``<file>:<array>``, from a table of sums."""
-    return {row["name"]: row["digest"] for row in read_rows(table) if row["kind"] in ("md5", "array")}
+def read_sums(tables: Iterable[Path]) -> dict[str, str]:
+    """MD5 of each file by ``<file>`` and sha256 of each array by ``<file>:<array>``, from tables of sums."""
+    return {
+        row["name"]: row["digest"] for table in tables for row in read_rows(table) if row["kind"] in ("md5", "array")
+    }
 
 
 def write_lists(tables: Iterable[Path], lists: Iterable[Path]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess import checksums, npz, published, recipe
+from preprocess import checksums, container, npz, published, recipe
 from preprocess.audit import verdict
 from preprocess.table import write_rows
 from tests.builds import run
@@ -42,8 +42,8 @@ class Case:
 
     def write(self, path: Path, arrays: dict[str, np.ndarray], system: int = 3) -> None:
         path.parent.mkdir(exist_ok=True)
-        order, _ = npz.layout(2, 28)
-        npz.write(path, [npz.Array(name, arrays[name].shape, [arrays[name].tobytes()]) for name in order], system)
+        order, _ = container.layout(2, 28)
+        container.write(path, [container.Array(name, arrays[name].shape, [arrays[name].tobytes()]) for name in order], system)
 
     def judge(
         self,
@@ -269,8 +269,8 @@ def test_published_files_written_again_are_identical(stem, real, tmp_path):
     about = replace(about, dataset=replace(about.dataset, name=dataset))  # of the recipe only the name matters here
     systems = {reader.create_system: "identical"} | ({1: "arrays identical"} if size == 28 else {})
     for system, expected in systems.items():
-        arrays = [npz.Array(name, reader.shape(name), reader.rows(name)) for name in reader.names]
-        npz.write(tmp_path / released.name, arrays, system)
+        arrays = [container.Array(name, reader.shape(name), reader.rows(name)) for name in reader.names]
+        container.write(tmp_path / released.name, arrays, system)
         checksums.write_sums([tmp_path / released.name], sums)
         values = checksums.read_sums(sums)
         found = verdict.judge(about, size, tmp_path / released.name, samples, values, tmp_path / "no", False)

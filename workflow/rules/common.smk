@@ -66,19 +66,69 @@ def order_table(wildcards):
 
 def prepared_folder(wildcards):
     maker = plan.prepared_by(wildcards.dataset)
-    return paths.of("prepared", dataset=maker, shard=wildcards.shard) if maker else []
+    if not maker:
+        return []
+    return paths.of(
+        "prepared", dataset=maker, batch=wildcards.batch, shard=wildcards.shard
+    )
 
 
 def shards(wildcards):
     return plan.shards(wildcards.dataset)
 
 
-def shard_folders(wildcards):
-    return plan.shard_folders(wildcards.dataset)
+def table_shards(wildcards):
+    """The shards whose tables say which samples were kept."""
+    batch = plan.batches(wildcards.dataset).tables
+    return plan.shard_folders(wildcards.dataset, batch)
+
+
+def shards_of_size(wildcards):
+    batch = batch_of_size(wildcards)
+    return plan.shard_folders(wildcards.dataset, batch)
+
+
+def batch_of_size(wildcards):
+    return plan.batches(wildcards.dataset).of_size[int(size_of_file(wildcards))]
+
+
+def rendered_together(wildcards):
+    """The sizes of the batch that an npz is packed from."""
+    return plan.batches(wildcards.dataset).together[batch_of_size(wildcards)]
+
+
+def table_batch(wildcards):
+    return plan.batches(wildcards.dataset).tables
+
+
+def sizes_of_batch(wildcards):
+    return plan.batches(wildcards.dataset).together[int(wildcards.batch)]
 
 
 def sizes(wildcards):
     return plan.sizes(wildcards.dataset)
+
+
+def container(wildcards):
+    return plan.container(wildcards.dataset)
+
+
+def pack_threads(wildcards):
+    return plan.pack_threads(wildcards.dataset, int(size_of_file(wildcards)))
+
+
+def beside_npz(place):
+    """A file that goes with every npz of a dataset, in the order of its sizes."""
+
+    def of_dataset(wildcards):
+        return plan.beside_npz(place, wildcards.dataset)
+
+    return of_dataset
+
+
+def beside_audit_npz(wildcards):
+    size = plan.audit_size(wildcards.dataset)
+    return plan.beside("seen", wildcards.dataset, size)
 
 
 def size_of_file(wildcards):
@@ -112,6 +162,10 @@ def of_attested(place):
         return [paths.of(place, dataset=name) for name in plan.attested]
 
     return of_all
+
+
+def sums_of_attested(wildcards):
+    return [path for name in plan.attested for path in plan.beside_npz("sums", name)]
 
 
 def attested_npz(wildcards):
