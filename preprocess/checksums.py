@@ -57,9 +57,9 @@ def write_sums(path: Path, arrays: Mapping[str, str], out: Path) -> None:
             f"{path}: {', '.join(sorted(wrong))} not as written: the disk or memory is at fault; delete the file and "
             "run again"
         )
-    rows = [(algorithm, file_digest(path, algorithm), path.name) for algorithm in ("md5", "sha256")]
-    rows += [("array", digest, f"{path.name}:{name}") for name, digest in found.items()]
-    write_rows(out, COLUMNS, sorted(rows, key=lambda row: (row[0], row[2])))
+    rows = [("array", digest, f"{path.name}:{name}") for name, digest in sorted(found.items())]
+    rows += [(algorithm, file_digest(path, algorithm), path.name) for algorithm in ("md5", "sha256")]
+    write_rows(out, COLUMNS, rows)
 
 
 def read_sums(tables: Iterable[Path]) -> dict[str, str]:

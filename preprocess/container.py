@@ -159,7 +159,7 @@ class _Member:
 
     def take(self, data: Any) -> None:
         """Count unpacked bytes of the member, which begin with its header."""
-        view = memoryview(data).cast("B")
+        view = _bytes(data)
         self.crc = zlib.crc32(view, self.crc)
         self._sha256.update(view[max(HEADER - self.unpacked, 0) :])
         self.unpacked += view.nbytes
@@ -265,11 +265,16 @@ def _chunks(pieces: Iterable[Any]) -> Iterator[tuple[bytes, bool]]:
     """Cut what comes in any pieces into chunks, each with whether it is the last."""
     held = bytearray()
     for piece in pieces:
-        held += memoryview(piece).cast("B")
+        held += _bytes(piece)
         while len(held) > CHUNK:  # at least a byte stays for the last
             yield bytes(held[:CHUNK]), False
             del held[:CHUNK]
     yield bytes(held), True
+
+
+def _bytes(data: Any) -> memoryview:
+    view = memoryview(data)
+    return view.cast("B") if view.nbytes else memoryview(b"")  # a shape with a zero cannot be cast
 
 
 def _deflate(chunk: bytes, history: bytes, level: int, is_last: bool) -> bytes:

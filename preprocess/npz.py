@@ -1,4 +1,4 @@
-"""An npz of uint8 arrays read without holding it, row by row or a row anywhere; writing: :mod:`preprocess.container`."""
+"""An npz of uint8 arrays read without holding it, all rows or some; it is written by :mod:`preprocess.container`."""
 
 from __future__ import annotations
 
@@ -131,9 +131,7 @@ class Reader:
                 data = content(HEADER + row * size, size)
                 yield row, np.frombuffer(data, np.uint8).reshape(shape[1:])
 
-    def _content(
-        self, name: str, file: IO[bytes], restarts: Sequence[tuple[int, int]]
-    ) -> Callable[[int, int], bytes]:
+    def _content(self, name: str, file: IO[bytes], restarts: Sequence[tuple[int, int]]) -> Callable[[int, int], bytes]:
         """A function that gives some bytes of a member, for places that only grow."""
         entry = self._zip.NameToInfo[f"{name}.npy"]
         file.seek(entry.header_offset)

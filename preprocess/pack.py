@@ -63,7 +63,7 @@ def pack(
         raise PreprocessError(f"{lacking[0]}: not rendered at {size}; add {size} to sizes, or to sizes_3d for volumes")
     rows = list(read_rows(rows_table))
     places, upsampled = _places(rows_table, rows, shards, size)
-    labels = np.array([row["label"].split() for row in rows], np.uint8)
+    labels = np.array([row["label"].split() for row in rows] or np.zeros((0, 1)), np.uint8)
     splits = [row["split"] for row in rows]
     counts = tuple(splits.count(split) for split in SPLITS)
     shape = recipe.shape(size)
@@ -75,8 +75,8 @@ def pack(
         for split, first, end in zip(SPLITS, ends, ends[1:]):
             images = seen.each(first, shape, _read(files, places[first:end], shape))
             members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
-            part = labels[first:end].reshape(end - first, -1) if len(rows) else np.zeros((0, 1), np.uint8)
-            members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [np.ascontiguousarray(part).data])
+            part = labels[first:end]
+            members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [part])
         order, system = container.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
         written = container.write(out, [members[name] for name in order], system, form, workers)
     return Packed(seen.digests, seen.low, seen.high, seen.cells, np.array(upsampled, bool), counts, written)
@@ -105,9 +105,7 @@ def _places(
     return places, upsampled
 
 
-def _read(
-    files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int, ...]
-) -> Iterator[tuple[int, bytes]]:
+def _read(files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of rows that lie together: how many, and their bytes."""
     size = math.prod(shape)
     most = max(BLOCK // size, 1)

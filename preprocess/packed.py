@@ -1,7 +1,6 @@
-"""What pack saw of every row of an npz while the pixels were at hand: nothing after it has to inflate the file for that.
+"""What pack saw of every row of an npz while its pixels were at hand, so that no later job inflates the file for it.
 
-Two files go with an npz in ``work/``: a table of facts, read by the checks, and a few lines of JSON by which the plan
-tells whether the npz is current and which shards it was made of.
+These facts lie in ``work/``; how the npz was packed is said in a record beside them (:mod:`preprocess.plan.batches`).
 """
 
 from __future__ import annotations

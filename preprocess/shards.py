@@ -127,6 +127,7 @@ def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Pat
         for sample in samples:
             results.append(_write(_attempt(renderer, sample, strict), sample.key, files, blank))
         write_rows(part / TABLE, COLUMNS, results)
+    log.info("%s samples rendered at %s", f"{len(samples):,}", ", ".join(map(str, sizes)))
 
 
 def rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import container, exports, npz, recipe
+from preprocess import container, exports, recipe
 from tests.builds import CommandError, run
 
 SPLITS = {"train": 7, "val": 3, "test": 4}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import container, npz, order, published, recipe
+from preprocess import container, order, published, recipe
 from preprocess.errors import PreprocessError
 from preprocess.match import features, tiles
 from preprocess.match.run import match, verify

@@ -33,7 +33,9 @@ PUBLISHED = [
 
 
 def write(path, arrays, create_system=0):
-    container.write(path, [container.Array(name, array.shape, list(array)) for name, array in arrays.items()], create_system)
+    container.write(
+        path, [container.Array(name, array.shape, list(array)) for name, array in arrays.items()], create_system
+    )
     return path
 
 
@@ -198,7 +200,8 @@ def test_directory_beyond_2_gib_is_what_zipfile_writes_and_reads(unpacked, packe
 
     start = offset + packed + 100
     ours = Far()
-    npz._write_directory(ours, [npz._Entry(b"train_images.npy", 1234, packed, unpacked, offset)], 3)
+    array = container.Array("train_images", (0,), [])
+    container._write_directory(ours, [container._Member(array, offset, 8, 1234, packed, unpacked)], 3)
 
     theirs = Far()
     info = zipfile.ZipInfo("train_images.npy")
@@ -230,7 +233,7 @@ def _decode(info):
 
 @pytest.mark.parametrize(("unpacked", "version"), [(2 * GIB - 1, 20), (2 * GIB, 45), (12 * GIB, 45)])
 def test_local_header_beyond_2_gib(unpacked, version):
-    data = npz._local_header(b"train_images.npy", 7, 1000, unpacked)
+    data = container._Member(container.Array("train_images", (0,), []), 0, 8, 7, 1000, unpacked).local_header()
     fields = struct.unpack_from("<4sHHHHHLLLHH", data)
     assert fields[1] == version
     assert fields[7:9] == ((1000, unpacked) if version == 20 else (0xFFFFFFFF, 0xFFFFFFFF))
@@ -243,7 +246,9 @@ def test_memory_stays_flat(tmp_path):
     count = 48 * 2**20 // row.nbytes
     tracemalloc.start()
     try:
-        container.write(tmp_path / "x.npz", [container.Array("train_images", (count, *row.shape), (row for _ in range(count)))], 0)
+        container.write(
+            tmp_path / "x.npz", [container.Array("train_images", (count, *row.shape), (row for _ in range(count)))], 0
+        )
         read = sum(1 for one in npz.Reader(tmp_path / "x.npz").rows("train_images") if one[0, 0, 0] == row[0, 0, 0])
         peak = tracemalloc.get_traced_memory()[1]
     finally:

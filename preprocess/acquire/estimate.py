@@ -17,7 +17,6 @@ from preprocess import recipe
 from preprocess.acquire.inventory import gigabytes
 from preprocess.errors import PreprocessError
 
-
 #: the sizes of the published files, by dimensions
 PUBLISHED_SIZES = {2: (28, 64, 128, 224), 3: (28, 64)}
 
@@ -66,7 +65,8 @@ def _rendering(dataset: str, sizes: int) -> float:
 def _pixels(dataset: str, size: int) -> int:
     """Bytes of all images of a dataset at one size."""
     about = recipe.dataset(dataset)
-    return sum(about.published.values()) * about.channels * size**about.dimensions
+    rows: int = sum(about.published.values())
+    return rows * about.channels * int(size**about.dimensions)
 
 
 def shards(dataset: str) -> int:
@@ -75,13 +75,14 @@ def shards(dataset: str) -> int:
     The number depends on nothing else, so that every machine has the same jobs.
     """
     about, figures = recipe.dataset(dataset), _figures()
-    whole = math.ceil(_rendering(dataset, len(PUBLISHED_SIZES[about.dimensions])) / figures["shard"])
+    whole: int = math.ceil(_rendering(dataset, len(PUBLISHED_SIZES[about.dimensions])) / figures["shard"])
     return max(1, min(whole, about.most_shards or whole))
 
 
 def pack_threads(dataset: str, size: int) -> int:
     """How many threads pack one npz: one for so many bytes of pixels, sixteen at the most."""
-    return min(max(1, _pixels(dataset, size) // _figures()["thread"]), 16)
+    thread: int = _figures()["thread"]
+    return min(max(1, _pixels(dataset, size) // thread), 16)
 
 
 def cost(dataset: str, sizes: Iterable[int]) -> Cost:

@@ -219,7 +219,9 @@ def _look(built: _Contents) -> _Seen:
     for size, path in built.files.packed.items():
         facts = packed.read(path)
         flat[size] = facts.flat
-        wrong[size] = [row for row, arrays in again.items() if image_digest(arrays[size]) != facts.digests[row].tobytes()]
+        wrong[size] = [
+            row for row, arrays in again.items() if image_digest(arrays[size]) != facts.digests[row].tobytes()
+        ]
         if size == built.largest:
             largest = facts
     return _Seen(flat, list(again), wrong, [digest.tobytes() for digest in largest.digests], largest.cells)

@@ -67,8 +67,7 @@ def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, list[
 def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool) -> None:
     """Draw the first 12 samples of each dataset, a row a dataset, in two columns; stand-ins are marked as such."""
     lines = [
-        (name, list(itertools.islice(_samples(recipe, path), PER_CLASS)))
-        for name, (recipe, path) in files.items()
+        (name, list(itertools.islice(_samples(recipe, path), PER_CLASS))) for name, (recipe, path) in files.items()
     ]
     half = -(-len(lines) // 2)
     columns = [_sheet(part, SMALL_TILE) for part in (lines[:half], lines[half:]) if part]

@@ -17,8 +17,8 @@ from preprocess import __version__, environment, recipe
 from preprocess.audit import licences, placing
 from preprocess.audit.findings import Finding, incomplete
 from preprocess.audit.plain import typed
-from preprocess.files import read_json
 from preprocess.container import is_classic_zlib
+from preprocess.files import read_json
 from preprocess.recipe import Recipe
 from preprocess.table import read_rows
 

@@ -210,11 +210,7 @@ class Plan:
         made = self._record(dataset)
         if made is None or not self.is_present(dataset):
             return False
-        files = [
-            *self.outputs(dataset),
-            *self.beside_npz("sums", dataset),
-            self.paths.of("summary", dataset=dataset),
-        ]
+        files = [*self.outputs(dataset), *self.beside_npz("sums", dataset), self.paths.of("summary", dataset=dataset)]
         # what is cheap to see comes first: the digest reads code and lists raw files
         return all(Path(path).exists() for path in files) and made.get("current") == self.current("provenance", dataset)
 

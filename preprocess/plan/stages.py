@@ -17,7 +17,8 @@ class Stage:
             the ``generator`` of the stand-in.
         reads: what it reads besides those results: ``raw`` (the dataset's raw files) or ``source`` (all files of its
             source), ``order`` and ``lists`` (who is in which split), ``published`` (files to compare with),
-            ``exceptions``, ``form`` (of the container), ``config`` (the part of the configuration that the dataset's files depend on).
+            ``exceptions``, ``form`` (of the container), ``config`` (the part of the configuration that the dataset's
+            files depend on).
         prints: the facts it prints or compares with, by name (:data:`FACTS`).
     """
 
@@ -52,7 +53,12 @@ STAGES = {
     "pack": Stage(("preprocess.pack",), ("collect",), ("container",), reads=("form",)),
     "samples": Stage(("preprocess.collect",), ("pack",)),
     "check": Stage(
-        ("preprocess.audit.checks",), ("samples",), ALL, ("source", "steps"), ("raw",), ("recipe", "source", "published")
+        ("preprocess.audit.checks",),
+        ("samples",),
+        ALL,
+        ("source", "steps"),
+        ("raw",),
+        ("recipe", "source", "published"),
     ),
     "reread": Stage(("preprocess.checksums", "preprocess.packed"), ("pack",)),
     "verdict": Stage(
