@@ -236,28 +236,27 @@ def _deflate_stream(member: _Member, out: IO[bytes]) -> None:
 
 
 def _write_chunked(out: IO[bytes], array: Array, level: int, pool: ThreadPoolExecutor, workers: int) -> _Member:
-    """Write a member whose chunks are deflated by several threads; this one reads, counts and writes."""
+    """Write a member whose chunks are deflated by several threads; one more counts, this one reads and writes."""
     member = _begin(out, array, _DEFLATED if level else _STORED)
-    waiting: deque[tuple[int, Future[bytes]]] = deque()
+    waiting: deque[tuple[int, Future[bytes], Future[None]]] = deque()
 
     def drain(limit: int) -> None:
         while len(waiting) > limit:
-            number, deflated = waiting.popleft()
-            if number % RESTART == 0:
+            number, packed, counted = waiting.popleft()
+            if level and number % RESTART == 0:
                 member.restarts.append((number * CHUNK, out.tell()))
-            out.write(deflated.result())
+            out.write(packed.result())
+            counted.result()
 
     history = b""
-    for number, (chunk, is_last) in enumerate(_chunks(member.content())):
-        if level:
+    with ThreadPoolExecutor(1) as counter:
+        for number, (chunk, is_last) in enumerate(_chunks(member.content())):
             before = history if number % RESTART else b""
-            waiting.append((number, pool.submit(_deflate, chunk, before, level, is_last)))
+            packed = pool.submit(_deflate, chunk, before, level, is_last)
+            waiting.append((number, packed, counter.submit(member.take, chunk)))
             history = chunk[-HISTORY:]
             drain(2 * workers)
-        else:
-            out.write(chunk)
-        member.take(chunk)
-    drain(0)
+        drain(0)
     return _end(out, member)
 
 
@@ -278,6 +277,8 @@ def _bytes(data: Any) -> memoryview:
 
 
 def _deflate(chunk: bytes, history: bytes, level: int, is_last: bool) -> bytes:
+    if not level:
+        return chunk
     if history:
         packer = zlib.compressobj(level, zlib.DEFLATED, -15, zdict=history)
     else:

@@ -6,10 +6,14 @@ import ast
 import bisect
 import contextlib
 import math
+import os
 import struct
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
@@ -85,14 +89,62 @@ class Reader:
             self._check_end(name, handle, len(data) == size)
             return np.frombuffer(data, np.uint8).reshape(shape)
 
-    def blocks(self, name: str) -> Iterator[bytes]:
-        """Yield an array's bytes in C order, in blocks of any length; reading to the end checks the CRC, too."""
+    def blocks(self, name: str, restarts: Sequence[tuple[int, int]] = (), workers: int = 1) -> Iterator[bytes]:
+        """Yield an array's bytes in C order, in blocks of any length, and check the CRC.
+
+        Args:
+            name: the array.
+            restarts: where inflating can begin (:meth:`pick`); with them several threads inflate.
+            workers: how many.
+        """
+        if len(restarts) > 1 and workers > 1:
+            yield from self._side_by_side(name, restarts, workers)
+            return
         with self._member(name) as handle, self._told(name):
             left = math.prod(self._header(name, handle))
             while left and (block := handle.read(min(left, _BLOCK))):
                 left -= len(block)
                 yield block
             self._check_end(name, handle, not left)
+
+    def _side_by_side(self, name: str, restarts: Sequence[tuple[int, int]], workers: int) -> Iterator[bytes]:
+        """The same by threads, each from one restart to the next, which it must reach to the byte."""
+        entry = self._zip.NameToInfo[f"{name}.npy"]
+        self.shape(name)
+        with open(self.path, "rb") as file, self._told(name), ThreadPoolExecutor(workers) as pool:
+            start = self._start(name, file)
+            places = [place for _, place in restarts] + [start + entry.compress_size]
+            lengths = [end - begin for begin, end in pairwise([*(begin for begin, _ in restarts), entry.file_size])]
+            if places[0] != start:
+                raise EOFError("the places to begin at are not its own")
+
+            def inflate(number: int) -> bytes:
+                packed = os.pread(file.fileno(), places[number + 1] - places[number], places[number])
+                unpacker = zlib.decompressobj(-15)
+                data = unpacker.decompress(packed, lengths[number] + 1)
+                is_last = number == len(lengths) - 1
+                if len(data) != lengths[number] or unpacker.unconsumed_tail or unpacker.eof != is_last:
+                    raise EOFError("a part of it has another length")
+                return data
+
+            crc = 0
+            waiting: deque[Future[bytes]] = deque()
+            for number in range(len(lengths) + workers):
+                if number < len(lengths):
+                    waiting.append(pool.submit(inflate, number))
+                if number >= workers and waiting:
+                    data = waiting.popleft().result()
+                    crc = zlib.crc32(data, crc)
+                    yield data[HEADER:] if number == workers else data
+            if crc != entry.CRC:
+                raise zipfile.BadZipFile("bad CRC-32")
+
+    def _start(self, name: str, file: IO[bytes]) -> int:
+        """Where a member's packed bytes begin."""
+        entry = self._zip.NameToInfo[f"{name}.npy"]
+        file.seek(entry.header_offset)
+        fixed = struct.unpack("<4sHHHHHLLLHH", file.read(30))
+        return entry.header_offset + 30 + int(fixed[9]) + int(fixed[10])
 
     def rows(self, name: str) -> Iterator[NDArray[np.uint8]]:
         """Yield the rows of one array in order, holding one at a time."""
@@ -134,9 +186,7 @@ class Reader:
     def _content(self, name: str, file: IO[bytes], restarts: Sequence[tuple[int, int]]) -> Callable[[int, int], bytes]:
         """A function that gives some bytes of a member, for places that only grow."""
         entry = self._zip.NameToInfo[f"{name}.npy"]
-        file.seek(entry.header_offset)
-        fixed = struct.unpack("<4sHHHHHLLLHH", file.read(30))
-        start = entry.header_offset + 30 + fixed[9] + fixed[10]
+        start = self._start(name, file)
         if entry.compress_type == zipfile.ZIP_STORED:
 
             def stored(at: int, size: int) -> bytes:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,19 +64,23 @@ class Packed:
 def read(path: Path, with_cells: bool = True) -> Packed:
     """Read the facts of one npz; cells, 272 bytes a row, where they are asked for."""
     with np.load(path) as facts:
-        arrays = json.loads(str(facts["arrays"]))
         cells = facts["cells"] if with_cells else np.zeros((0, SIDE, SIDE + 1), np.uint8)
         return Packed(
             facts["digests"], facts["low"], facts["high"], cells, facts["upsampled"],
             tuple(facts["counts"].tolist()),
-            {name: Written(sha256, tuple(map(tuple, restarts))) for name, (sha256, restarts) in arrays.items()},
+            _arrays(facts),
         )  # fmt: skip
 
 
-def arrays(path: Path) -> dict[str, str]:
-    """The sha256 of each array of an npz, as pack wrote it."""
+def arrays(path: Path) -> dict[str, Written]:
+    """What was learned of each array of an npz."""
     with np.load(path) as facts:
-        return {name: sha256 for name, (sha256, _) in json.loads(str(facts["arrays"])).items()}
+        return _arrays(facts)
+
+
+def _arrays(facts: Mapping[str, NDArray[Any]]) -> dict[str, Written]:
+    told = json.loads(str(facts["arrays"])).items()
+    return {name: Written(sha256, tuple(map(tuple, restarts))) for name, (sha256, restarts) in told}
 
 
 def upsampled(path: Path) -> NDArray[np.bool_]:

@@ -176,7 +176,7 @@ def audit(
     drawn = ["--miniature"] if miniature else []
     tables = ["--samples", done.folder / "samples.tsv"]
     sums = done.folder / "sums.tsv"
-    run("reread", done.npz(size), "--packed", done.seen(size), "--output", sums)
+    run("reread", done.npz(size), "--packed", done.seen(size), "--workers", 1, "--output", sums)
     verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, *drawn]
     run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
     facts = run_facts or ["--config", "{}"]

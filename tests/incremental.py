@@ -48,7 +48,8 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
         ("check", "--raw", raw, "--seed", seed, "--index", p["index"], "--counts", p["census"], "--samples",
          p["samples"], "--excluded", p["excluded"], "--unmatched", p["unmatched"],
          "--sizes", *sizes, "--npz", *npz, "--packed", *seen, "--output", p["checks"]),
-        *(("reread", npz[place], "--packed", seen[place], "--output", sums[place]) for place in range(len(npz))),
+        *(("reread", npz[place], "--packed", seen[place], "--workers", "1", "--output", sums[place])
+          for place in range(len(npz))),
         ("verdict", "--released", str(plan.released), "--samples", p["samples"], "--sums", *sums, "--sizes", *sizes,
          "--npz", *npz, "--output", p["verdict"]),
         ("provenance", "--default-seed", str(plan.settings.default_seed), "--variant", *variant, "--config",

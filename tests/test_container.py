@@ -73,6 +73,32 @@ def test_numpy_and_zipfile_read_it(form, small_chunks, tmp_path):
         assert b"".join(row.tobytes() for row in reader.rows(name)) == array.tobytes()
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_threads_that_inflate_give_the_array_in_order(workers, small_chunks, tmp_path):
+    arrays = members()
+    told = written(tmp_path / "x.npz", arrays, Form("chunked", 6), 2)
+    reader = npz.Reader(tmp_path / "x.npz")
+    for name, array in arrays.items():
+        assert b"".join(reader.blocks(name, told[name].restarts, workers)) == array.tobytes()
+
+
+@settings(deadline=None, max_examples=60)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_found_by_threads_too(place, bit, tmp_path_factory):
+    """Wherever it lies in an array's packed bytes."""
+    folder = tmp_path_factory.mktemp("bit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(container, "CHUNK", 1000)
+        told = written(folder / "x.npz", {"train_images": members()["train_images"]}, Form("chunked", 1), 1)
+    data = bytearray((folder / "x.npz").read_bytes())
+    with zipfile.ZipFile(folder / "x.npz") as file:
+        packed = file.infolist()[0].compress_size
+    data[30 + len("train_images.npy") + 20 + int(place * packed)] ^= 1 << bit
+    (folder / "x.npz").write_bytes(data)
+    with pytest.raises(npz.PreprocessError, match=r"x\.npz: train_images"):
+        list(npz.Reader(folder / "x.npz").blocks("train_images", told["train_images"].restarts, 3))
+
+
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @settings(deadline=None, max_examples=40)
 @given(wanted=st.sets(st.integers(0, 299)), with_restarts=st.booleans())

@@ -47,7 +47,7 @@ MAY = {
     "packed": {"npz", "container", "cells", "checksums"},
     "collect": {"shards", "split", "packed"},
     "pack": {"recipe", "shards", *PACKED},
-    "checksums": {"npz"},
+    "checksums": {"npz", "container"},
     # getting the raw files
     "acquire": {"recipe", "sources", "reading"},
     # what was built

@@ -47,12 +47,12 @@ def check(
     write_json(output, plain(findings))
 
 
-def reread(npz: Path, /, packed: Annotated[Path, "what pack saw of it"], output: Path) -> None:
+def reread(npz: Path, /, packed: Annotated[Path, "what pack saw of it"], workers: int, output: Path) -> None:
     """Read a finished npz: its checksums, and that its arrays are those that were written."""
     from preprocess import checksums
     from preprocess.packed import arrays
 
-    checksums.write_sums(npz, arrays(packed), output)
+    checksums.write_sums(npz, arrays(packed), output, workers)
 
 
 def checksums(tables: list[Path], /, output: Annotated[list[Path], "MD5SUMS, SHA256SUMS and ARRAYS.sha256"]) -> None:

@@ -300,13 +300,14 @@ rule reread:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
+    threads: pack_threads
     resources:
         mem_mb=doubling(500),
         runtime=doubling(60),
     params:
         current=current("reread"),
     shell:
-        "python -m preprocess reread {input.npz:q} --packed {input.packed:q} --output {output:q} "
+        "python -m preprocess reread {input.npz:q} --packed {input.packed:q} --workers {threads} --output {output:q} "
         "--log {log:q}"
 
 
