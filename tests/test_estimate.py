@@ -44,6 +44,17 @@ def test_a_job_renders_for_30_seconds(name, jobs):
     assert estimate.shards(name) == jobs
 
 
+def test_memory_follows_rows_sizes_and_scans():
+    sizes = (28, 64, 128, 224)
+    # 236,386 rows of 3,000 bytes are 709 MB, and 300 MB come first
+    assert estimate.memory("tissuemnist", sizes, of_scans=False) == 1100
+    # 140 million voxels of 14 bytes are 1,960 MB, 58,830 rows 176 MB
+    assert estimate.memory("organamnist", sizes, of_scans=True) == 2500
+    assert estimate.memory("organamnist", sizes, of_scans=False) == 500
+    # one volume of 512 x 512 x 512 floats is 537 MB
+    assert estimate.memory("vesselmnist3d", (512,), of_scans=True) == 900
+
+
 def test_large_files_are_packed_by_more_threads():
     threads = [estimate.pack_threads("bloodmnist", size) for size in (28, 64, 128, 224)]
     # 17,092 x 3 x 64 x 64 bytes are 3.1 times 64 MiB

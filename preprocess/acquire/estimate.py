@@ -79,6 +79,23 @@ def shards(dataset: str) -> int:
     return max(1, min(whole, about.most_shards or whole))
 
 
+def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None = None) -> int:
+    """MB that a job of a dataset needs at the most, in round figures.
+
+    Args:
+        dataset: its name.
+        sizes: the sizes the job has to do with; four bytes a value of one sample are counted for each.
+        of_scans: whether the job reads raw files, and so the largest part of a scan that is read at once.
+        rows: how many rows its tables have, where that is not the published number.
+    """
+    about, figures = recipe.dataset(dataset), _figures()["memory"]
+    rows = sum(about.published.values()) if rows is None else rows
+    needed = rows * figures["row"] + sum(4 * about.channels * size**about.dimensions for size in sizes)
+    if of_scans:
+        needed += figures["largest"].get(dataset, 0) * 1_000_000 * figures["voxel"]
+    return int(math.ceil((figures["base"] + needed / 1_000_000) / 100) * 100)
+
+
 def pack_threads(dataset: str, size: int) -> int:
     """How many threads pack one npz: one for so many bytes of pixels, sixteen at the most."""
     thread: int = _figures()["thread"]

@@ -257,6 +257,12 @@ class Plan:
         """The container of a dataset's npz, see :func:`preprocess.plan.current.container`."""
         return container(self.settings, self.raw, self.recipe(dataset))
 
+    def memory(self, dataset: str, of_scans: bool = False) -> int:
+        """MB that a job of a dataset needs, by its rows and sizes and, where it reads raw files, by its scans."""
+        if self.is_miniature:
+            return estimate.memory(dataset, self.sizes(dataset), of_scans=False, rows=0)
+        return estimate.memory(dataset, self.sizes(dataset), of_scans)
+
     def pack_threads(self, dataset: str, size: int) -> int:
         """Threads that pack one npz: few for small files, for jobs of one thread run side by side."""
         return 1 if self.is_miniature else estimate.pack_threads(dataset, size)

@@ -37,6 +37,16 @@ def doubling(first):
     return of_attempt
 
 
+def needed(wildcards, attempt):
+    """Memory of a job that reads tables and arrays of a dataset."""
+    return plan.memory(wildcards.dataset) * 2 ** (attempt - 1)
+
+
+def needed_for_scans(wildcards, attempt):
+    """Memory of a job that reads raw files of a dataset."""
+    return plan.memory(wildcards.dataset, of_scans=True) * 2 ** (attempt - 1)
+
+
 # a user's own paths are given by functions: Snakemake looks for wildcards in plain texts, and paths may hold braces
 
 

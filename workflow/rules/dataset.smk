@@ -78,7 +78,7 @@ rule index:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1500),
+        mem_mb=needed_for_scans,
         runtime=doubling(120),
     params:
         protocol=plan.settings.protocol,
@@ -110,7 +110,7 @@ rule split:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         protocol=plan.settings.protocol,
@@ -142,7 +142,7 @@ if plan.prepares(SOURCE):
         conda:
             "../../envs/preprocess.yaml"
         resources:
-            mem_mb=doubling(2000),
+            mem_mb=needed_for_scans,
             runtime=doubling(120),
         params:
             protocol=plan.settings.protocol,
@@ -173,7 +173,7 @@ rule render:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed_for_scans,
         runtime=doubling(120),
     params:
         protocol=plan.settings.protocol,
@@ -208,7 +208,7 @@ rule collect:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         current=current("collect"),
@@ -237,7 +237,7 @@ rule pack:
         "../../envs/preprocess.yaml"
     threads: pack_threads
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(120),
     params:
         protocol=plan.settings.protocol,
@@ -274,7 +274,7 @@ rule samples:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         sizes=sizes,
@@ -302,7 +302,7 @@ rule reread:
         "../../envs/preprocess.yaml"
     threads: pack_threads
     resources:
-        mem_mb=doubling(500),
+        mem_mb=needed,
         runtime=doubling(60),
     params:
         current=current("reread"),
@@ -332,7 +332,7 @@ rule check:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(2000),
+        mem_mb=needed_for_scans,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -367,7 +367,7 @@ rule verdict:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -409,7 +409,7 @@ rule provenance:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         protocol=plan.settings.protocol,
@@ -461,7 +461,7 @@ rule audit:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1500),
+        mem_mb=needed_for_scans,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -519,7 +519,7 @@ rule leak_free:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(10),
     params:
         protocol=plan.settings.protocol,
@@ -546,7 +546,7 @@ rule export_npy:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(120),
     params:
         format="npy",
