@@ -71,7 +71,7 @@ def run(dataset: str, share: float, folder: Path, cores: int) -> Run:
     logs = results / "paper" / "logs"
     for path in sorted([*(logs / dataset).glob("*.log"), *(logs / "raw").glob(f"{source}.log")]):
         if found := COST.search(path.read_text()):
-            name = "verify" if path.stem == source else re.sub(r"_?\d+$", "", path.stem)
+            name = "verify" if path.stem == source else re.sub(r"(_\d+)+$", "", path.stem)
             step = done.steps[name]
             step.jobs += 1
             step.seconds += float(found[1])

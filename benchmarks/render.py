@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from PIL import Image
 from benchmarks import made
 from preprocess import recipe
 from preprocess.collect import collect
+from preprocess.container import Form
 from preprocess.environment import peak_memory
 from preprocess.pack import pack
 from preprocess.recipe import Recipe
@@ -160,9 +161,9 @@ def ours(folder: Path, paths: list[Path], in_force: Recipe) -> None:
     """The stages of the pipeline that do the same, and write the tables besides."""
     table, _ = split_table(folder, paths)
     write(in_force, folder / "raw", Block(table, 0, 1), SIZES, folder / "shard", strict=True)
-    collect(table, [folder / "shard"], folder / "samples.tsv", folder / "excluded.tsv")
+    collect(table, [folder / "shard"], folder / "rows.tsv", folder / "excluded.tsv")
     for size in SIZES:
-        pack(in_force, size, folder / "samples.tsv", [folder / "shard"], folder / f"{size}.npz")
+        pack(in_force, size, folder / "rows.tsv", [folder / "shard"], folder / f"{size}.npz", Form())
 
 
 def measured(way: str, folder: Path, dataset: str) -> tuple[float, float]:
@@ -216,9 +217,11 @@ def cores(share: float) -> None:
     print(f"| {count:,} JPEGs | {walls[1]:.0f} s | {walls[2]:.0f} s | {walls[1] / walls[2]:.2f} |")
 
 
-def snakemake(results: Path, number: int, raw: Path, dataset: str, census: str = "warn") -> None:
-    """Build one dataset at all four sizes."""
-    config = [f"raw={raw}", f"results={results}", f"sizes={SIZES}", f"census={census}"]
+def snakemake(
+    results: Path, number: int, raw: Path, dataset: str, census: str = "warn", sizes: Sequence[int] = SIZES
+) -> None:
+    """Build one dataset, at all four sizes if not told otherwise."""
+    config = [f"raw={raw}", f"results={results}", f"sizes={list(sizes)}", f"census={census}"]
     words = [sys.executable, "-m", "snakemake", "--cores", str(number), "--quiet", "all", "--config", *config]
     subprocess.run([*words, "--", dataset], cwd=ROOT, check=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
 

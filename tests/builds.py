@@ -117,7 +117,8 @@ def build(
     done = Build(dataset, folder, list(sizes))
     for size in sizes:
         run("pack", *common, "--size", size, "--container", container, "--deflate", 1, "--workers", 1, "--batch", 0,
-            "--together", *sizes, "--tables", 0, "--current", "", "--rows", f / "rows.tsv", "--shards", *parts,
+            "--together", *sizes, "--tables", 0, "--of-tables", *sizes, "--current", "",
+            "--rows", f / "rows.tsv", "--shards", *parts,
             "--output", done.npz(size), "--seen", done.seen(size), "--record", done.record(size))  # fmt: skip
     run("samples", "--rows", f / "rows.tsv", "--sizes", *sizes, "--packed", *map(done.seen, sizes), "--output",
         f / "samples.tsv")  # fmt: skip

@@ -40,7 +40,7 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
            "--shards", str(len(shards)), "--output", folder) for shard, folder in enumerate(shards)),
         ("collect", "--split", p["split"], "--shards", *shards, "--rows", p["rows"], "--excluded", p["excluded"]),
         *(("pack", "--size", size, "--container", plan.container(NAME), "--deflate", str(plan.settings.deflate),
-           "--workers", "1", "--batch", "0", "--together", *sizes, "--tables", "0", "--current",
+           "--workers", "1", "--batch", "0", "--together", *sizes, "--tables", "0", "--of-tables", *sizes, "--current",
            plan.current("pack", NAME), "--rows", p["rows"], "--shards", *shards, "--output", npz[place], "--seen",
            seen[place], "--record", record[place])
           for place, size in enumerate(sizes)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +11,12 @@ from preprocess.plan.batches import Record
 SIZES = (28, 64, 128, 224)
 
 
-def record(size: int, batch: int = 0, together: tuple[int, ...] = (), tables: int = 0) -> Record:
-    return Record(f"x_{size}.npz", size, "digest", batch, together or (size,), tables, "")
+def record(
+    size: int, batch: int = 0, together: tuple[int, ...] = (), tables: int = 0, of_tables: tuple[int, ...] = ()
+) -> Record:
+    together = together or (size,)
+    of_tables = together if batch == tables else of_tables or (28,)
+    return Record(f"x_{size}.npz", size, "digest", batch, together, tables, of_tables, "")
 
 
 def never(batch: int) -> bool:
@@ -40,9 +42,9 @@ def test_a_lost_size_is_rendered_alone():
     chosen = batches.choose([28, 64], [record(64, 0, (28, 64))], never)
     assert (chosen.of_size, chosen.together[1], chosen.lacking) == ({64: 0, 28: 1}, (28,), (28,))
     # and again, when all that is left was rendered later than the tables
-    chosen = batches.choose([28, 64], [record(28, 1, (28,))], never)
+    chosen = batches.choose([28, 64], [record(28, 1, (28,), of_tables=(28, 64))], never)
     assert (chosen.of_size, chosen.lacking) == ({28: 1, 64: 2}, (64,))
-    assert chosen.tables == 0
+    assert (chosen.tables, chosen.together) == (0, {0: (28, 64), 1: (28,), 2: (64,)})
 
 
 def test_a_run_that_was_stopped_while_it_packed_goes_on_with_its_shards():
@@ -52,7 +54,9 @@ def test_a_run_that_was_stopped_while_it_packed_goes_on_with_its_shards():
 
 
 def test_sizes_no_longer_asked_for_keep_their_numbers():
-    chosen = batches.choose([28, 96], [record(28, 0, (28, 64)), record(64, 0, (28, 64)), record(40, 1)], never)
+    there = [record(28, 0, (28, 64)), record(64, 0, (28, 64))]
+    there += [record(40, 1, of_tables=(28, 64))]
+    chosen = batches.choose([28, 96], there, never)
     assert chosen.of_size == {28: 0, 96: 2}
 
 
@@ -73,7 +77,7 @@ def test_records_that_contradict_each_other_are_not_believed():
     ),
 )  # fmt: skip
 def test_whatever_lies_there_every_size_has_a_batch_that_holds_it(sizes, there):
-    there = [replace(one, together=tuple(sorted({*one.together, one.size}))) for one in there]
+    there = [record(one.size, one.batch, tuple(sorted({*one.together, one.size})), one.tables) for one in there]
     chosen = batches.choose(sizes, there, never)
     assert set(chosen.of_size) == set(sizes)
     for size, batch in chosen.of_size.items():
@@ -84,8 +88,8 @@ def test_whatever_lies_there_every_size_has_a_batch_that_holds_it(sizes, there):
         assert chosen.together[chosen.of_size[size]] == believed[size].together
     new = {chosen.of_size[size] for size in chosen.lacking}
     assert len(new) <= 1
-    if believed and new:
-        assert new.isdisjoint({chosen.tables})
+    assert not believed or new.isdisjoint({chosen.tables})
+    assert chosen.tables in chosen.together
 
 
 def test_what_cannot_be_read_is_no_record(tmp_path):

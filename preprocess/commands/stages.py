@@ -110,6 +110,7 @@ def pack(
     batch: Annotated[int, "which shards these are"],
     together: Annotated[list[int], "the sizes of that batch"],
     tables: Annotated[int, "the batch that the rows were collected from"],
+    of_tables: Annotated[list[int], "the sizes of that one"],
 ) -> None:
     """Write one npz."""
     from preprocess import pack
@@ -118,7 +119,7 @@ def pack(
 
     form = Form(container, deflate)
     pack.pack(recipe, size, rows, shards, output, form, workers).write(seen)
-    Record(output.name, size, current, batch, tuple(together), tables, str(form)).write(record)
+    Record(output.name, size, current, batch, tuple(together), tables, tuple(of_tables), str(form)).write(record)
 
 
 def samples(

@@ -25,6 +25,7 @@ class Record:
         batch: the number of the shards it was made of.
         together: the sizes that were rendered together, ascending.
         tables: the batch from which the table of rows was collected.
+        of_tables: the sizes of that one.
         container: how it is packed, in words.
     """
 
@@ -34,6 +35,7 @@ class Record:
     batch: int
     together: tuple[int, ...]
     tables: int
+    of_tables: tuple[int, ...]
     container: str
 
     def write(self, path: Path) -> None:
@@ -45,7 +47,7 @@ def read(path: Path) -> Record | None:
     """A record, or None where there is none that can be read."""
     try:
         content = read_json(path)
-        return Record(**{**content, "together": tuple(content["together"])})
+        return Record(**{**content, "together": tuple(content["together"]), "of_tables": tuple(content["of_tables"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -81,8 +83,10 @@ def choose(sizes: Iterable[int], current: Iterable[Record], is_rendered: Callabl
     for record in sorted(current, key=lambda record: record.size):
         if not agreeing:
             tables = record.tables
+        said = {record.batch: record.together, tables: record.of_tables}
         # what does not fit the others is made again
-        if record.tables == tables and together.setdefault(record.batch, record.together) == record.together:
+        if record.tables == tables and all(together.get(batch, sizes) == sizes for batch, sizes in said.items()):
+            together |= said
             agreeing[record.size] = record
     of_size = {size: agreeing[size].batch for size in sizes if size in agreeing}
     lacking = [size for size in sizes if size not in agreeing]
@@ -91,8 +95,7 @@ def choose(sizes: Iterable[int], current: Iterable[Record], is_rendered: Callabl
             of_size |= {size: batch for size in lacking if size in together[batch]}
     new = tuple(sorted(size for size in lacking if size not in of_size))
     if new:
-        taken = {*together, tables} if agreeing else set()
-        number = next(number for number in range(len(taken) + 1) if number not in taken)
+        number = next(number for number in range(len(together) + 1) if number not in together)
         together[number] = new
         of_size |= dict.fromkeys(new, number)
     return Batches(of_size, together, tables, tuple(lacking))

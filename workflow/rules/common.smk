@@ -111,6 +111,11 @@ def table_batch(wildcards):
     return plan.batches(wildcards.dataset).tables
 
 
+def sizes_of_tables(wildcards):
+    batches = plan.batches(wildcards.dataset)
+    return batches.together[batches.tables]
+
+
 def sizes_of_batch(wildcards):
     return plan.batches(wildcards.dataset).together[int(wildcards.batch)]
 

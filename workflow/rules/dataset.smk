@@ -248,11 +248,13 @@ rule pack:
         batch=batch_of_size,
         together=rendered_together,
         tables=table_batch,
+        of_tables=sizes_of_tables,
         current=current("pack"),
     shell:
         "python -m preprocess pack {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--size {params.size} --container {params.container} --deflate {params.deflate} --workers {threads} "
-        "--batch {params.batch} --together {params.together} --tables {params.tables} --current {params.current} "
+        "--batch {params.batch} --together {params.together} --tables {params.tables} --of-tables {params.of_tables} "
+        "--current {params.current} "
         "--rows {input.rows:q} --shards {input.shards:q} "
         "--output {output.npz:q} --seen {output.seen:q} --record {output.record:q} "
         "--log {log:q}"
