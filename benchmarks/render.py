@@ -7,7 +7,7 @@ Three tables, for the documentation:
 - all four files of a dataset built, against the plain loop one would write: open, resize, append, savez_compressed;
 - the workflow on one core and on two.
 
-`--only bound loop cores` chooses, `--samples 0.2` takes fewer of them.
+`--only bound loop` chooses, `--samples 0.2` takes fewer of them.
 """
 
 from __future__ import annotations
@@ -200,21 +200,7 @@ def loop(share: float) -> None:
         print(told, flush=True)
 
 
-# ---- on one core and on two
-
-
-def cores(share: float) -> None:
-    """The third table: BloodMNIST at four sizes through the whole workflow."""
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        count = made.pbc(folder / "raw" / "pbc", 0.25 * share)
-        walls = {}
-        for number in (1, 2):
-            start = time.perf_counter()
-            snakemake(folder / str(number), number, folder / "raw", "bloodmnist")
-            walls[number] = time.perf_counter() - start
-    print("| workflow, BloodMNIST at four sizes | one core | two cores | speed-up |\n|---|---|---|---|")
-    print(f"| {count:,} JPEGs | {walls[1]:.0f} s | {walls[2]:.0f} s | {walls[1] / walls[2]:.2f} |")
+# ---- the whole workflow
 
 
 def snakemake(
@@ -229,7 +215,7 @@ def snakemake(
 def main() -> None:
     """Print the tables asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tables = {"bound": bound, "loop": loop, "cores": cores}
+    tables = {"bound": bound, "loop": loop}
     parser.add_argument("--only", nargs="+", choices=tables, default=list(tables))
     parser.add_argument("--samples", type=float, default=1.0, help="share of the samples")
     parser.add_argument("--way", nargs=3, help=argparse.SUPPRESS)  # one way in a process of its own

@@ -13,7 +13,6 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import IO
 
@@ -58,6 +57,8 @@ def prepare() -> None:
 @cache
 def version(library: str) -> str:
     """The version of a library, by the name it is imported by; ``none`` where it is not installed."""
+    from importlib import metadata  # slow to import, and few jobs ask
+
     try:
         return metadata.version(LIBRARIES[library])
     except metadata.PackageNotFoundError:

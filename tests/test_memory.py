@@ -110,7 +110,8 @@ def test_packing_does_not_hold_the_pixels(name, tmp_path):
         held.append(
             peak(tmp_path, "pack", "chestmnist", *SETTINGS, "--size", 448, "--container", name, "--deflate", 1,
                  "--workers", 4, "--batch", 0, "--together", 448, "--tables", 0, "--of-tables", 448, "--current", "",
-                 "--rows", folder / "rows.tsv", "--shards", folder / "0", "--output", folder / "chestmnist_448.npz", "--seen",
+                 "--rows", folder / "rows.tsv", "--shards", folder / "0", "--output", folder / "chestmnist_448.npz",
+                 "--seen",
                  folder / "seen.npz", "--record", folder / "record.json")
         )  # fmt: skip
         with np.load(folder / "chestmnist_448.npz") as packed:
