@@ -95,8 +95,8 @@ def test_axial_slices_are_turned_to_posterior_and_left(along, down, tmp_path):
         write(tmp_path, data_set(plane, k, position, (*along, *down), spacing), f"{9 - k}.dcm")
     series = opened(tmp_path)
     assert (series.shape, series.spacing) == (shape, (2.5, *SPACING))
-    np.testing.assert_array_equal(series.box(((0, 4), (0, ROWS), (0, COLUMNS))), patient)
-    np.testing.assert_array_equal(series.box(((1, 3), (2, 7), (3, 8))), patient[1:3, 2:7, 3:8])
+    np.testing.assert_array_equal(series.cut(((0, 4), (0, ROWS), (0, COLUMNS))), patient)
+    np.testing.assert_array_equal(series.cut(((1, 3), (2, 7), (3, 8))), patient[1:3, 2:7, 3:8])
     np.testing.assert_allclose(series.geometry.affine @ [3, 2, 5, 1], [10 + 5 * 0.75, 20 + 2 * 0.5, -30 + 3 * 2.5, 1])
 
 

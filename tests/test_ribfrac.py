@@ -359,8 +359,9 @@ def test_the_unit_of_the_cube(tmp_path, unit, shape):
 def test_labels_of_any_type(tmp_path, dtype):
     _, label = write(tmp_path, dtype=dtype)
     for sample, number in zip(listing(tmp_path).samples, (1, 3), strict=True):
-        found = [float(word) for word in sample.attributes["centroid"].split()]
-        np.testing.assert_allclose(found, ndimage.center_of_mass(label == number), atol=1e-6)
+        frame, *found = sample.attributes["centroid"].split()
+        assert frame == "LPS"
+        np.testing.assert_allclose([*map(float, found)], ndimage.center_of_mass(label == number), atol=1e-6)
         assert sample.attributes["voxels"] == str((label == number).sum())
         assert (sample.attributes["axes"], sample.attributes["spacing"]) == ("LPS", "0.8 0.7 1.25")
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "preprocess"
 
 #: what any room may import
-GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table"}
+GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table", "geometry"}
 #: and besides, by room: a folder, or a module that lies in the package itself
 MAY = {
     "errors": set(),
@@ -22,6 +22,7 @@ MAY = {
     "files": set(),
     "web": set(),
     "table": set(),
+    "geometry": set(),
     # raw files as they are
     "reading": set(),
     # array functions, and what a recipe is

@@ -138,12 +138,14 @@ def open(raw: Raw, sample: Sample) -> Any:
     import numpy as np
     from nibabel.orientations import apply_orientation
 
+    from preprocess.geometry import Box, orientation
     from preprocess.reading import volume
     from preprocess.steps.grids import MASK_MARGIN, Mask
 
     image = volume.load(raw, sample.path)
     spacing = [0.0, 0.0, 0.0]
-    turn = volume.orientation(image.header.axes)
+    axes = image.header.axes
+    turn = orientation(axes)
     for stored, (axis, _) in zip(volume.spacing_of(image.header), turn.astype(int), strict=True):
         spacing[axis] = stored
     values: set[float] = set()
@@ -154,16 +156,11 @@ def open(raw: Raw, sample: Sample) -> Any:
             raise UnreadableError("holds more than two different values; a mask of one gland has two")
     if min(values) > 0:
         raise UnreadableError("has no background: every voxel of it is set")
-    box = volume.bounding_box(image) or ((0, 1),) * 3
-    near = tuple(
-        slice(max(first - MASK_MARGIN, 0), min(end + MASK_MARGIN, extent))
-        for (first, end), extent in zip(box, image.shape, strict=True)
-    )
-    cells = np.ascontiguousarray(apply_orientation(image.part(near) > 0, turn))
-    held = tuple((part.start, part.stop) for part in near)
-    places = volume.turned(held, image.shape, image.header.axes)
-    first = (places[0][0], places[1][0], places[2][0])
-    return Mask(cells, (spacing[0], spacing[1], spacing[2]), first)
+    box = volume.bounding_box(image, axes) or Box(axes, ((0, 1),) * 3)
+    near = box.grown(MASK_MARGIN, image.shape)
+    cells = np.ascontiguousarray(apply_orientation(image.part(near.slices) > 0, turn))
+    (x, _), (y, _), (z, _) = near.turned(image.shape, "LPS").bounds
+    return Mask(cells, (spacing[0], spacing[1], spacing[2]), (x, y, z))
 
 
 class _Rows:

@@ -53,6 +53,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.geometry import Box, extents
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
@@ -98,8 +99,10 @@ CONTENTS: dict[str, tuple[str, Callable[[NDArray[np.int16]], bool]]] = {
 #: what ``axes`` says where only the liver's mask can tell
 UNKNOWN = "mask"
 
+#: of the boxes, whatever the array
+FRAME = "LPS"
+
 Scan = tuple[str, int]
-Box = tuple[int, ...]
 
 
 def planes(first: int, end: int, view: str) -> list[int]:
@@ -115,8 +118,7 @@ def planes(first: int, end: int, view: str) -> list[int]:
 
 
 def _planes_of(box: Box, view: str) -> list[int]:
-    axis = VIEWS[view][0]
-    return planes(box[2 * axis], box[2 * axis + 1], view)
+    return planes(*box.bounds[VIEWS[view][0]], view)
 
 
 def index(raw: Raw, view: str) -> Listing:
@@ -166,25 +168,21 @@ def _stored_otherwise(samples: list[Sample]) -> list[str]:
     return [f"{line}; under orientation: raw its crops are not the published ones" for line in found.values()]
 
 
-def displacement(box: Box, extents: tuple[int, ...], stored: str) -> tuple[tuple[float, ...], float]:
+def displacement(box: Box, shape: tuple[int, ...], stored: str) -> tuple[tuple[float, ...], float]:
     """How the published crop of a box lies to the organ: the box's numbers applied to the array as stored.
 
     Args:
-        box: ``x0, x1, y0, y1, z0, z1`` in LPS, ends exclusive.
-        extents: the volume's, along the axes of LPS.
+        box: the organ's, in LPS.
+        shape: the volume's extents along the axes of LPS.
         stored: the orientation of the array, as :attr:`preprocess.reading.volume.Header.axes`.
 
     Returns:
         the way from the organ's centre to the crop's, in voxels to Left, Posterior and Superior; and which
         part of the organ's box the crop shows, 0 to 1.
     """
-    from preprocess.reading import volume as volumes
-
-    organ = tuple(zip(box[::2], box[1::2], strict=True))
-    shape = volumes.extents(extents, "LPS", stored)
-    crop = volumes.turned(organ, shape, stored)
-    away = tuple((a + b - c - d) / 2 for (a, b), (c, d) in zip(crop, organ, strict=True))
-    return away, _common(list(crop), list(organ)) / math.prod(end - first for first, end in organ)
+    crop = Box(stored, box.bounds).turned(extents(shape, FRAME, stored), FRAME)
+    away = tuple(there - here for there, here in zip(crop.centre.place, box.centre.place, strict=True))
+    return away, crop.common(box) / box.voxels
 
 
 def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> dict[Scan, str]:
@@ -224,8 +222,9 @@ def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan
             match = LINE.fullmatch(line)
             if match is None or ORGANS.get(match[1]) != int(match[2]):
                 raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line!r}; get the file again")
-            box = tuple(int(word) for word in match.groups()[2:])
-            if match[1] in of_scan or not all(first < end for first, end in zip(box[::2], box[1::2], strict=True)):
+            ends = [int(word) for word in match.groups()[2:]]
+            box = Box(FRAME, tuple(zip(ends[::2], ends[1::2], strict=True)))
+            if match[1] in of_scan or min(box.lengths) < 1:
                 raise PreprocessError(f"{where}: a second or an empty box: {line!r}; get the file again")
             of_scan[match[1]] = box
     return boxes
@@ -237,13 +236,13 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
     reference = known_orientations().get(number, "") if part == "train" else ""
     stored = ""
     known = next((organ for organ in (["liver"] if mask else CONTENTS) if organ in boxes), "")
-    attributes = {"mask": mask, "landmark": f"{known} {_text(boxes[known])}" if known else ""}
-    extents: tuple[int, ...] | None = None
+    attributes = {"mask": mask, "landmark": f"{known} {boxes[known].text}" if known else ""}
+    shape: tuple[int, ...] | None = None
     if not volume:
         excluded, detail = "missing", f"{'test-' if part == 'test' else ''}volume-{number}.nii"
     else:
         try:
-            axes, extents, spacing = _placed(raw, volume, boxes, masked=part == "train")
+            axes, shape, spacing = _placed(raw, volume, boxes, masked=part == "train")
             stored = reference if axes == UNKNOWN else axes
             attributes |= {"axes": axes, "spacing": " ".join(f"{edge:g}" for edge in spacing), "stored": stored}
             attributes |= {"stored_known": reference}
@@ -255,10 +254,10 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
     for organ, box in sorted(boxes.items(), key=lambda entry: ORGANS[entry[0]]):
         unit = f"{group}-{ORGANS[organ]}"
         reason, why = excluded, detail
-        if extents and not _fits([box], extents):
-            reason, why = "outside-volume", f"{organ} {_text(box)} in {'x'.join(map(str, extents))} voxels"
-        if extents and stored:
-            away, shared = displacement(box, extents, stored)
+        if shape and not box.fits(shape):
+            reason, why = "outside-volume", f"{organ} {box.text} in {'x'.join(map(str, shape))} voxels"
+        if shape and stored:
+            away, shared = displacement(box, shape, stored)
             attributes |= {"displaced": " ".join(f"{way:g}" for way in away), "shared": f"{shared:.2f}"}
         slices = _planes_of(box, view) if view in VIEWS else [None]
         for k in slices:
@@ -272,20 +271,12 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
                     original_label=organ,
                     excluded=reason,
                     detail=why,
-                    attributes={"box": _text(box)}
+                    attributes={"box": box.text}
                     | ({} if k is None else {"view": view, "slice_index": str(k)})
                     | attributes,
                 )
             )
     return samples
-
-
-def _text(box: Box) -> str:
-    return " ".join(map(str, box))
-
-
-def _fits(boxes: list[Box], extents: tuple[int, ...]) -> bool:
-    return all(end <= extent for box in boxes for end, extent in zip(box[1::2], extents, strict=True))
 
 
 def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[str, tuple[int, ...], tuple[float, ...]]:
@@ -299,8 +290,8 @@ def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[s
     swapped = axes[0] + axes[2] + axes[1]
     if not header.oriented and masked:
         return UNKNOWN, header.shape, header.spacing
-    as_said, as_swapped = (volumes.extents(header.shape, one, "LPS") for one in (axes, swapped))
-    if not _fits([*boxes.values()], as_said) and _fits([*boxes.values()], as_swapped):
+    as_said, as_swapped = (extents(header.shape, one, FRAME) for one in (axes, swapped))
+    if not all(box.fits(as_said) for box in boxes.values()) and all(box.fits(as_swapped) for box in boxes.values()):
         return swapped, as_swapped, header.spacing
     return axes, as_said, header.spacing
 
@@ -328,13 +319,13 @@ def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str
     from preprocess.reading import volume as volumes
 
     image = volumes.load_ct(raw, path)
-    organ, *words = landmark.split() or [""]
-    box = tuple(map(int, words))
+    organ, _, text = landmark.partition(" ")
+    if not organ:
+        return image, axes
+    box = Box.parse(text)
     if organ in CONTENTS:
         what, holds = CONTENTS[organ]
-        if _fits([box], volumes.extents(image.shape, axes, "LPS")) and not holds(
-            volumes.Volume(image, axes).box(tuple(zip(box[::2], box[1::2], strict=True)), "LPS")
-        ):
+        if box.fits(extents(image.shape, axes, FRAME)) and not holds(volumes.Volume(image, axes).cut(box)):
             log.warning(
                 "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
             )
@@ -375,7 +366,7 @@ def _fits_of_liver(
     where = raw.root / path
     try:
         mask = volumes.load(raw, path)
-        found = volumes.bounding_box(mask)
+        found = volumes.bounding_box(mask, mask.header.axes)
     except UnreadableError as error:
         log.warning("%s: %s: the orientation of its volume is not checked", where, error)
         return {}
@@ -383,16 +374,15 @@ def _fits_of_liver(
     if own and not told:
         log.warning("%s: its header says %s, its volume's nothing: how they lie to each other is not known", where, own)
         return {}
-    box = list(zip(liver[::2], liver[1::2], strict=True))
     fits: dict[str, float] = {}
     for axes in candidates:
         lies = [axes] if own in ("", axes) else [own, axes]
-        extents = volumes.extents(shape, axes, "LPS")
-        fitting = [one for one in lies if found and volumes.extents(mask.shape, one, "LPS") == extents]
-        if not fitting:
+        wanted = extents(shape, axes, FRAME)
+        fitting = [one for one in lies if extents(mask.shape, one, FRAME) == wanted]
+        if found is None or not fitting:
             log.warning("%s: does not fit its volume: the orientation is not checked", where)
             return {}
-        overlaps = {one: _overlap(list(volumes.turned(found or (), mask.shape, one)), box) for one in fitting}
+        overlaps = {one: Box(one, found.bounds).turned(mask.shape, FRAME).overlap(liver) for one in fitting}
         best = max(overlaps, key=overlaps.__getitem__)
         if len(lies) > 1:
             log.warning(
@@ -400,12 +390,3 @@ def _fits_of_liver(
             )
         fits[axes] = overlaps[best]
     return fits
-
-
-def _common(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> int:
-    return math.prod(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in zip(one, other, strict=True))
-
-
-def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
-    common = _common(one, other)
-    return common / (sum(math.prod(end - first for first, end in box) for box in (one, other)) - common)

@@ -34,9 +34,9 @@ true files: stored orientations differ; labels have several dtypes; one label ma
 its centroid then beside them. A label without voxels, voxels without a row and a scan that no table names
 are left out with the reason.
 
-The census counts scans, fractures, and fractures by code. The columns ``centroid`` (voxels of the image
-as stored), ``voxels`` and ``fracture`` (its label) are of the fracture, ``mask`` and ``ribs`` name the files,
-``ribs`` is ``none`` where no scan has one.
+The census counts scans, fractures, and fractures by code. The columns ``centroid`` (a point in the
+image as stored), ``voxels`` and ``fracture`` (its label) are of the fracture, ``mask`` and ``ribs`` name the
+files, ``ribs`` is ``none`` where no scan has one.
 
 Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is published.
 """
@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.geometry import Point
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.tables import whole
 from preprocess.reading.volume import SUFFIX
@@ -164,7 +165,7 @@ def _fractures(
     raw: Raw, name: str, image: RawFile | None, label: RawFile | None, codes: dict[int, str], ribs: str
 ) -> list[Sample]:
     """The fractures of one scan. Where its label cannot be read they have no centroid: opening says why."""
-    places: dict[int, tuple[NDArray[np.float64], int]] = {}
+    places: dict[int, tuple[Point, int]] = {}
     columns = {"mask": label.path if label else "", "ribs": ribs, "spacing": "", "axes": ""}
     absent = " and ".join(kind for kind, file in (("image", image), ("label", label)) if file is None)
     readable = not absent
@@ -196,14 +197,14 @@ def _fractures(
             sample.excluded, sample.detail = "no-label", f"no information table has label {number} of {name}"
         if number in places:
             centroid, voxels = places[number]
-            sample.attributes["centroid"] = " ".join(f"{value:.6f}" for value in centroid)
+            sample.attributes["centroid"] = centroid.text(6)
             sample.attributes["voxels"] = str(voxels)
         samples.append(sample)
     return samples
 
 
-def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[NDArray[np.float64], int]]:
-    """The centroid, in voxels of the image as stored, and the number of voxels of every label.
+def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[Point, int]]:
+    """The centroid, in the frame of the image as stored, and the number of voxels of every label.
 
     Raises:
         UnreadableError: the image's header or the label cannot be read, or they do not lie on each other.
@@ -212,14 +213,10 @@ def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[NDArray[np.floa
 
     header = volume.read_header(raw, image)
     mask = _beside(raw, image, label)
-    turn = volume.orientation(mask.axes, header.axes).astype(int).tolist()
-    found = {}
-    for number, (place, voxels) in instances(mask.image).items():
-        there = np.zeros(3)
-        for value, extent, (axis, direction) in zip(place, mask.shape, turn, strict=True):
-            there[axis] = value if direction == 1 else extent - 1 - value
-        found[number] = there, voxels
-    return found
+    return {
+        number: (Point.of(mask.axes, place.tolist()).turned(mask.shape, header.axes), voxels)
+        for number, (place, voxels) in instances(mask.image).items()
+    }
 
 
 def _beside(raw: Raw, image: str, path: str) -> Volume:
