@@ -138,8 +138,8 @@ def apply(table: Table, samples: list[Sample], keep: dict[str, str]) -> list[Unm
         taken[sample.key] = row
         sample.split, sample.index, sample.released_index = row.split, row.index, str(row.index)
     for sample in samples:
-        if sample.key not in taken and not sample.excluded:
-            sample.excluded, sample.detail = "not-published", f"no row of {Path(table.name).name} names it"
+        if sample.key not in taken and not sample.reason:
+            sample.reason, sample.detail = "not-published", f"no row of {Path(table.name).name} names it"
     return unmatched
 
 

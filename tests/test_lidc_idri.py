@@ -59,7 +59,7 @@ def test_stand_in_is_read(stand_in):
     found = listing(stand_in("lidc_idri"))
     assert found.census == miniature.census("nodulemnist3d")
     assert found.notes == ["1 further series, not CT scans of LIDC-IDRI, ignored"]
-    assert not [sample.key for sample in found.samples if sample.excluded]
+    assert not [sample.key for sample in found.samples if sample.reason]
     with closing(sqlite3.connect(readers.database())) as connection:
         scores = dict(connection.execute("SELECT id, malignancy FROM annotations"))
         patients = dict(connection.execute("SELECT series_instance_uid, patient_id FROM scans"))
@@ -107,7 +107,7 @@ def test_two_series_in_one_folder(patient, stand_in):
         shutil.copy(path, series / f"other-{path.name}")
     wanted = {sample.key for sample in expected.samples if sample.group in (PATIENT, "LIDC-IDRI-0719")}
     assert set(keys(raw)) == wanted
-    assert not [sample.key for sample in listing(raw).samples if sample.excluded]
+    assert not [sample.key for sample in listing(raw).samples if sample.reason]
     assert set(rows(raw)) == wanted
 
 
@@ -124,7 +124,7 @@ def test_a_missing_slice(patient):
     with pytest.raises(PreprocessError, match=f"3 files named .* are missing, the first is {EXPECTED[0]}"):
         build(raw)
     (series / "000041.dcm").unlink()
-    assert [sample.excluded for sample in listing(raw).samples] == ["missing"] * NODULES
+    assert [sample.reason for sample in listing(raw).samples] == ["missing"] * NODULES
     assert listing(raw).samples[0].detail == f"2 of {SLICES} slices of its series are not there"
     with pytest.raises(PreprocessError, match="no sample of nodulemnist3d can be rendered"):
         build(raw, "warn")
@@ -155,7 +155,7 @@ def test_the_tie_rule_is_a_decision(stand_in):
     found = {}
     for rule, pick in (("mode-lowest", min), ("mode-highest", max)):
         samples = build(folder, expected=known, overrides={"label.malignancy": rule})
-        found[rule] = [(sample.label, sample.excluded) for sample in samples]
+        found[rule] = [(sample.label, sample.reason) for sample in samples]
         scores = [[int(word) for word in sample.original_label.split()] for sample in samples]
         modes = [pick(s for s in one if one.count(s) == max(map(one.count, one))) for one in scores]
         assert found[rule] == [("", "class-dropped") if mode == 3 else ("01"[mode > 3], "") for mode in modes]

@@ -115,7 +115,7 @@ def crops(folder, orientation="lps"):
     return {
         sample.key: boxes.cut(lits.open(raw, sample), orientation, sample.attributes["box"])
         for sample in lits.index(raw, "volume").samples
-        if not sample.excluded
+        if not sample.reason
     }
 
 
@@ -145,7 +145,7 @@ def test_boxes_alone_give_the_published_counts(dataset, real):
         assert tuple(found[label] for label in range(11)) == PUBLISHED[dataset][part]
     expected = {name: count for name, count in about.dataset.census.items() if "volumes" not in name}
     assert {name: count for name, count in listing.census.items() if "volumes" not in name} == expected
-    assert {sample.excluded for sample in listing.samples} == {"missing"}
+    assert {sample.reason for sample in listing.samples} == {"missing"}
     assert {sample.group for sample in listing.samples if not sample.split} == {"test-59"}
 
 
@@ -339,7 +339,7 @@ def test_an_identity_header_without_a_mask_is_not_guessed(tmp_path):
     (tmp_path / "volume-28.nii").write_bytes(stored(phantom(), "LAS", header="identity"))
     annotate(tmp_path, 28, {"liver": LIVER})
     (sample,) = lits.index(Raw(tmp_path), "volume").samples
-    assert sample.excluded == "missing"
+    assert sample.reason == "missing"
     assert "segmentation-28.nii" in sample.detail
 
 
@@ -423,7 +423,7 @@ def test_an_outside_box_a_short_file_and_a_missing_scan(tmp_path):
     annotate(tmp_path, 4, {"liver": LIVER})
     annotate(tmp_path, 5, {"liver": LIVER})
     annotate(tmp_path, 120, {"liver": LIVER})
-    reasons = {sample.key: sample.excluded for sample in lits.index(Raw(tmp_path), "volume").samples}
+    reasons = {sample.key: sample.reason for sample in lits.index(Raw(tmp_path), "volume").samples}
     assert reasons == {
         "train-3-1": "", "train-3-10": "outside-volume", "train-4-1": "", "train-5-1": "", "train-120-1": "missing",
     }  # fmt: skip

@@ -106,7 +106,7 @@ def match(
         PreprocessError: a file is not a published one of this dataset, or nothing can be rendered.
     """
     known = verify(recipe, files)
-    samples = [sample for sample in read_samples(index_table) if not sample.excluded]
+    samples = [sample for sample in read_samples(index_table) if not sample.reason]
     with atomic_folder(out) as part:
         job = _Job(recipe, folder, samples, known, part / "store", workers, seed)
         job.store.mkdir()

@@ -103,7 +103,7 @@ def _own(raw: Raw, masks: dict[str, RawFile], table: RawFile) -> Listing:
                 group=row["patient"],
                 source_split=one_of(row, "split", ("", *SPLITS), where),
                 original_label=one_of(row, "label", ("0", "1"), where),
-                excluded="" if file else "missing",
+                reason="" if file else "missing",
                 detail="" if file else f"{table.name} names it, there is no mask of that name",
                 attributes={"side": one_of(row, "side", ("left", "right"), where)},
             )

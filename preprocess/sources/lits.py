@@ -269,7 +269,7 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
                     group=group,
                     source_split=part,
                     original_label=organ,
-                    excluded=reason,
+                    reason=reason,
                     detail=why,
                     attributes={"box": box.text}
                     | ({} if k is None else {"view": view, "slice_index": str(k)})

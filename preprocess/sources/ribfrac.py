@@ -158,7 +158,7 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
 
 def _scan_sample(name: str, image: RawFile | None, reason: str, detail: str) -> Sample:
     path = image.path if image else ""
-    return Sample(name, path, group=name, source_split=_split(name), excluded=reason, detail=detail)
+    return Sample(name, path, group=name, source_split=_split(name), reason=reason, detail=detail)
 
 
 def _fractures(
@@ -190,11 +190,11 @@ def _fractures(
             attributes={**columns, "fracture": str(number), "centroid": "", "voxels": ""},
         )
         if absent:
-            sample.excluded, sample.detail = "missing", f"no {absent} of {name}"
+            sample.reason, sample.detail = "missing", f"no {absent} of {name}"
         elif readable and number not in places:
-            sample.excluded, sample.detail = "empty-mask", f"no voxel of {label.name if label else name} is {number}"
+            sample.reason, sample.detail = "empty-mask", f"no voxel of {label.name if label else name} is {number}"
         elif number not in codes:
-            sample.excluded, sample.detail = "no-label", f"no information table has label {number} of {name}"
+            sample.reason, sample.detail = "no-label", f"no information table has label {number} of {name}"
         if number in places:
             centroid, voxels = places[number]
             sample.attributes["centroid"] = centroid.text(6)

@@ -78,7 +78,7 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
             group=row.get("neuron", ""),
             source_split=one_of(row, "split", ("", *SPLITS), where),
             original_label=one_of(row, "label", ("0", "1"), where),
-            excluded=reason,
+            reason=reason,
             detail=detail,
             attributes=dict(zip(AXES, map(str, centre))) | {"box": box.text},
         )

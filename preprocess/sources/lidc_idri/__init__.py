@@ -122,7 +122,7 @@ def index(raw: Raw) -> Listing:
     samples = [_sample(nodule, *found[nodule.scan.id]) for nodule in nodules]
     for sample, nodule in zip(samples, nodules, strict=True):
         if nodule.scan.id in unreadable:
-            sample.excluded, sample.detail = "unreadable", unreadable[nodule.scan.id][1]
+            sample.reason, sample.detail = "unreadable", unreadable[nodule.scan.id][1]
     return Listing(samples, census, notes, warnings)
 
 
@@ -179,7 +179,7 @@ def _sample(nodule: Nodule, folder: str, missing: int) -> Sample:
         unit=scan.series,
         group=scan.patient,
         original_label=" ".join(map(str, nodule.scores)),
-        excluded="missing" if missing else "",
+        reason="missing" if missing else "",
         detail=f"{missing} of {len(scan.positions)} slices of its series are not there" if missing else "",
         attributes={
             "series": scan.series,
