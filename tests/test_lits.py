@@ -667,10 +667,9 @@ def test_prepared_units_serve_all_four_and_equal_rendering_alone(protocol, stand
 def test_a_decision_of_the_prepared_steps_parts_the_datasets():
     schema = Path(__file__).parents[1] / "workflow" / "schemas" / "config.schema.json"
     plan = Plan({"overrides": {"organcmnist": {"kernel": "lanczos"}, "organsmnist": {"window": "-160,240"}}}, schema)
-    assert [plan.prepared_by(dataset) for dataset in DATASETS] == [
-        "organamnist", "organamnist", "organsmnist", "organamnist",
-    ]  # fmt: skip
-    assert plan.prepared_by("breastmnist") is None
+    together = ["organamnist", "organcmnist", "organmnist3d"]
+    assert [plan.sharing(dataset) for dataset in DATASETS] == [together, together, ["organsmnist"], together]
+    assert plan.sharing("breastmnist") == []
     assert plan.overrides("prepare", "organcmnist") == "{}"
     assert plan.overrides("prepare", "organsmnist") == json.dumps({"window": "-160,240"})
 

@@ -9,11 +9,11 @@ PLACES = {
     # ---- of the raw files, whatever the build
     "stand_in": "{base}/raw/{source}",
     "verified": "{base}/verified/{source}.json",
-    # ---- on the way
+    # ---- on the way; ``{sharing}`` are the datasets of a source that share what is prepared, joined by +
+    "prepared": "{out}/work/{source}/prepared/{sharing}/{shard}",
     "index": "{out}/work/{dataset}/index.tsv",
     "census": "{out}/work/{dataset}/census.tsv",
     "split": "{out}/work/{dataset}/split.tsv",
-    "prepared": "{out}/work/{dataset}/prepared/{shard}",
     "shard": "{out}/work/{dataset}/shards/{shard}",
     "checks": "{out}/work/{dataset}/checks.json",
     "sums": "{out}/work/{dataset}/sums.tsv",

@@ -310,14 +310,22 @@ class Plan:
             )
         return [self.paths.of("match", dataset=name) for name in self.matchable()]
 
-    def prepared_by(self, dataset: str) -> str | None:
-        """The dataset whose prepare jobs serve this one too: the first of its source that decides the same."""
+    def sharing(self, dataset: str) -> list[str]:
+        """The datasets that one set of prepare jobs serves: this one, and those of its source that decide alike.
+
+        Empty where the recipe has no steps that are prepared.
+        """
         in_force = self.recipe(dataset)
         if not in_force.prepare:
-            return None
-        return next(
-            name for name in self.of_source(in_force.source) if self._preparation(name) == self._preparation(dataset)
-        )
+            return []
+        own = self._preparation(dataset)
+        return [name for name in self.of_source(in_force.source) if self._preparation(name) == own]
+
+    def prepared(self, dataset: str, shard: str) -> str | None:
+        """The folder a prepare job writes for one shard of a dataset, filed under its source and all it serves."""
+        sharing = self.sharing(dataset)
+        source = self.recipe(dataset).source
+        return self.paths.of("prepared", source=source, sharing="+".join(sharing), shard=shard) if sharing else None
 
     def _preparation(self, dataset: str) -> str:
         in_force = self.recipe(dataset)
