@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from preprocess import cli, labels, recipe, sources, split
-from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
+from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.match import crossings
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
@@ -328,11 +328,17 @@ def test_an_identity_header_is_settled_by_the_liver(codes, tmp_path, caplog):
     (tmp_path / "volume-28.nii").write_bytes(stored(volume, codes, header="identity"))
     (tmp_path / "segmentation-28.nii").write_bytes(stored(liver_mask(), codes, np.uint8, header="identity"))
     annotate(tmp_path, 28, {"liver": LIVER, "kidney-l": KIDNEY})
-    found = crops(tmp_path)
+    listing = lits.index(Raw(tmp_path), "volume")
+    told = {(one.attributes["stored"], one.attributes["stored_by"]) for one in listing.samples}
+    assert told == {(codes, "mask")}
+    # the published file of 28 is stored as LAS, whatever its header says
+    assert ["the published file as LAS" in line for line in listing.warnings] == [True] * (codes != "LAS")
+    (tmp_path / "segmentation-28.nii").unlink()  # the index has decided
+    raw = Raw(tmp_path)
+    found = {one.key: boxes.cut(lits.open(raw, one), "lps", one.attributes["box"]) for one in listing.samples}
     np.testing.assert_array_equal(found["train-28-1"], cut(volume, LIVER))
     np.testing.assert_array_equal(found["train-28-3"], cut(volume, KIDNEY))
-    # the published file of 28 is stored as LAS, whatever its header says
-    assert ["the published file is stored as LAS" in one.message for one in caplog.records] == [True] * (codes != "LAS")
+    assert not caplog.records
 
 
 def test_an_identity_header_without_a_mask_is_not_guessed(tmp_path):
@@ -347,8 +353,9 @@ def test_an_identity_header_with_a_mask_of_another_scan_is_not_guessed(tmp_path)
     (tmp_path / "volume-28.nii").write_bytes(stored(phantom(), "LAS", header="identity"))
     (tmp_path / "segmentation-28.nii").write_bytes(stored(liver_mask()[:, :, 1:], "LAS"))
     annotate(tmp_path, 28, {"liver": LIVER})
-    with pytest.raises(UnreadableError, match="does not fit"):
-        crops(tmp_path)
+    (sample,) = lits.index(Raw(tmp_path), "volume").samples
+    assert (sample.reason, sample.attributes["stored"]) == ("unreadable", "")
+    assert sample.detail == ("volume-28.nii: has no orientation in its header, and segmentation-28.nii does not fit it")
 
 
 @pytest.mark.parametrize("wrong", [False, True])

@@ -34,9 +34,10 @@ whatever the order of the stored array. Ends are exclusive. What is irregular in
 
 **The published crops are of the arrays as stored**: the boxes' numbers, which are LPS, were applied without a
 look at the header. So they show their organ where the file is stored as LPS, and another place in LAS and
-RAS files. The column ``stored`` has the orientation, ``stored_known`` the table's; ``displaced`` says how far
-the published crop's centre lies from the organ's, in voxels to Left, Posterior and Superior, and ``shared`` which
-part of the organ's box it shows (1: all of it).
+RAS files. The column ``stored`` has the orientation, ``stored_by`` what tells it (``header``, ``boxes`` or
+``mask``), ``stored_known`` the table's; ``displaced`` says how far the published crop's centre lies from the
+organ's, in voxels to Left, Posterior and Superior, and ``shared`` which part of the organ's box it shows (1: all
+of it).
 
 Keys are ``train-112-8`` for box 8 of volume 112, and ``train-112-8-sagittal-028`` for a plane of it,
 28 being its index in the box zoomed to the "2 mm" grid. The group is the scan.
@@ -48,9 +49,9 @@ import csv
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.geometry import Box, extents
@@ -96,8 +97,10 @@ CONTENTS: dict[str, tuple[str, Callable[[NDArray[np.int16]], bool]]] = {
     "lung-r": ("air", lambda hu: bool(hu.mean() < -300)),
     "lung-l": ("air", lambda hu: bool(hu.mean() < -300)),
 }
-#: what ``axes`` says where only the liver's mask can tell
-UNKNOWN = "mask"
+#: what ``stored_by`` says: what tells the orientation of a stored array
+BY_HEADER, BY_BOXES, BY_MASK = "header", "boxes", "mask"
+#: the orientations that a volume without one in its header may have
+UNTOLD = ("LPS", "LAS", "RPS", "RAS")
 
 #: of the boxes, whatever the array
 FRAME = "LPS"
@@ -242,12 +245,18 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
         excluded, detail = "missing", f"{'test-' if part == 'test' else ''}volume-{number}.nii"
     else:
         try:
-            axes, shape, spacing = _placed(raw, volume, boxes, masked=part == "train")
-            stored = reference if axes == UNKNOWN else axes
-            attributes |= {"axes": axes, "spacing": " ".join(f"{edge:g}" for edge in spacing), "stored": stored}
-            attributes |= {"stored_known": reference}
-            if axes == UNKNOWN and not (mask and known):
+            header = _header(raw, volume)
+            stored, by = _orientation(header, boxes, masked=part == "train")
+            if by == BY_MASK and mask and known:
+                stored = _by_mask(raw, volume, header.shape, mask, boxes[known])
+                if not stored:
+                    cause = f"has no orientation in its header, and {mask} does not fit it"
+                    excluded, detail = "unreadable", f"{volume}: {cause}"
+            elif by == BY_MASK:
                 excluded, detail = "missing", f"segmentation-{number}.nii, the only sign of the volume's orientation"
+            shape = extents(header.shape, stored or UNTOLD[0], FRAME)
+            attributes |= {"spacing": " ".join(f"{edge:g}" for edge in header.spacing), "stored": stored}
+            attributes |= {"stored_by": by, "stored_known": reference}
         except UnreadableError:
             pass  # rendering meets it again, and knows whether it is to stop the run
     samples: list[Sample] = []
@@ -279,65 +288,39 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
     return samples
 
 
-def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[str, tuple[int, ...], tuple[float, ...]]:
-    """The stored axes of a volume, its extents in the boxes' grid, and its spacing as stored."""
+def _header(raw: Raw, path: str) -> volumes.Header:
     from preprocess.reading import volume as volumes
 
     header = volumes.read_header(raw, path)
     if header.conflict:
         log.warning("%s: %s: no pixel depends on it here", raw.root / path, header.conflict)
+    return header
+
+
+def _orientation(header: volumes.Header, boxes: dict[str, Box], masked: bool) -> tuple[str, str]:
+    """The stored axes of a volume and what tells them; empty where only the liver's mask can."""
+    if not header.oriented and masked:
+        return "", BY_MASK
     axes = header.axes
     swapped = axes[0] + axes[2] + axes[1]
-    if not header.oriented and masked:
-        return UNKNOWN, header.shape, header.spacing
     as_said, as_swapped = (extents(header.shape, one, FRAME) for one in (axes, swapped))
     if not all(box.fits(as_said) for box in boxes.values()) and all(box.fits(as_swapped) for box in boxes.values()):
-        return swapped, as_swapped, header.spacing
-    return axes, as_said, header.spacing
+        return swapped, BY_BOXES
+    return axes, BY_HEADER
 
 
-def open(raw: Raw, sample: Sample) -> volumes.Volume:
-    """The sample's volume, to cut its box from; one scan's file stays open for the boxes that follow.
-
-    Raises:
-        UnreadableError: the volume, or the mask that tells its orientation, cannot be read, or its values are
-            not HU.
-    """
-    from preprocess.reading import volume as volumes
-
-    columns = sample.attributes
-    axes = columns.get("axes", "")
-    if not axes:
-        volumes.read_header(raw, sample.path)  # the index could not read it: says why
-    told = (sample.path, axes, columns["mask"], columns["landmark"], columns.get("stored_known", ""))
-    image, axes = raw.memo(("lits", *told), partial(_opened, raw, *told), slot="lits scan")
-    return volumes.Volume(image, axes)
-
-
-def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str) -> tuple[Any, str]:
-    """The image, and the direction of its stored axes after a look at what lies in a box."""
-    from preprocess.reading import volume as volumes
-
-    image = volumes.load_ct(raw, path)
-    organ, _, text = landmark.partition(" ")
-    if not organ:
-        return image, axes
-    box = Box.parse(text)
-    if organ in CONTENTS:
-        what, holds = CONTENTS[organ]
-        if box.fits(extents(image.shape, axes, FRAME)) and not holds(volumes.Volume(image, axes).cut(box)):
-            log.warning(
-                "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
-            )
-    if not mask or organ != "liver":
-        return image, axes
-    candidates = ["LPS", "LAS", "RPS", "RAS"] if axes == UNKNOWN else [axes]
-    fits = _fits_of_liver(raw, image.shape, mask, box, candidates, told=axes != UNKNOWN)
+def _by_mask(raw: Raw, path: str, shape: tuple[int, ...], mask: str, liver: Box) -> str:
+    """The stored axes by which the liver's mask fits its box best; empty where it fits by none."""
+    fits = _fits_of_liver(raw, shape, mask, liver, UNTOLD, told=False)
     if not fits:
-        if axes == UNKNOWN:
-            raise UnreadableError(f"has no orientation in its header, and {mask} does not fit it")
-        return image, axes
-    best = max(candidates, key=fits.__getitem__)
+        return ""
+    best = max(fits, key=fits.__getitem__)
+    _doubt(raw, path, fits, best)
+    return best
+
+
+def _doubt(raw: Raw, path: str, fits: dict[str, float], best: str) -> None:
+    """Say where mask and box of the liver do not lie on each other."""
     if fits[best] < GOOD_FIT:
         log.warning(
             "%s: the liver's mask and box overlap by %.2f only (%s): its crops may show the wrong place",
@@ -345,16 +328,50 @@ def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str
             fits[best],
             ", ".join(f"{one} {fit:.2f}" for one, fit in fits.items()),
         )
-    if axes == UNKNOWN and known and best != known:
-        log.warning(
-            "%s: lies as %s by the liver's mask and box, the published file is stored as %s: under orientation: raw "
-            "its crops are not the published ones", raw.root / path, best, known,
-        )  # fmt: skip
-    return image, best
+
+
+def open(raw: Raw, sample: Sample) -> volumes.Volume:
+    """The sample's volume, to cut its box from; one scan's file stays open for the boxes that follow.
+
+    Its orientation is the index's. What lies in the box that should tell is looked at once, and doubts are logged.
+
+    Raises:
+        UnreadableError: the volume cannot be read, or its values are not HU.
+    """
+    from preprocess.reading import volume as volumes
+
+    columns = sample.attributes
+    axes = columns.get("stored", "")
+    if not axes:
+        volumes.read_header(raw, sample.path)  # the index could not read it: says why
+    mask = columns["mask"] if columns.get("stored_by") != BY_MASK else ""  # it has had its say
+    told = (sample.path, axes, mask, columns["landmark"])
+    image = raw.memo(("lits", *told), partial(_opened, raw, *told), slot="lits scan")
+    return volumes.Volume(image, axes)
+
+
+def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> volumes.Stored:
+    """The image, after a look at whether the landmark's box holds what it should."""
+    from preprocess.reading import volume as volumes
+
+    image = volumes.load_ct(raw, path)
+    organ, _, text = landmark.partition(" ")
+    if organ in CONTENTS:
+        box = Box.parse(text)
+        what, holds = CONTENTS[organ]
+        if box.fits(extents(image.shape, axes, FRAME)) and not holds(volumes.Volume(image, axes).cut(box)):
+            log.warning(
+                "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
+            )
+    elif organ and mask:
+        fits = _fits_of_liver(raw, image.shape, mask, Box.parse(text), (axes,), told=True)
+        if fits:
+            _doubt(raw, path, fits, axes)
+    return image
 
 
 def _fits_of_liver(
-    raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: list[str], told: bool
+    raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: Sequence[str], told: bool
 ) -> dict[str, float]:
     """Intersection over union of the liver's box and the box of its mask, by stored axes; empty without a mask.
 

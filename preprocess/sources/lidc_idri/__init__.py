@@ -214,6 +214,9 @@ def match(slices: list[Slice], positions: NDArray[np.float64]) -> list[Slice | N
 def open(raw: Raw, sample: Sample) -> Series:
     """Find the slices of a sample's series by their headers; pixels are read when asked for.
 
+    The index read one header a folder, which tells the series. The order of its slices takes all of them, and is
+    found here alone.
+
     Raises:
         UnreadableError: a slice is missing, two copies of one differ, or the slices do not lie as the
             annotations' do.
