@@ -15,7 +15,7 @@ from PIL import Image
 from preprocess import npz, order, published, recipe
 from preprocess.errors import PreprocessError
 from preprocess.match import features, tiles
-from preprocess.match.run import match, verify
+from preprocess.match.run import match, recognise
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
 from preprocess.table import read_rows, read_samples
@@ -124,7 +124,8 @@ def test_a_wrong_start_is_put_right(stand_in, builder, publish, tmp_path):
 def test_several_processes_render_the_same(stand_in, tmp_path):
     raw, about = stand_in("busi"), recipe.load("breastmnist", "released")
     samples = list(read_samples(indexed(raw, tmp_path, "--miniature")))
-    one, three = (features.render(about, raw, samples, 56, "0,1", tmp_path / str(count), count) for count in (1, 3))
+    how = features.Rendering(about, raw, 56, "0,1")
+    one, three = (features.render(how, samples, tmp_path / str(count), count) for count in (1, 3))
     assert len(set(one.digests)) > len(samples) - 3
     assert one.digests == three.digests
     assert np.array_equal(one.rows.block(0, len(samples)), three.rows.block(0, len(samples)))
@@ -227,7 +228,7 @@ def test_partial_raw_leaves_rows_over(stand_in, builder, publish, tmp_path):
 def test_a_file_that_was_not_published_is_refused(stand_in, builder, publish, tmp_path):
     done = builder("breastmnist", stand_in("busi"), protocol="released")
     with pytest.raises(PreprocessError, match=r"none of the published files \(MD5 [0-9a-f]{32}\); download it again"):
-        verify(recipe.load("breastmnist", "released"), [done.npz(28)])
+        recognise(recipe.load("breastmnist", "released"), [done.npz(28)])
     with pytest.raises(CommandError):
         run("match", "breastmnist", "--protocol", "released", "--raw", stand_in("busi"), "--index",
             done.folder / "index.tsv", "--published", done.npz(28), "--workers", 1, "--seed", 42, "--output",
@@ -363,7 +364,7 @@ def test_an_npz_and_a_montage_of_one_size_are_too_many(tmp_path):
         (tmp_path / name).mkdir() if name == "deeper" else (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper" / "breastmnist.png").write_bytes(b"")
     with pytest.raises(PreprocessError, match="is of the same size; take one of them away"):
-        verify(
+        recognise(
             recipe.load("breastmnist", "released"),
             [tmp_path / "breastmnist.png", tmp_path / "deeper" / "breastmnist.png"],
         )

@@ -51,7 +51,7 @@ MAY = {
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
-    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit"},
+    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
     "docs": {"recipe", "sources", "steps", "acquire", "audit"},
 }
 #: they call everything, and nothing calls them

@@ -25,12 +25,13 @@ from typing import Any
 
 from preprocess import environment, order, published, sources, steps
 from preprocess.acquire import registry
-from preprocess.acquire.digests import DigestCache, Stat, scan
+from preprocess.acquire.digests import DigestCache
 from preprocess.acquire.verify import Lock
 from preprocess.errors import PreprocessError
 from preprocess.plan import fingerprint
 from preprocess.plan.settings import Settings
 from preprocess.plan.stages import FACTS, STAGES, Stage
+from preprocess.reading.archives import Stat, scan
 from preprocess.recipe import Recipe
 
 

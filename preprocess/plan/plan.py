@@ -194,6 +194,7 @@ class Plan:
         """The datasets the lists of the folder speak of: those of the run, and others there that are current."""
         return [name for name in recipe.names() if name in self.scope or self._is_recorded_current(name)]
 
+    @cache  # noqa: B019  one plan a process
     def _record(self, dataset: str) -> dict[str, Any] | None:
         """The provenance of a dataset that lies in the build's folder."""
         try:
@@ -202,6 +203,7 @@ class Plan:
             return None
         return made if isinstance(made, dict) else None
 
+    @cache  # noqa: B019  one plan a process
     def _is_recorded_current(self, dataset: str) -> bool:
         """Whether what lies there of a dataset is what this configuration would make of it."""
         made = self._record(dataset)

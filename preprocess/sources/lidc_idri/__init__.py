@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def present(folder: Path) -> bool:
         if name.endswith((".dcm", *_ARCHIVES)):
             return True
         if not name.endswith(_NOT_DICOM):
-            with (folder / path).open("rb") as file:
+            with suppress(OSError), (folder / path).open("rb") as file:
                 if is_dicom(file.read(132)):
                     return True
     return False
