@@ -15,7 +15,7 @@ from PIL import Image
 from preprocess import npz, order, published, recipe
 from preprocess.errors import PreprocessError
 from preprocess.match import features, tiles
-from preprocess.match.run import match, recognise
+from preprocess.match.run import MatchFiles, match, recognise
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
 from preprocess.table import read_rows, read_samples
@@ -80,7 +80,7 @@ def test_a_build_is_matched_with_its_own_raw(stand_in, builder, publish, tmp_pat
     publish("breastmnist", {28: done.npz(28), 64: done.npz(64)})
     about = recipe.load("breastmnist", "released")
     files = [done.npz(64), done.npz(28)]
-    lines = match(about, raw, done.folder / "index.tsv", files, tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", files), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", lines)
     assert not result.unmatched
     given = {(row["split"], row["index"]): row for row in result.order}
@@ -109,7 +109,7 @@ def test_a_wrong_start_is_put_right(stand_in, builder, publish, tmp_path):
     done = builder("breastmnist", raw, protocol="released", overrides=made)
     publish("breastmnist", {28: done.npz(28)})
     about = recipe.load("breastmnist", "paper")
-    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", lines)
     assert not result.unmatched
     assert all(truth(done)[row["split"], row["index"]] == row["image_id"] for row in result.order)
@@ -136,7 +136,7 @@ def test_every_alternative_has_its_figures(stand_in, builder, publish, tmp_path)
     done = builder("breastmnist", raw, protocol="released")
     publish("breastmnist", {28: done.npz(28)})
     about = recipe.load("breastmnist", "released")
-    match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    match(about, MatchFiles(raw, done.folder / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     kernels = Matched(tmp_path / "match", []).values("kernel")
     assert kernels.pop("scikit-image")["exact"] == "0"
     assert set(kernels) == {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}
@@ -169,7 +169,7 @@ def match_altered(raw, done, arrays, publish, tmp_path):
     npz.write(path, [npz.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()], 3)
     publish("breastmnist", {28: path})
     about = recipe.load("breastmnist", "released")
-    lines = match(about, raw, done.folder / "index.tsv", [path], tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [path]), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", lines)
     return result, lines
 
@@ -218,7 +218,7 @@ def test_partial_raw_leaves_rows_over(stand_in, builder, publish, tmp_path):
     lines = (done.folder / "index.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "index.tsv").write_text("".join(lines[:1] + lines[1::3]), encoding="utf-8")
     about = recipe.load("breastmnist", "released")
-    match(about, raw, tmp_path / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    match(about, MatchFiles(raw, tmp_path / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", [])
     assert len(result.order) == len(lines[1::3])
     assert len(result.unmatched) == len(done.samples) - len(lines[1::3])
@@ -255,7 +255,7 @@ def test_the_page_stands_alone_and_escapes_names(stand_in, builder, publish, tmp
     publish("breastmnist", {28: done.npz(28)})
     table = tmp_path / "index.tsv"
     table.write_text((done.folder / "index.tsv").read_text().replace("benign/benign (1).png\t", "<b>1</b>\t", 1))
-    match(recipe.load("breastmnist", "released"), raw, table, [done.npz(28)], tmp_path / "match", 1, 42)
+    match(recipe.load("breastmnist", "released"), MatchFiles(raw, table, [done.npz(28)]), tmp_path / "match", 1, 42)
     page = (tmp_path / "match" / "index.html").read_text(encoding="utf-8")
     links = Links()
     links.feed(page)
@@ -273,7 +273,7 @@ def test_the_frame_of_boxes_is_found(stand_in, builder, publish, tmp_path):
     done = builder("organamnist", raw, protocol="released", overrides={"orientation": "raw"})
     publish("organamnist", {28: done.npz(28)})
     about = recipe.load("organamnist", "released", {"orientation": "lps"})
-    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     frames = {
         value: int(row["exact"]) for value, row in Matched(tmp_path / "match", lines).values("orientation").items()
     }
@@ -304,7 +304,7 @@ def test_tiles_are_matched_as_rows_are(stand_in, builder, tmp_path):
         name = "breastmnist.png" if size == 28 else "breastmnist_64.png"
         path = montage(tmp_path / name, [image for _, image in some], 5)
         out = tmp_path / f"match-{size}"
-        lines = match(about, raw, done.folder / "index.tsv", [path], out, 1, 42)
+        lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [path]), out, 1, 42)
         result = Matched(out, lines)
         assert not result.unmatched
         for place, (key, _) in enumerate(some):
@@ -342,7 +342,13 @@ def test_what_is_no_montage_is_said(name, shape, colour, cause, tmp_path, stand_
     Image.fromarray(pixels).save(tmp_path / name)
     table = indexed(stand_in("busi"), tmp_path, "--miniature")
     with pytest.raises(PreprocessError) as told:
-        match(recipe.load("breastmnist", "released"), stand_in("busi"), table, [tmp_path / name], tmp_path / "m", 1, 42)
+        match(
+            recipe.load("breastmnist", "released"),
+            MatchFiles(stand_in("busi"), table, [tmp_path / name]),
+            tmp_path / "m",
+            1,
+            42,
+        )
     assert cause in str(told.value)
     assert str(told.value).startswith(str(tmp_path / name))
 
@@ -452,7 +458,7 @@ def real_derma(real, tmp_path_factory):
         some = [file[name] for name in sorted(file.files) if name.startswith("site")]
     table = indexed(raw, folder, dataset="dermamnist", census="warn")
     path = montage(folder / "dermamnist.png", some, 3)
-    lines = match(recipe.load("dermamnist", "released"), raw, table, [path], folder / "match", 1, 42)
+    lines = match(recipe.load("dermamnist", "released"), MatchFiles(raw, table, [path]), folder / "match", 1, 42)
     return Matched(folder / "match", lines)
 
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
 from preprocess.reading.archives import Stat
 
 BLOCK = 1 << 20
+#: told how many bytes were read
+Step = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Digests:
         return str(getattr(self, kind))
 
 
-def compute(path: Path, step: Callable[[int], Any] = lambda size: None, md5: bool = True) -> Digests:
+def compute(path: Path, step: Step = lambda size: None, md5: bool = True) -> Digests:
     """Read a whole file and return its checksums; ``step`` is told of each block's bytes.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from preprocess import labels
 from preprocess import recipe as recipes
@@ -42,7 +41,7 @@ def rank(recipe: Recipe, samples: list[Sample], pairs: Iterable[Pair]) -> list[T
     return tried
 
 
-def _alternatives(recipe: Recipe, rows: Labelled) -> Iterable[tuple[str, Any, list[Any]]]:
+def _alternatives(recipe: Recipe, rows: Labelled) -> Iterable[tuple[str, object, list[object]]]:
     """Decision, value in force and values to try, a map cut to what the rows' samples are called."""
     for key in (one for one in recipe.decisions if one.startswith("label.") and one != MAP):
         in_force = recipe.decisions[key].value
@@ -72,7 +71,7 @@ def _found(rows: Labelled) -> dict[str, int]:
     return {name: min(some, key=lambda one: (-some[one], one)) for name, some in counts.items()}
 
 
-def _agreeing(recipe: Recipe, key: str, value: Any, rows: Labelled) -> Score:
+def _agreeing(recipe: Recipe, key: str, value: object, rows: Labelled) -> Score:
     rule = labels.RULES[recipe.dataset.label["rule"]]
     how = labels.decided(recipe.dataset.label, recipe.stage_decisions("index") | {key: value})
     score = Score(rows=len(rows), total=None)

@@ -8,7 +8,6 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from preprocess.match.features import (
     render,
 )
 from preprocess.match.pairs import Pair, find, matched, probe
-from preprocess.match.ranking import AXES, WHOLE_RECIPE, Ranking, Rows, Tried, as_text, differing, same_pixels
+from preprocess.match.ranking import AXES, WHOLE_RECIPE, Ranking, SamplePixels, Tried, as_text, differing, same_pixels
 from preprocess.recipe import Recipe
 from preprocess.table import Sample, read_samples, write_rows
 
@@ -219,7 +218,7 @@ def _rank(job: _Job, ranking: Ranking, pairs: list[Pair], path: Path) -> None:
     few = RANKED[job.recipe.dimensions]
     most = max(few, min(few * FURTHER, HELD // math.prod(job.recipe.shape(ranking.size))))
 
-    def images(count: int) -> Rows:
+    def images(count: int) -> SamplePixels:
         chosen = sorted((known[i] for i in picked[:count]), key=lambda pair: pair.sample)
         wanted = {(pair.split, pair.index) for pair in chosen}
         published_rows = published_images(path, job.recipe.shape(ranking.size), wanted)
@@ -288,9 +287,9 @@ def grouped(tried: list[Tried]) -> dict[str, list[Tried]]:
     return {key: sorted((one for one in tried if one.decision == key), key=rank) for key in keys}
 
 
-def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
+def decision_rows(found: dict[int, Sized]) -> list[tuple[object, ...]]:
     """The lines of ``decisions.tsv``: the best recipe on all rows, then every alternative on a sample."""
-    lines: list[tuple[Any, ...]] = []
+    lines: list[tuple[object, ...]] = []
     for size, sized in found.items():
         best = " ".join(
             f"{one.decision}={as_text(one.value)}"
@@ -304,7 +303,7 @@ def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
         )  # fmt: skip
         for one in itertools.chain(*grouped(sized.ranking.tried).values()):
             marks = ("yes" if one.best else "", "yes" if one.in_force else "")
-            figures: tuple[Any, ...] = ("", "", "", "", one.note)
+            figures: tuple[object, ...] = ("", "", "", "", one.note)
             if (score := one.score) is not None:
                 compared = "all rows found" if score.rows == sized.rows else "sample"
                 trouble = f"{score.failed} could not be rendered" if score.failed else ""

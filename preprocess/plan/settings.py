@@ -137,7 +137,7 @@ def _derived(overrides: dict[str, dict[str, Any]], seed: int | None) -> str:
     return f"{name[: LONGEST - 9].rstrip('-,')}-{digest}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}:{one}" for key, one in value.items())
     return str(value)

@@ -628,7 +628,7 @@ def _is_last_of_several(file: IO[bytes]) -> bool:
     return 0 <= place <= len(tail) - 22 and 0 < int.from_bytes(tail[place + 4 : place + 6], "little") < 0xFFFF
 
 
-def _close(value: Any) -> None:
+def _close(value: object) -> None:
     close = getattr(value, "close", None)
     if callable(close):
         close()

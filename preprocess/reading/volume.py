@@ -28,7 +28,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -546,8 +546,8 @@ class Volume:
     image: Stored
     axes: str
     beside: Mapping[str, Callable[[], Volume]] = field(default_factory=dict)
-    memory: dict[Any, Any] = field(default_factory=dict)
-    _read: Any = field(default_factory=hashlib.sha256)
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+    _read: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def companion(self, name: str) -> Volume:
         """A mask of ``beside``, opened once.
@@ -617,8 +617,7 @@ class Volume:
 
     def sha256(self) -> str:
         """Digest of the voxels cut so far: int16 HU in C order."""
-        value: str = self._read.hexdigest()
-        return value
+        return self._read.hexdigest()
 
 
 def bounding_box(image: Stored, axes: str) -> Box | None:

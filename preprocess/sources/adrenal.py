@@ -24,7 +24,8 @@ Both at once are refused. Keys are ``<split>/<row>`` of the published file, else
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
@@ -32,6 +33,12 @@ from preprocess.reading.volume import GLOBS, SUFFIX
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, by_name, count, natural, one_of, own_table
 from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from preprocess.steps.grids import Mask
 
 PUBLISHED = "adrenalmnist3d_64.npz"
 PRESENT = (PUBLISHED, *GLOBS, *PACKED)
@@ -123,7 +130,7 @@ def _census(samples: list[Sample]) -> dict[str, int]:
     return {f"label {label}": n for label, n in count(samples, "original_label").items()}
 
 
-def open(raw: Raw, sample: Sample) -> Any:
+def open(raw: Raw, sample: Sample) -> NDArray[np.uint8] | Mask:
     """A published row, (64, 64, 64) uint8, or a :class:`~preprocess.steps.grids.Mask` in LPS.
 
     Raises:
@@ -172,9 +179,9 @@ class _Rows:
         self._reader = npz.Reader(path)
         self._split = ""
         self._next = 0
-        self._rows: Any = iter(())
+        self._rows: Iterator[NDArray[np.uint8]] = iter(())
 
-    def get(self, split: str, row: int) -> Any:
+    def get(self, split: str, row: int) -> NDArray[np.uint8]:
         if split != self._split or row < self._next:
             self._split, self._next, self._rows = split, 0, self._reader.rows(f"{split}_images")
         for image in self._rows:

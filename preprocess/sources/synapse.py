@@ -24,7 +24,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.geometry import ARRAY, Box
@@ -34,6 +34,10 @@ from preprocess.reading.picture import Picture
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, by_name, count, extent, one_of, own_table
 from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PRESENT = ("im*.png", "*.h5", "*.hdf5", *PACKED)
 SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
@@ -89,7 +93,7 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
     return Listing(samples, census, notes)
 
 
-def open(raw: Raw, sample: Sample) -> Any:
+def open(raw: Raw, sample: Sample) -> NDArray[np.uint8]:
     """The cube around a synapse: uint8, (z, y, x), in voxels of the volume.
 
     Raises:
@@ -113,7 +117,7 @@ class _Stack:
             )
         width, height = found
         self.shape = (max(files) + 1, height, width)
-        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._kept: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
 
     def problem(self, box: Box) -> tuple[str, str]:
         reason, detail = _leaves(box, self.shape)
@@ -121,13 +125,13 @@ class _Stack:
             return "missing", f"{len(gap)} of its slices are not there, the first is {gap[0]}"
         return reason, detail
 
-    def read(self, box: Box) -> Any:
+    def read(self, box: Box) -> NDArray[np.uint8]:
         import numpy as np
 
         _, rows, columns = box.slices
         return np.stack([self._slice(z)[rows, columns] for z in range(*box.bounds[0])])
 
-    def _slice(self, z: int) -> Any:
+    def _slice(self, z: int) -> NDArray[np.uint8]:
         import numpy as np
 
         if z not in self._kept:
@@ -186,7 +190,7 @@ class _Hdf5:
             return "missing", f"{gaps} chunks of {self.path} that it touches were never written"
         return reason, detail
 
-    def read(self, box: Box) -> Any:
+    def read(self, box: Box) -> NDArray[np.uint8]:
         return hdf5.box(self._data, box.slices)
 
     def close(self) -> None:
