@@ -7,8 +7,8 @@ A frame is a word that names the three axes of an index grid in their order:
   stored. ``SPL`` are the plane, row and column of an axial series;
 - ``zyx`` are plane, row and column of an array that lies in no body.
 
-Indices count voxels from 0; a point at a whole number is the centre of a voxel. A box is half-open: of each axis
-the first index in it and the first behind it. In tables a box is ``LPS 120:250 88:190 30:61``, a point
+Indices count voxels from 0; a point at a whole number is the centre of a voxel. A box is half-open: along each axis
+the first index in it and the first one behind it. In tables a box is ``LPS 120:250 88:190 30:61``, a point
 ``SPL 45.5000 230.2500 118.0000``.
 """
 
@@ -81,7 +81,7 @@ class Point:
 
     @classmethod
     def of(cls, frame: str, place: Sequence[float]) -> Self:
-        """A point of three numbers of any kind."""
+        """A point at three numbers, such as those of an array."""
         x, y, z = (float(value) for value in place)
         return cls(frame, (x, y, z))
 
@@ -98,7 +98,7 @@ class Point:
         return cls.of(match[1], [float(word) for word in match[2].split()])
 
     def text(self, digits: int) -> str:
-        """Its text in a table, with so many digits behind the point."""
+        """Its text in a table, with this many decimals."""
         return " ".join([self.frame, *(f"{value:.{digits}f}" for value in self.place)])
 
     def turned(self, shape: Sequence[int], frame: str) -> Point:
@@ -162,7 +162,7 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """What cuts it out of an array whose axes are the frame's; for boxes that :meth:`fits`."""
+        """The index that cuts it out of an array with the frame's axes; the box must fit the array."""
         return tuple(slice(first, end) for first, end in self.bounds)
 
     def fits(self, shape: Sequence[int]) -> bool:
@@ -170,7 +170,7 @@ class Box:
         return all(first >= 0 and end <= extent for (first, end), extent in zip(self.bounds, shape, strict=True))
 
     def common(self, other: Box) -> int:
-        """How many voxels lie in both; frames are the caller's matter: the numbers are compared."""
+        """How many voxels lie in both. Only the bounds are compared: the caller knows that they are of one frame."""
         pairs = zip(self.bounds, other.bounds, strict=True)
         return math.prod(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in pairs)
 

@@ -46,7 +46,7 @@ class Digests:
 
 
 def compute(path: Path, step: Step = lambda size: None, md5: bool = True) -> Digests:
-    """Read a whole file and return its checksums; ``step`` is told of each block's bytes.
+    """Read a whole file and return its checksums; ``step`` is called with the size of each block.
 
     Raises:
         PreprocessError: it cannot be read, or changes meanwhile.

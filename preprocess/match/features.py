@@ -63,7 +63,7 @@ class Rows:
 
 
 def all_axes(dimensions: int) -> list[str]:
-    """Every way an image can lie on its grid, as rendered first: ``1r,0`` is transposed, then upside down."""
+    """Every order and direction of an image's axes, as rendered first: ``1r,0`` is transposed, then upside down."""
     return [
         ",".join(f"{axis}{'r' if turned else ''}" for axis, turned in zip(order, reverse, strict=True))
         for order in itertools.permutations(range(dimensions))

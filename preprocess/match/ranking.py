@@ -244,7 +244,7 @@ class Ranking:
         return tried
 
     def _turned(self, rows: SamplePixels) -> list[Tried]:
-        """The best recipe's images, their axes in every order and direction; takes over what does better."""
+        """Try the axes of the best recipe's images in every order and direction, and keep what does better."""
         choices = all_axes(self.best.dimensions)
         scores = {axes: Score() for axes in choices}
         renderer = Renderer(self.best, self.folder, [self.size])
@@ -260,7 +260,7 @@ class Ranking:
         return [Tried(AXES, axes, axes == self.axes, axes == choices[0], score) for axes, score in scores.items()]
 
     def _tell_apart(self, tried: list[Tried], tied: list[Tried], many: SamplePixels) -> bool:
-        """Compare on more rows what did exactly as well as the best; say whether one of them is better."""
+        """Compare what did exactly as well as the best on more rows; return whether one of them is better."""
         changed = [self.best.changed({one.decision: one.value}) for one in tied]
         score, *scores = evaluate([self.best, *changed], self.folder, self.size, self.axes, many)
         for one, its in zip(tied, scores, strict=True):

@@ -41,7 +41,7 @@ def digest(*parts: object) -> str:
 
 
 class RawState:
-    """The raw files as they lie there: listed once a source, by the age of their content."""
+    """The state of the raw files: path, size and age of content of each, listed once per source."""
 
     def __init__(self, raw: Path, cache: Path) -> None:
         self.raw, self._cache = raw, cache

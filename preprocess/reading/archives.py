@@ -1,9 +1,9 @@
 """Reading raw files in place: folders, zip, zip in zip, tar and tar.gz behind one listing.
 
 A file's *path* is relative to the source's raw folder, with ``!/`` between an archive and its
-member: ``Dataset_BUSI.zip!/Dataset_BUSI_with_GT/benign/benign (1).png``. Nothing is ever
-unpacked to disk. ``__MACOSX`` folders and names that start with a dot are not data and are
-never listed.
+member: ``Dataset_BUSI.zip!/Dataset_BUSI_with_GT/benign/benign (1).png``. Archives are not
+unpacked to disk; only a packed member that has to be read at any place goes through a temporary file.
+``__MACOSX`` folders and names that start with a dot are not data and are never listed.
 
 Archives are untrusted: a member with an absolute name or ``..``, an encrypted one, a name that
 occurs twice, and a member that would grow beyond all proportion stop the run. Links are not

@@ -259,7 +259,7 @@ class Series:
         return self.geometry.spacing
 
     def cut(self, bounds: Bounds) -> NDArray[np.int16]:
-        """HU of a box of the frame SPL, planes, rows and columns all inside; nothing is below -1024.
+        """The HU in a box of the frame SPL that lies inside the series; nothing is below -1024.
 
         Rows run to Posterior, columns to Left.
 

@@ -12,7 +12,7 @@ outside 0.05 to 50 mm (a wrong unit shows so); a volume that would unpack beyond
 qform, else pixdim alone, which has no orientation. Its columns' lengths are the voxel's edges. Units of
 metre and micron are turned into mm. pixdim, and the other form where both have a code, must agree with it;
 :attr:`Header.conflict` names both numbers where they do not, and :func:`spacing_of` refuses such a file
-to whoever depends on its edges.
+where a result depends on its edges.
 
 An uncompressed file is read where it lies. A compressed one is unpacked once into an unnamed temporary
 file, so that memory stays small whatever the volume; no more of it is unpacked than its header promises.
@@ -87,7 +87,7 @@ class Header:
 
 
 def spacing_of(header: Header) -> tuple[float, float, float]:
-    """The voxel edges in mm as stored, for whoever depends on them.
+    """The voxel edges in mm as stored, for what depends on them.
 
     Raises:
         UnreadableError: the header says two things of them.
@@ -300,7 +300,7 @@ def _edges(spacing: tuple[float, ...]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """The last line of what a library says: some say much."""
+    """The last line of a library's message; some write many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
@@ -390,7 +390,7 @@ def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
 
 
 def simpleitk() -> Any:
-    """The library, which does not type its own, with its warnings off: its errors are told in one line."""
+    """SimpleITK (untyped, as it has no types) with its warnings off: what it refuses is told in one line."""
     import SimpleITK
 
     library: Any = SimpleITK

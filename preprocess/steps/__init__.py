@@ -8,9 +8,9 @@ function and one line below.
 What holds for every step: the same arguments give the same result, no argument is changed, and no step remembers
 anything of its own from one call to the next. Most are pure functions of arrays. Not quite so are
 
-- the first step of a CT (``cut``, ``cut_cube``, ``isotropic``): it takes a volume or series that lies in a file, and
-  reads from it the voxels it needs, so it may find the file unreadable. What is worked out of a whole volume
-  is kept in :attr:`preprocess.reading.volume.Volume.memory`, and goes when the volume is closed;
+- the step that cuts a CT (``cut``, ``cut_cube``, ``isotropic``): it takes a volume or series that lies in files, and
+  reads from them the voxels it needs, so it may find a file unreadable. What it works out of a whole volume is kept
+  in :attr:`preprocess.reading.volume.Volume.memory`, and goes with the volume;
 - JPEG by a named version of libjpeg, which goes through a temporary file (:mod:`preprocess.steps.ijg`);
 - steps that have something to say of a sample that is built all the same (:mod:`preprocess.notices`).
 """

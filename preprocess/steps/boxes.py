@@ -22,7 +22,7 @@ def cut(volume: Volume, orientation: str, box: str) -> NDArray[np.int16]:
     """Cut a box out of a volume.
 
     Args:
-        volume: what a source of NIfTI volumes opens.
+        volume: what a source of CT volumes opens.
         orientation: the frame the box is applied to and the crop is returned in: ``lps``;
             ``lps-y-reversed``, in which the numbers, which are LPS, meet the array with y reversed
             (so the crop shows the patient elsewhere); ``raw``, the array as stored.

@@ -78,7 +78,7 @@ def index(raw: Raw) -> Listing:
     One header a folder is read, and all where the number of files is not the number of slices.
 
     Raises:
-        PreprocessError: a series lies in two folders, or no series is there.
+        PreprocessError: a series lies in two folders.
     """
     from preprocess.sources.lidc_idri import readers
 
