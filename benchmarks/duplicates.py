@@ -14,6 +14,8 @@ import numpy as np
 
 from benchmarks.match import pictures
 from preprocess.audit import duplicates
+from preprocess.cells import SIDE
+from preprocess.cells import cells as cells_of
 from preprocess.environment import peak_memory
 
 BATCH = 2000
@@ -38,9 +40,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="pictures; TissueMNIST has 236,386")
     parser.add_argument("--all-pairs", action="store_true", help="as for pictures that share too much to choose pairs")
     options = parser.parse_args()
-    cells = np.zeros((options.rows, duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
+    cells = np.zeros((options.rows, SIDE, SIDE + 1), np.uint8)
     for row, image in enumerate(dataset(np.random.default_rng(1), options.rows)):
-        cells[row] = duplicates.cells(image, 2)
+        cells[row] = cells_of(image, 2)
     start, cpu = time.perf_counter(), time.process_time()
     pairs = duplicates.near(cells, all_pairs=options.all_pairs or None)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import npz
+from preprocess.container import Written
+from preprocess.errors import PreprocessError
 from preprocess.files import write_text
 from preprocess.table import read_rows, write_rows
 
@@ -38,21 +41,39 @@ def image_digest(image: NDArray[np.uint8]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
-def write_sums(files: list[Path], out: Path) -> None:
-    """Write the digests of some npz and of their arrays, sorted by kind and name."""
-    rows: list[tuple[str, str, str]] = []
-    for path in sorted(files):
-        for algorithm in ("md5", "sha256"):
-            rows.append((algorithm, file_digest(path, algorithm), path.name))
+def write_sums(path: Path, arrays: Mapping[str, Written], out: Path, workers: int = 1) -> None:
+    """Read a finished npz once and write its digests and those of its arrays, by kind and name.
+
+    Args:
+        path: the npz.
+        arrays: what was learned of each array while the file was written.
+        out: the table.
+        workers: threads that inflate; two more take the digests of the file.
+
+    Raises:
+        PreprocessError: the file cannot be read, or does not hold what was written.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        whole = {algorithm: pool.submit(file_digest, path, algorithm) for algorithm in ("md5", "sha256")}
         reader = npz.Reader(path)
-        rows += [("array", array_digest(reader.rows(array)), f"{path.name}:{array}") for array in reader.names]
-    rows.sort(key=lambda row: (row[0], row[2]))
+        restarts = {name: arrays[name].restarts if name in arrays else () for name in reader.names}
+        found = {name: array_digest(reader.blocks(name, restarts[name], workers)) for name in reader.names}
+    written = {name: one.sha256 for name, one in arrays.items()}
+    if wrong := [name for name in {**written, **found} if written.get(name) != found.get(name)]:
+        raise PreprocessError(
+            f"{path}: {', '.join(sorted(wrong))} not as written: the disk or memory is at fault; delete the file and "
+            "run again"
+        )
+    rows = [("array", digest, f"{path.name}:{name}") for name, digest in sorted(found.items())]
+    rows += [(algorithm, digest.result(), path.name) for algorithm, digest in whole.items()]
     write_rows(out, COLUMNS, rows)
 
 
-def read_sums(table: Path) -> dict[str, str]:
-    """MD5 of each file by ``<file>`` and sha256 of each array by ``<file>:<array>``, from a table of sums."""
-    return {row["name"]: row["digest"] for row in read_rows(table) if row["kind"] in ("md5", "array")}
+def read_sums(tables: Iterable[Path]) -> dict[str, str]:
+    """MD5 of each file by ``<file>`` and sha256 of each array by ``<file>:<array>``, from tables of sums."""
+    return {
+        row["name"]: row["digest"] for table in tables for row in read_rows(table) if row["kind"] in ("md5", "array")
+    }
 
 
 def write_lists(tables: Iterable[Path], lists: Iterable[Path]) -> None:

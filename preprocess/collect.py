@@ -1,28 +1,33 @@
-"""The collect stage: what became of every sample, in the two tables that go with each dataset."""
+"""The collect stage: what became of every sample: the rows of the arrays to come, and what was left out and why."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
+from preprocess import packed as packed_rows
 from preprocess import shards as shard_tables
 from preprocess.errors import PreprocessError
 from preprocess.split import SPLITS
-from preprocess.table import Sample, read_samples, write_rows
+from preprocess.table import Sample, read_rows, read_samples, write_rows
 
 log = logging.getLogger(__name__)
 
+#: of the samples table; what depends on the sizes built is added when all of them are packed
 SAMPLE_COLUMNS = (
     "split", "index", "key", "label", "group", "source_split", "original_label", "upsampled",
     "released_index", "path", "raw_form", "raw_sha256",
 )  # fmt: skip
+UPSAMPLED = SAMPLE_COLUMNS.index("upsampled")
+ROW_COLUMNS = tuple(name for name in SAMPLE_COLUMNS if name != "upsampled")
 EXCLUDED_COLUMNS = ("key", "reason", "detail")
 
 
-def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_out: Path) -> None:
+def collect(split_table: Path, shards: list[Path], rows_out: Path, excluded_out: Path) -> None:
     """Join the split table with the shards' and number the rows of each split anew, without gaps.
 
-    Writes ``<dataset>.samples.tsv`` (in npz order) and ``<dataset>.excluded.tsv``.
+    Writes the rows in npz order, and ``<dataset>.excluded.tsv``. Neither depends on the sizes that were rendered.
 
     Raises:
         PreprocessError: a sample is in neither table: nothing may be lost.
@@ -53,17 +58,17 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
             sample.index = position
             extra.update(dict.fromkeys(sample.attributes))
 
-    places = {name: place for place, name in enumerate(shard_tables.COLUMNS[1:]) if name in SAMPLE_COLUMNS}
+    places = {name: place for place, name in enumerate(shard_tables.COLUMNS[1:]) if name in ROW_COLUMNS}
 
     def cell(sample: Sample, column: str) -> object:
         place = places.get(column)
         return getattr(sample, column) if place is None else rendered[sample.key][place]
 
     write_rows(
-        samples_out,
-        (*SAMPLE_COLUMNS, *extra),
+        rows_out,
+        (*ROW_COLUMNS, *extra),
         (
-            [*(cell(sample, column) for column in SAMPLE_COLUMNS), *(sample.attributes.get(name, "") for name in extra)]
+            [*(cell(sample, column) for column in ROW_COLUMNS), *(sample.attributes.get(name, "") for name in extra)]
             for members in kept.values()
             for sample in members
         ),
@@ -72,3 +77,24 @@ def collect(split_table: Path, shards: list[Path], samples_out: Path, excluded_o
     for split, members in kept.items():
         log.info("%s: %s samples", split, f"{len(members):,}")
     log.info("excluded: %s samples", f"{len(excluded):,}")
+
+
+def join(rows_table: Path, packed: dict[int, Path], out: Path) -> None:
+    """Write ``<dataset>.samples.tsv``: the rows, with the sizes at which each is upsampled.
+
+    Args:
+        rows_table: what :func:`collect` wrote.
+        packed: what pack saw of the rows, by size (:mod:`preprocess.packed`).
+        out: the table.
+    """
+    flags = {size: packed_rows.upsampled(path) for size, path in packed.items()}
+    with open(rows_table, encoding="utf-8") as handle:
+        columns = handle.readline().rstrip("\n").split("\t")
+    columns.insert(UPSAMPLED, "upsampled")
+
+    def cells() -> Iterator[list[str]]:
+        for number, row in enumerate(read_rows(rows_table)):
+            row["upsampled"] = " ".join(str(size) for size, flag in flags.items() if flag[number])
+            yield [row[name] for name in columns]
+
+    write_rows(out, columns, cells())

@@ -1,158 +1,36 @@
-"""The published container: writing it to the byte, and reading it without holding it.
-
-The published files are zip archives as Python's zipfile wrote them up to version 3.10 with
-``force_zip64``: deflate at zlib's default level, true sizes and a zip64 extra field in each local
-header, and a fixed time. numpy's present ``savez_compressed`` writes other header bytes, so its
-files never have the published MD5. Evidence: the published BreastMNIST at four sizes and
-RetinaMNIST, VesselMNIST3D and AdrenalMNIST3D are written again to their MD5.
-"""
+"""An npz of uint8 arrays read without holding it, all rows or some; it is written by :mod:`preprocess.container`."""
 
 from __future__ import annotations
 
 import ast
+import bisect
 import contextlib
-import itertools
 import math
+import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, told
-from preprocess.files import atomic
-from preprocess.published import SPLITS
 
-CHUNK = 1 << 20
-_ZIP64_LIMIT = (1 << 31) - 1  # zipfile's own
-_DOS_DATE = 0x0021  # 1980-01-01
-_ATTRIBUTES = 0o600 << 16
-
-
-@dataclass(frozen=True)
-class Array:
-    """One member to write: its name without ``.npy``, its shape, and its rows' bytes in order."""
-
-    name: str
-    shape: tuple[int, ...]
-    rows: Iterable[Any]
-
-
-def is_classic_zlib() -> bool:
-    """Whether this Python deflates as the published files were: zlib-ng gives other bytes."""
-    return "zlib-ng" not in zlib.ZLIB_RUNTIME_VERSION
-
-
-def layout(dimensions: int, size: int, create_system: int | None = None) -> tuple[tuple[str, ...], int]:
-    """Order of the six members, and the header's ``create_system``, of a published file.
-
-    2D files at 28 hold the images first and were written on Unix (3); all others alternate and were
-    written on Windows (0). Seen in 9 published files and assumed for the others; of the two 3D
-    files seen at 28, VesselMNIST3D has 0 and AdrenalMNIST3D 3, which the recipe says.
-    """
-    if dimensions == 2 and size == 28:
-        names = tuple(f"{split}_{kind}" for kind in ("images", "labels") for split in SPLITS)
-        system = 3
-    else:
-        names = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
-        system = 0
-    return names, system if create_system is None else create_system
+#: bytes of an array's header
+HEADER = 128
+_BLOCK = 1 << 20
 
 
 def npy_header(shape: tuple[int, ...]) -> bytes:
     """The 128 bytes before a uint8 array in C order: .npy format version 1.0."""
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + text.ljust(117).encode("latin-1") + b"\n"
-
-
-def write(path: str | Path, arrays: Iterable[Array], create_system: int) -> None:
-    """Write uint8 arrays into a published-style npz, streaming; memory stays flat.
-
-    Args:
-        path: the file; it gets its name when complete.
-        arrays: the members in file order.
-        create_system: 0 (DOS) or 3 (Unix), a byte of the central directory.
-
-    Raises:
-        PreprocessError: the rows do not fill the shape, or the file cannot be written.
-    """
-    with atomic(path) as part, open(part, "wb") as out:
-        entries = [_write_member(out, array) for array in arrays]
-        _write_directory(out, entries, create_system)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    name: bytes
-    crc: int
-    packed: int
-    unpacked: int
-    offset: int
-
-
-def _write_member(out: IO[bytes], array: Array) -> _Entry:
-    name = f"{array.name}.npy".encode("ascii")
-    offset = out.tell()
-    out.write(_local_header(name, 0, 0, 0))
-    start = out.tell()
-    packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -15)
-    crc = unpacked = 0
-    for data in itertools.chain([npy_header(array.shape)], array.rows):
-        crc = zlib.crc32(data, crc)
-        unpacked += memoryview(data).nbytes
-        out.write(packer.compress(data))
-    out.write(packer.flush())
-    end = out.tell()
-    expected = 128 + int(np.prod(array.shape, dtype=np.int64))
-    if unpacked != expected:
-        raise PreprocessError(f"{array.name}: {unpacked} bytes written for a shape of {expected}; report this")
-    out.seek(offset)
-    out.write(_local_header(name, crc, end - start, unpacked))
-    out.seek(end)
-    return _Entry(name, crc, end - start, unpacked, offset)
-
-
-def _local_header(name: bytes, crc: int, packed: int, unpacked: int) -> bytes:
-    version, short = 20, (packed, unpacked)
-    if max(packed, unpacked) > _ZIP64_LIMIT:
-        version, short = 45, (0xFFFFFFFF, 0xFFFFFFFF)
-    extra = struct.pack("<HHQQ", 1, 16, unpacked, packed)
-    fixed = struct.pack(
-        "<4sHHHHHLLLHH", b"PK\3\4", version, 0, 8, 0, _DOS_DATE, crc, *short, len(name), len(extra)
-    )  # fmt: skip
-    return fixed + name + extra
-
-
-def _write_directory(out: IO[bytes], entries: list[_Entry], create_system: int) -> None:
-    start = out.tell()
-    for entry in entries:
-        large: list[int] = []
-        short = [entry.packed, entry.unpacked, entry.offset]
-        if max(entry.unpacked, entry.packed) > _ZIP64_LIMIT:
-            large += [entry.unpacked, entry.packed]
-            short[:2] = [0xFFFFFFFF, 0xFFFFFFFF]
-        if entry.offset > _ZIP64_LIMIT:
-            large.append(entry.offset)
-            short[2] = 0xFFFFFFFF
-        extra = struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
-        version = 45 if large else 20
-        made = struct.pack("<4sBBHHHHH", b"PK\1\2", version, create_system, version, 0, 8, 0, _DOS_DATE)
-        sizes = struct.pack("<LLLHH", entry.crc, short[0], short[1], len(entry.name), len(extra))
-        place = struct.pack("<HHHLL", 0, 0, 0, _ATTRIBUTES, short[2])
-        out.write(made + sizes + place)
-        out.write(entry.name + extra)
-    end = out.tell()
-    offset, size = start, end - start
-    if offset > _ZIP64_LIMIT:
-        out.write(struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, len(entries), len(entries), size, offset))
-        out.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1))
-        offset = min(offset, 0xFFFFFFFF)
-    out.write(struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, len(entries), len(entries), size, offset, 0))
 
 
 #: what a damaged npz makes zipfile, zlib and numpy's form of a header raise
@@ -211,6 +89,63 @@ class Reader:
             self._check_end(name, handle, len(data) == size)
             return np.frombuffer(data, np.uint8).reshape(shape)
 
+    def blocks(self, name: str, restarts: Sequence[tuple[int, int]] = (), workers: int = 1) -> Iterator[bytes]:
+        """Yield an array's bytes in C order, in blocks of any length, and check the CRC.
+
+        Args:
+            name: the array.
+            restarts: where inflating can begin (:meth:`pick`); with them several threads inflate.
+            workers: how many.
+        """
+        if len(restarts) > 1 and workers > 1:
+            yield from self._side_by_side(name, restarts, workers)
+            return
+        with self._member(name) as handle, self._told(name):
+            left = math.prod(self._header(name, handle))
+            while left and (block := handle.read(min(left, _BLOCK))):
+                left -= len(block)
+                yield block
+            self._check_end(name, handle, not left)
+
+    def _side_by_side(self, name: str, restarts: Sequence[tuple[int, int]], workers: int) -> Iterator[bytes]:
+        """The same by threads, each from one restart to the next, which it must reach to the byte."""
+        entry = self._zip.NameToInfo[f"{name}.npy"]
+        self.shape(name)
+        with open(self.path, "rb") as file, self._told(name), ThreadPoolExecutor(workers) as pool:
+            start = self._start(name, file)
+            places = [place for _, place in restarts] + [start + entry.compress_size]
+            lengths = [end - begin for begin, end in pairwise([*(begin for begin, _ in restarts), entry.file_size])]
+            if places[0] != start:
+                raise EOFError("the places to begin at are not its own")
+
+            def inflate(number: int) -> bytes:
+                packed = os.pread(file.fileno(), places[number + 1] - places[number], places[number])
+                unpacker = zlib.decompressobj(-15)
+                data = unpacker.decompress(packed, lengths[number] + 1)
+                is_last = number == len(lengths) - 1
+                if len(data) != lengths[number] or unpacker.unconsumed_tail or unpacker.eof != is_last:
+                    raise EOFError("a part of it has another length")
+                return data
+
+            crc = 0
+            waiting: deque[Future[bytes]] = deque()
+            for number in range(len(lengths) + workers):
+                if number < len(lengths):
+                    waiting.append(pool.submit(inflate, number))
+                if number >= workers and waiting:
+                    data = waiting.popleft().result()
+                    crc = zlib.crc32(data, crc)
+                    yield data[HEADER:] if number == workers else data
+            if crc != entry.CRC:
+                raise zipfile.BadZipFile("bad CRC-32")
+
+    def _start(self, name: str, file: IO[bytes]) -> int:
+        """Where a member's packed bytes begin."""
+        entry = self._zip.NameToInfo[f"{name}.npy"]
+        file.seek(entry.header_offset)
+        fixed = struct.unpack("<4sHHHHHLLLHH", file.read(30))
+        return entry.header_offset + 30 + int(fixed[9]) + int(fixed[10])
+
     def rows(self, name: str) -> Iterator[NDArray[np.uint8]]:
         """Yield the rows of one array in order, holding one at a time."""
         with self._member(name) as handle:
@@ -228,6 +163,62 @@ class Reader:
                 yield row
             with self._told(name):
                 self._check_end(name, handle, True)
+
+    def pick(
+        self, name: str, wanted: Iterable[int], restarts: Sequence[tuple[int, int]] = ()
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield some rows of one array with their numbers, in order, reading as little as the file allows.
+
+        Args:
+            name: the array.
+            wanted: the numbers of the rows, each from 0 and below the array's length.
+            restarts: where inflating can begin, as :class:`preprocess.container.Written` tells. Without them a deflated
+                array is read from its start; a stored one never is.
+        """
+        shape = self.shape(name)
+        size = math.prod(shape[1:])
+        with open(self.path, "rb") as file, self._told(name):
+            content = self._content(name, file, restarts)
+            for row in sorted(set(wanted)):
+                data = content(HEADER + row * size, size)
+                yield row, np.frombuffer(data, np.uint8).reshape(shape[1:])
+
+    def _content(self, name: str, file: IO[bytes], restarts: Sequence[tuple[int, int]]) -> Callable[[int, int], bytes]:
+        """A function that gives some bytes of a member, for places that only grow."""
+        entry = self._zip.NameToInfo[f"{name}.npy"]
+        start = self._start(name, file)
+        if entry.compress_type == zipfile.ZIP_STORED:
+
+            def stored(at: int, size: int) -> bytes:
+                file.seek(start + at)
+                return file.read(size)
+
+            return stored
+        if entry.compress_type != zipfile.ZIP_DEFLATED:
+            raise NotImplementedError(f"compression method {entry.compress_type}")
+        begins = [at for at, _ in restarts] or [0]
+        places = [place for _, place in restarts] or [start]
+        unpacker, position, waiting = zlib.decompressobj(-15), 0, b""
+        file.seek(start)
+
+        def deflated(at: int, size: int) -> bytes:
+            nonlocal unpacker, position, waiting
+            nearest = bisect.bisect_right(begins, at) - 1
+            if begins[nearest] > position or at < position:
+                unpacker, position, waiting = zlib.decompressobj(-15), begins[nearest], b""
+                file.seek(places[nearest])
+            result = b""
+            while position < at + size:
+                waiting = waiting or file.read(_BLOCK)
+                if not waiting or unpacker.eof:
+                    raise EOFError("the array ends early")
+                piece = unpacker.decompress(waiting, at - position if position < at else at + size - position)
+                waiting = unpacker.unconsumed_tail
+                result += piece if position >= at else b""
+                position += len(piece)
+            return result
+
+        return deflated
 
     def _check_end(self, name: str, handle: IO[bytes], whole: bool) -> None:
         """Refuse an array of fewer or more bytes than its shape; reading to the end checks the CRC, too."""

@@ -1,55 +1,148 @@
-"""The pack stage: shards into one npz of six arrays, streamed in the order of the samples table."""
+"""The pack stage: shards into one npz of six arrays, streamed in the order of the table of rows."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from preprocess import npz
+from preprocess import container
 from preprocess import shards as shard_tables
+from preprocess.cells import SIDE, cells
+from preprocess.checksums import image_digest
+from preprocess.container import Array, Form
 from preprocess.errors import PreprocessError
+from preprocess.npz import HEADER
+from preprocess.packed import Packed
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.split import SPLITS
 from preprocess.table import read_rows
 
-_HEADER = len(npz.npy_header((0,)))
+#: bytes of pixels that are read, looked at and handed on together
+BLOCK = 1 << 20
 
 
-def pack(recipe: Recipe, size: int, samples_table: Path, shards: list[Path], out: Path) -> None:
-    """Write ``<dataset>[_<size>].npz``. Memory holds one row of pixels at a time.
+@dataclass(frozen=True)
+class _Place:
+    """Where a row's pixels are: the number of its shard, and its row there."""
+
+    shard: int
+    row: int
+
+
+def pack(
+    recipe: Recipe, size: int, rows_table: Path, shards: list[Path], out: Path, form: Form, workers: int = 1
+) -> Packed:
+    """Write ``<dataset>[_<size>].npz``, and return what was seen of its rows.
+
+    Memory holds a few blocks of pixels at a time, and 291 bytes a row.
+
+    Args:
+        recipe: the recipe in force.
+        size: edge of the images.
+        rows_table: the rows of the npz in order, as :mod:`preprocess.collect` wrote them.
+        shards: the folders of the shards that hold this size.
+        out: the npz.
+        form: how it is packed.
+        workers: threads that look at pixels and deflate them. The file is the same for any number.
 
     Raises:
-        PreprocessError: the shards do not hold that size, or the file cannot be written.
+        PreprocessError: the shards do not hold that size or those rows, or the file cannot be written.
     """
     if lacking := [shard for shard in shards if not (shard / f"{size}.npy").is_file()]:
         raise PreprocessError(f"{lacking[0]}: not rendered at {size}; add {size} to sizes, or to sizes_3d for volumes")
-    place = {entry["key"]: (shard, row) for shard, row, entry in shard_tables.rows(shards)}
-    rows: dict[str, list[tuple[int, int]]] = {split: [] for split in SPLITS}
-    labels: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for sample in read_rows(samples_table):
-        rows[sample["split"]].append(place[sample["key"]])
-        labels[sample["split"]].append(sample["label"])
-    width = len(next((label for split in SPLITS for label in labels[split]), "0").split())
-    members: dict[str, npz.Array] = {}
+    rows = list(read_rows(rows_table))
+    places, upsampled = _places(rows_table, rows, shards, size)
+    labels = np.array([row["label"].split() for row in rows] or np.zeros((0, 1)), np.uint8)
+    splits = [row["split"] for row in rows]
+    counts = tuple(splits.count(split) for split in SPLITS)
+    shape = recipe.shape(size)
+    ends = list(accumulate((0, *counts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open(shard / f"{size}.npy", "rb")) for shard in shards]
-        for split in SPLITS:
-            shape = (len(rows[split]), *recipe.shape(size))
-            members[f"{split}_images"] = npz.Array(
-                f"{split}_images", shape, _read(files, rows[split], recipe.shape(size))
+        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(ThreadPoolExecutor(workers)), workers)
+        members: dict[str, Array] = {}
+        for split, first, end in zip(SPLITS, ends, ends[1:]):
+            images = seen.each(first, shape, _read(files, places[first:end], shape))
+            members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
+            part = labels[first:end]
+            members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [part])
+        order, system = container.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
+        written = container.write(out, [members[name] for name in order], system, form, workers)
+    return Packed(seen.digests, seen.low, seen.high, seen.cells, np.array(upsampled, bool), counts, written)
+
+
+def _places(
+    rows_table: Path, rows: Sequence[dict[str, str]], shards: list[Path], size: int
+) -> tuple[list[_Place], list[bool]]:
+    """Where each row's pixels are, and whether it is upsampled at this size.
+
+    Raises:
+        PreprocessError: the shards were rendered from other files than the table was collected from.
+    """
+    entries = {entry["key"]: (_Place(shard, row), entry) for shard, row, entry in shard_tables.rows(shards)}
+    places, upsampled = [], []
+    for row in rows:
+        place, entry = entries.get(row["key"], (None, {}))
+        if place is None or entry["reason"] or entry["raw_sha256"] != row["raw_sha256"]:
+            why = entry.get("reason") or ("from another raw file" if place else "not there")
+            raise PreprocessError(
+                f"{rows_table}: {row['key']} is {why} in the shards at {size}; a raw file was changed while it was "
+                "read: run again"
             )
-            digits = np.array([label.split() for label in labels[split]], np.uint8).reshape(-1, width)
-            members[f"{split}_labels"] = npz.Array(f"{split}_labels", digits.shape, [digits.tobytes()])
-        order, system = npz.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
-        npz.write(out, [members[name] for name in order], system)
+        places.append(place)
+        upsampled.append(str(size) in entry["upsampled"].split())
+    return places, upsampled
 
 
-def _read(files: Sequence[IO[bytes]], rows: list[tuple[int, int]], shape: tuple[int, ...]) -> Iterator[bytes]:
-    size = int(np.prod(shape))
-    for shard, row in rows:
-        yield os.pread(files[shard].fileno(), size, _HEADER + row * size)
+def _read(files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
+    """Yield blocks of rows that lie together: how many, and their bytes."""
+    size = math.prod(shape)
+    most = max(BLOCK // size, 1)
+    # rows of one shard that follow each other have the same difference to their number
+    for (shard, _), run in groupby(enumerate(places), key=lambda item: (item[1].shard, item[1].row - item[0])):
+        following = [place.row for _, place in run]
+        for start in range(0, len(following), most):
+            count = min(most, len(following) - start)
+            yield count, os.pread(files[shard].fileno(), count * size, HEADER + following[start] * size)
+
+
+class _Seen:
+    """What is seen of the rows while they pass; other threads look."""
+
+    def __init__(self, count: int, dimensions: int, pool: ThreadPoolExecutor, workers: int) -> None:
+        self.digests = np.zeros((count, 16), np.uint8)
+        self.low = np.zeros(count, np.uint8)
+        self.high = np.zeros(count, np.uint8)
+        self.cells = np.zeros((count, SIDE, SIDE + 1), np.uint8)
+        self._dimensions, self._pool, self._limit = dimensions, pool, 2 * workers
+
+    def each(self, first: int, shape: tuple[int, ...], blocks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
+        """Yield blocks as they come; ``first`` is the number of their first row."""
+        waiting: deque[Future[None]] = deque()
+        for count, block in blocks:
+            waiting.append(self._pool.submit(self._look, first, np.frombuffer(block, np.uint8).reshape(count, *shape)))
+            first += count
+            yield block
+            while len(waiting) > self._limit:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
+
+    def _look(self, first: int, images: NDArray[np.uint8]) -> None:
+        values = images.reshape(len(images), -1)
+        rows = slice(first, first + len(images))
+        self.low[rows], self.high[rows] = values.min(axis=1), values.max(axis=1)
+        for row, image in enumerate(images, first):
+            self.digests[row] = np.frombuffer(image_digest(image), np.uint8)
+            self.cells[row] = cells(image, self._dimensions)

@@ -61,10 +61,10 @@ class Dataset:
         label: the rule that makes a label (:mod:`preprocess.labels`), what the rule asks for, and the ``classes``.
         census: the known counts of the raw files by name.
         published: rows of each split in the published file in force.
-        shards: how many jobs render it.
         options: keyword arguments of the source's ``index``: which part of a shared source, which view.
         unpublished: the splits whose labels the source never published; they stay empty.
         create_system: the byte ``create_system`` of the published zip by size, where it is not the usual one.
+        most_shards: how many jobs may render it at the most, where more would read the same archive; else None.
     """
 
     name: str
@@ -79,10 +79,10 @@ class Dataset:
     label: dict[str, Any]
     census: dict[str, int]
     published: dict[str, int]
-    shards: int
     options: dict[str, Any] = field(default_factory=dict)
     unpublished: tuple[str, ...] = ()
     create_system: dict[int, int] = field(default_factory=dict)
+    most_shards: int | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

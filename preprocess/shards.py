@@ -26,7 +26,7 @@ from preprocess.table import Sample, read_rows, sample_of, unit_key, write_rows
 log = logging.getLogger(__name__)
 
 #: the table a shard writes beside its arrays, and its columns
-TABLE = "samples.tsv"
+TABLE = "rows.tsv"
 COLUMNS = ("key", "reason", "detail", "upsampled", "raw_form", "raw_sha256")
 
 #: what lies between two samples that follow each other
@@ -107,7 +107,7 @@ class Block:
 
 
 def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Path, strict: bool) -> None:
-    """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``samples.tsv``.
+    """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``rows.tsv``.
 
     The folder appears when all of it is complete. Excluded samples keep a row of zeros in the arrays,
     so that rows and table agree.
@@ -127,6 +127,7 @@ def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Pat
         for sample in samples:
             results.append(_write(_attempt(renderer, sample, strict), sample.key, files, blank))
         write_rows(part / TABLE, COLUMNS, results)
+    log.info("%s samples rendered at %s", f"{len(samples):,}", ", ".join(map(str, sizes)))
 
 
 def rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:

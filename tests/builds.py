@@ -49,6 +49,14 @@ class Build:
     def npz(self, size: int) -> Path:
         return self.folder / f"{self.dataset}_{size}.npz"
 
+    def seen(self, size: int) -> Path:
+        """What pack saw of the rows."""
+        return self.folder / f"seen_{size}.npz"
+
+    def record(self, size: int) -> Path:
+        """How the npz was packed."""
+        return self.folder / f"record_{size}.json"
+
     def arrays(self, size: int) -> dict[str, np.ndarray]:
         with np.load(self.npz(size)) as file:
             return {name: file[name] for name in file.files}
@@ -78,6 +86,7 @@ def build(
     order_table: Path | None = None,
     seed: int = 42,
     shards: int = 2,
+    container: str = "chunked",
 ) -> Build:
     """Build ``dataset`` from ``raw``, its source's raw folder, into ``folder``."""
     common = [dataset, "--protocol", protocol, "--overrides", json.dumps(overrides or {})]
@@ -103,22 +112,15 @@ def build(
     for shard, part in enumerate(parts):
         run("render", *common, "--raw", raw, "--census", census, "--split", f / "split.tsv", "--shard", shard,
             "--shards", shards, "--sizes", *sizes, "--output", part)  # fmt: skip
-    run("collect", "--split", f / "split.tsv", "--shards", *parts, "--samples", f / "samples.tsv",
+    run("collect", "--split", f / "split.tsv", "--shards", *parts, "--rows", f / "rows.tsv",
         "--excluded", f / "excluded.tsv")  # fmt: skip
     done = Build(dataset, folder, list(sizes))
     for size in sizes:
-        run(
-            "pack",
-            *common,
-            "--size",
-            size,
-            "--samples",
-            f / "samples.tsv",
-            "--shards",
-            *parts,
-            "--output",
-            done.npz(size),
-        )
+        run("pack", *common, "--size", size, "--container", container, "--deflate", 1, "--workers", 1, "--batch", 0,
+            "--together", *sizes, "--tables", 0, "--current", "", "--rows", f / "rows.tsv", "--shards", *parts,
+            "--output", done.npz(size), "--seen", done.seen(size), "--record", done.record(size))  # fmt: skip
+    run("samples", "--rows", f / "rows.tsv", "--sizes", *sizes, "--packed", *map(done.seen, sizes), "--output",
+        f / "samples.tsv")  # fmt: skip
     checked(done, raw, *common[1:], *counted)
     return done
 
@@ -129,7 +131,7 @@ def checked(done: Build, raw: Path, *decisions: object) -> dict[tuple[str, str],
     protocol = () if "--protocol" in decisions else ("--protocol", "paper")
     tables = ["--index", f / "index.tsv", "--counts", f / "census.tsv", "--samples", f / "samples.tsv",
               "--excluded", f / "excluded.tsv", "--unmatched", f / "unmatched.tsv"]  # fmt: skip
-    files = ["--sizes", *done.sizes, "--npz", *(done.npz(size) for size in done.sizes)]
+    files = ["--sizes", *done.sizes, "--npz", *map(done.npz, done.sizes), "--packed", *map(done.seen, done.sizes)]
     run("check", done.dataset, *protocol, *decisions, "--raw", raw, *tables, *files, "--seed", 42, "--output",
         f / "checks.json")  # fmt: skip
     found = json.loads((f / "checks.json").read_text())
@@ -174,19 +176,28 @@ def audit(
     drawn = ["--miniature"] if miniature else []
     tables = ["--samples", done.folder / "samples.tsv"]
     sums = done.folder / "sums.tsv"
-    run("sums", done.npz(size), "--output", sums)
+    run("reread", done.npz(size), "--packed", done.seen(size), "--workers", 1, "--output", sums)
     verdict = ["verdict", *common, "--sizes", size, "--npz", done.npz(size), *tables, "--sums", sums, *drawn]
     run(*verdict, "--released", folder, "--output", done.folder / "verdict.json")
     facts = run_facts or ["--config", "{}"]
-    stages = ["--sums", sums, "--checks", done.folder / "checks.json", "--verdict", done.folder / "verdict.json"]
+    stages = [
+        "--sums",
+        sums,
+        "--records",
+        done.record(size),
+        "--checks",
+        done.folder / "checks.json",
+        "--verdict",
+        done.folder / "verdict.json",
+    ]
     run("provenance", *common, *facts, "--default-seed", 42, *tables, *stages, *drawn, "--output",
         done.folder / "provenance.json")  # fmt: skip
-    run("montage", *common, "--npz", done.npz(size), *drawn, "--output", folder / f"{done.dataset}.png")
     run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
     extra = ["--exceptions", signed] if signed else []
     run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
         done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
-        folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json")  # fmt: skip
+        folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json", "--packed", done.seen(size),
+        "--montage", folder / f"{done.dataset}.png")  # fmt: skip
     left = ["--leftovers", *leftovers] if leftovers else []
     run("audit-index", done.folder / "audit.json", "--picture", folder / "collection.png", *left, "--output",
         folder / "index.html", "--json", folder / "audit.json")  # fmt: skip

@@ -20,10 +20,16 @@ NAME = "breastmnist"
 def steps(plan: Plan) -> list[tuple[str, list[str]]]:
     """Stage and command line of each, in order."""
     p, sizes = {place: plan.paths.of(place, dataset=NAME) for place in (
-        "index", "census", "split", "unmatched", "samples", "excluded", "checks", "sums", "verdict", "provenance",
+        "index", "census", "split", "unmatched", "rows", "samples", "excluded", "checks", "verdict", "provenance",
         "montage", "splits", "page", "summary",
     )}, list(map(str, plan.sizes(NAME)))  # fmt: skip
-    raw, seed, npz, shards = str(plan.folder(NAME)), str(plan.settings.seed), plan.npz(NAME), plan.shard_folders(NAME)
+    raw, seed, npz, shards = (
+        str(plan.folder(NAME)),
+        str(plan.settings.seed),
+        plan.npz(NAME),
+        plan.shard_folders(NAME, 0),
+    )
+    seen, record, sums = (plan.beside_npz(place, NAME) for place in ("seen", "record", "sums"))
     order = [str(plan.order_table(NAME))] if plan.order_table(NAME) else []
     variant = list(filter(None, [plan.settings.variant_name]))
     stages = [
@@ -32,25 +38,30 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
          "--unmatched", p["unmatched"]),
         *(("render", "--raw", raw, "--census", "warn", "--sizes", *sizes, "--split", p["split"], "--shard", str(shard),
            "--shards", str(len(shards)), "--output", folder) for shard, folder in enumerate(shards)),
-        ("collect", "--split", p["split"], "--shards", *shards, "--samples", p["samples"], "--excluded", p["excluded"]),
-        *(("pack", "--size", size, "--samples", p["samples"], "--shards", *shards, "--output", path)
-          for size, path in zip(sizes, npz)),
+        ("collect", "--split", p["split"], "--shards", *shards, "--rows", p["rows"], "--excluded", p["excluded"]),
+        *(("pack", "--size", size, "--container", plan.container(NAME), "--deflate", str(plan.settings.deflate),
+           "--workers", "1", "--batch", "0", "--together", *sizes, "--tables", "0", "--current",
+           plan.current("pack", NAME), "--rows", p["rows"], "--shards", *shards, "--output", npz[place], "--seen",
+           seen[place], "--record", record[place])
+          for place, size in enumerate(sizes)),
+        ("samples", "--rows", p["rows"], "--sizes", *sizes, "--packed", *seen, "--output", p["samples"]),
         ("check", "--raw", raw, "--seed", seed, "--index", p["index"], "--counts", p["census"], "--samples",
          p["samples"], "--excluded", p["excluded"], "--unmatched", p["unmatched"],
-         "--sizes", *sizes, "--npz", *npz, "--output", p["checks"]),
-        ("sums", *npz, "--output", p["sums"]),
-        ("verdict", "--released", str(plan.released), "--samples", p["samples"], "--sums", p["sums"], "--sizes", *sizes,
+         "--sizes", *sizes, "--npz", *npz, "--packed", *seen, "--output", p["checks"]),
+        *(("reread", npz[place], "--packed", seen[place], "--workers", "1", "--output", sums[place])
+          for place in range(len(npz))),
+        ("verdict", "--released", str(plan.released), "--samples", p["samples"], "--sums", *sums, "--sizes", *sizes,
          "--npz", *npz, "--output", p["verdict"]),
         ("provenance", "--default-seed", str(plan.settings.default_seed), "--variant", *variant, "--config",
-         json.dumps(plan.config_of(NAME), sort_keys=True), "--samples", p["samples"], "--sums", p["sums"], "--checks",
-         p["checks"], "--verdict", p["verdict"], "--output", p["provenance"]),
-        ("montage", "--npz", plan.audit_npz(NAME), "--output", p["montage"]),
+         json.dumps(plan.config_of(NAME), sort_keys=True), "--samples", p["samples"], "--sums", *sums, "--records",
+         *record, "--checks", p["checks"], "--verdict", p["verdict"], "--output", p["provenance"]),
         ("leak_free", "--seed", seed, "--samples", p["samples"], "--output", p["splits"]),
         ("audit", "--raw", raw, "--exceptions", *filter(None, [plan.settings.exceptions]), "--samples", p["samples"],
          "--excluded", p["excluded"], "--provenance", p["provenance"], "--size", str(plan.audit_size(NAME)), "--npz",
-         plan.audit_npz(NAME), "--output", p["page"], "--summary", p["summary"]),
+         plan.audit_npz(NAME), "--packed", plan.beside("seen", NAME, plan.audit_size(NAME)), "--output", p["page"],
+         "--summary", p["summary"], "--montage", p["montage"]),
     ]  # fmt: skip
-    of_recipe = {"collect": [], "sums": []}
+    of_recipe = {"collect": [], "samples": [], "reread": []}
     return [
         (stage, [stage.replace("_", "-"), *of_recipe.get(stage, recipe_words(plan, stage)), *words])
         for stage, *words in stages
@@ -70,7 +81,7 @@ def main() -> None:
     verify = ["verify", "busi", "--raw", str(plan.raw), "--cache", str(plan.cache), "--output",
               plan.paths.of("verified", source="busi")]  # fmt: skip
     for stage, words in [*steps(plan), ("verify", verify)]:
-        outputs = words[words.index("--output") + 1] if "--output" in words else words[words.index("--samples") + 1]
+        outputs = words[words.index("--output" if "--output" in words else "--rows") + 1]
         key = [words, plan.current(stage, NAME)]
         if done.get(outputs) != key:
             assert not cli.main(words), words

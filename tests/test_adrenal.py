@@ -14,7 +14,7 @@ import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 from scipy import ndimage
 
-from preprocess import npz, sources
+from preprocess import container, npz, sources
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
@@ -36,10 +36,10 @@ def published(folder, seed=0, edge=64):
         images = ndimage.gaussian_filter(generator.normal(size=(count, edge, edge, edge)), (0, 5, 5, 5)) > 0.02
         labels = (np.arange(count) % 2).astype(np.uint8)[:, None]
         arrays += [
-            npz.Array(f"{split}_images", images.shape, list(images.astype(np.uint8) * 255)),
-            npz.Array(f"{split}_labels", labels.shape, [labels]),
+            container.Array(f"{split}_images", images.shape, list(images.astype(np.uint8) * 255)),
+            container.Array(f"{split}_labels", labels.shape, [labels]),
         ]
-    npz.write(folder / adrenal.PUBLISHED, arrays, 0)
+    container.write(folder / adrenal.PUBLISHED, arrays, 0)
     with np.load(folder / adrenal.PUBLISHED) as file:
         return {name: file[name] for name in file.files}
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from preprocess.audit import duplicates
+from preprocess.cells import cells as cells_of
 
 
 @pytest.fixture(params=[False, True], ids=["pairs that share a part of the hash", "all pairs"])
@@ -73,7 +74,7 @@ def test_hash_sees_through_size_and_brightness():
     picture = np.kron(generator.integers(40, 180, (16, 17)), np.ones((8, 8))).astype(np.uint8)
 
     def bits(image):
-        return duplicates.difference_hash(duplicates.cells(image, 2))
+        return duplicates.difference_hash(cells_of(image, 2))
 
     assert np.array_equal(bits(picture), bits(picture + 30))
     assert np.array_equal(bits(picture), bits(picture.repeat(3, 0).repeat(3, 1)))
@@ -116,7 +117,7 @@ def test_the_threshold_finds_altered_copies_and_nothing_else(real):
     for number, path in enumerate(files):
         picture = Image.open(path).convert("L")
         for one in (picture, *altered(picture)):
-            cells.append(duplicates.cells(np.asarray(one), 2))
+            cells.append(cells_of(np.asarray(one), 2))
             origin.append(number)
     pairs = duplicates.near(np.stack(cells))
     strangers = {frozenset(files[origin[row]].stem for row in (pair.first, pair.second)) for pair in pairs}

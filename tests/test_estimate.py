@@ -31,6 +31,36 @@ def test_the_forecast_counts_arrays_exactly():
     assert estimate.cost("breastmnist", [28]).seconds < one.seconds
 
 
+@pytest.mark.parametrize(
+    ("name", "jobs"),
+    [
+        ("bloodmnist", 4),  # 17,092 x (1 + 4 x 1.3) ms = 106 s
+        ("breastmnist", 1),  # 780 x (7.5 + 4 x 0.5) ms = 7 s
+        ("nodulemnist3d", 175),  # 1,633 x (3,000 + 2 x 100) ms = 5,226 s
+        ("chestmnist", 12),  # 112,120 x (18 + 4 x 1.5) ms = 2,691 s, and 12 archives
+    ],
+)
+def test_a_job_renders_for_30_seconds(name, jobs):
+    assert estimate.shards(name) == jobs
+
+
+def test_memory_follows_rows_sizes_and_scans():
+    sizes = (28, 64, 128, 224)
+    # 236,386 rows of 3,000 bytes are 709 MB, and 300 MB come first
+    assert estimate.memory("tissuemnist", sizes, of_scans=False) == 1100
+    # 140 million voxels of 14 bytes are 1,960 MB, 58,830 rows 176 MB
+    assert estimate.memory("organamnist", sizes, of_scans=True) == 2500
+    assert estimate.memory("organamnist", sizes, of_scans=False) == 500
+    # one volume of 512 x 512 x 512 floats is 537 MB
+    assert estimate.memory("vesselmnist3d", (512,), of_scans=True) == 900
+
+
+def test_large_files_are_packed_by_more_threads():
+    threads = [estimate.pack_threads("bloodmnist", size) for size in (28, 64, 128, 224)]
+    # 17,092 x 3 x 64 x 64 bytes are 3.1 times 64 MiB
+    assert threads == [1, 3, 12, 16]
+
+
 @pytest.mark.parametrize("name", recipe.names())
 def test_every_dataset_has_figures_with_a_basis(name):
     one = estimate.cost(name, [28])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import exports, npz, recipe
+from preprocess import container, exports, recipe
 from tests.builds import CommandError, run
 
 SPLITS = {"train": 7, "val": 3, "test": 4}
@@ -24,7 +24,7 @@ def make(path: Path, shape: tuple[int, ...], labels: int = 1) -> dict[str, np.nd
     for split, rows in SPLITS.items():
         arrays[f"{split}_images"] = generator.integers(0, 256, (rows, *shape), np.uint8)
         arrays[f"{split}_labels"] = generator.integers(0, 2, (rows, labels), np.uint8)
-    npz.write(path, (npz.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()), 3)
+    container.write(path, (container.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()), 3)
     return arrays
 
 

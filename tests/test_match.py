@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import npz, order, published, recipe
+from preprocess import container, order, published, recipe
 from preprocess.errors import PreprocessError
 from preprocess.match import features, tiles
 from preprocess.match.run import MatchFiles, match, recognise
@@ -166,7 +166,7 @@ def _by_hand(image: Image.Image, kernel: Image.Resampling) -> Image.Image:
 def match_altered(raw, done, arrays, publish, tmp_path):
     """Match a build with a file of its own arrays, altered, that stands for the published one."""
     path = tmp_path / "breastmnist.npz"
-    npz.write(path, [npz.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()], 3)
+    container.write(path, [container.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()], 3)
     publish("breastmnist", {28: path})
     about = recipe.load("breastmnist", "released")
     lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [path]), tmp_path / "match", 1, 42)

@@ -93,7 +93,8 @@ def test_a_render_job_stays_small_with_large_pictures(tmp_path):
     assert held < 400
 
 
-def test_packing_does_not_hold_the_pixels(tmp_path):
+@pytest.mark.parametrize("name", ["chunked", "published"])
+def test_packing_does_not_hold_the_pixels(name, tmp_path):
     """Four times the pixels, 400 MB of them, packed in the same memory."""
     held = []
     for count in (500, 2000):
@@ -104,11 +105,13 @@ def test_packing_does_not_hold_the_pixels(tmp_path):
         with open(folder / "0" / "448.npy", "wb") as file:
             file.write(npy_header((count, 448, 448)))
             file.truncate(128 + count * 448 * 448)  # a file of holes: read as zeros
-        columns = ("split", "index", "key", "label")
-        write_rows(folder / "samples.tsv", columns, (("train", i, f"{i}.png", 0) for i in range(count)))
+        columns = ("split", "index", "key", "label", "raw_sha256")
+        write_rows(folder / "rows.tsv", columns, (("train", i, f"{i}.png", 0, "0" * 64) for i in range(count)))
         held.append(
-            peak(tmp_path, "pack", "chestmnist", *SETTINGS, "--size", 448, "--samples", folder / "samples.tsv",
-                 "--shards", folder / "0", "--output", folder / "chestmnist_448.npz")
+            peak(tmp_path, "pack", "chestmnist", *SETTINGS, "--size", 448, "--container", name, "--deflate", 1,
+                 "--workers", 4, "--batch", 0, "--together", 448, "--tables", 0, "--current", "", "--rows",
+                 folder / "rows.tsv", "--shards", folder / "0", "--output", folder / "chestmnist_448.npz", "--seen",
+                 folder / "seen.npz", "--record", folder / "record.json")
         )  # fmt: skip
         with np.load(folder / "chestmnist_448.npz") as packed:
             assert packed["train_images"].shape == (count, 448, 448)

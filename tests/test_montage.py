@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from preprocess import packed, recipe
+from preprocess.audit import montage
 from tests.builds import run
 
 
@@ -17,9 +19,9 @@ def test_pictures_of_stand_ins_are_marked_on_both_edges(drawn, stand_in, tmp_pat
             assert amber.mean() > 0.7
             assert (band.max(axis=2) < 80).any()  # letters
     # the same pictures, taken for real ones, have no band: what lies between is all of them
-    common = ["--npz", done.npz(28), "--output"]
-    run("montage", "breastmnist", "--protocol", "paper", *common, tmp_path / "montage.png")
-    run("collection", "breastmnist", *common, tmp_path / "collection.png")
+    lines = montage.by_class(recipe.load("breastmnist", "paper"), done.npz(28), packed.read(done.seen(28)))
+    montage.montage(lines, tmp_path / "montage.png", miniature=False)
+    run("collection", "breastmnist", "--npz", done.npz(28), "--output", tmp_path / "collection.png")
     for plain_picture, marked in (("montage.png", "breastmnist.png"), ("collection.png", "collection.png")):
         real = np.asarray(Image.open(tmp_path / plain_picture).convert("RGB"))
         np.testing.assert_array_equal(np.asarray(Image.open(folder / marked).convert("RGB"))[20:-20], real)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from preprocess import npz
+from preprocess import container, npz
 from preprocess.errors import PreprocessError
 
 SPLITS = ("train", "val", "test")
@@ -33,19 +33,21 @@ PUBLISHED = [
 
 
 def write(path, arrays, create_system=0):
-    npz.write(path, [npz.Array(name, array.shape, list(array)) for name, array in arrays.items()], create_system)
+    container.write(
+        path, [container.Array(name, array.shape, list(array)) for name, array in arrays.items()], create_system
+    )
     return path
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not npz.is_classic_zlib(), reason="this Python deflates by zlib-ng")
+@pytest.mark.skipif(not container.is_classic_zlib(), reason="this Python deflates by zlib-ng")
 @pytest.mark.parametrize(("name", "md5", "dimensions", "size", "system"), PUBLISHED)
 def test_published_file_is_written_again_to_its_md5(name, md5, dimensions, size, system, real, tmp_path):
     reader = npz.Reader(real / "released" / name)
-    order, create_system = npz.layout(dimensions, size, system)
+    order, create_system = container.layout(dimensions, size, system)
     # streamed, a row at a time: the largest holds 415 MB of pixels
-    arrays = [npz.Array(member, reader.shape(member), reader.rows(member)) for member in order]
-    npz.write(tmp_path / name, arrays, create_system)
+    arrays = [container.Array(member, reader.shape(member), reader.rows(member)) for member in order]
+    container.write(tmp_path / name, arrays, create_system)
     with open(tmp_path / name, "rb") as handle:
         assert hashlib.file_digest(handle, "md5").hexdigest() == md5
 
@@ -55,7 +57,7 @@ def test_published_file_is_written_again_to_its_md5(name, md5, dimensions, size,
 def test_layout_is_that_of_the_published_file(name, md5, dimensions, size, system, real):
     with zipfile.ZipFile(real / "released" / name) as file:
         members = file.infolist()
-    order, create_system = npz.layout(dimensions, size, system)
+    order, create_system = container.layout(dimensions, size, system)
     assert [member.filename for member in members] == [f"{one}.npy" for one in order]
     assert {member.create_system for member in members} == {create_system}
 
@@ -71,8 +73,8 @@ def test_layout_is_that_of_the_published_file(name, md5, dimensions, size, syste
     ],
 )
 def test_layout_by_size_class(dimensions, size, order, system):
-    assert npz.layout(dimensions, size) == (tuple(order), system)
-    assert npz.layout(dimensions, size, 3) == (tuple(order), 3)
+    assert container.layout(dimensions, size) == (tuple(order), system)
+    assert container.layout(dimensions, size, 3) == (tuple(order), 3)
 
 
 def test_every_header_byte(tmp_path):
@@ -168,7 +170,7 @@ def test_split_without_rows(tmp_path):
 @pytest.mark.parametrize("rows", [[b"\0" * 8], [b"\0" * 4] * 3])
 def test_rows_that_do_not_fill_the_shape_are_a_defect(rows, tmp_path):
     with pytest.raises(PreprocessError, match="bytes written for a shape"):
-        npz.write(tmp_path / "x.npz", [npz.Array("train_images", (2, 2, 2), rows * 3)], 0)
+        container.write(tmp_path / "x.npz", [container.Array("train_images", (2, 2, 2), rows * 3)], 0)
     assert not list(tmp_path.iterdir())
 
 
@@ -198,7 +200,8 @@ def test_directory_beyond_2_gib_is_what_zipfile_writes_and_reads(unpacked, packe
 
     start = offset + packed + 100
     ours = Far()
-    npz._write_directory(ours, [npz._Entry(b"train_images.npy", 1234, packed, unpacked, offset)], 3)
+    array = container.Array("train_images", (0,), [])
+    container._write_directory(ours, [container._Member(array, offset, 8, 1234, packed, unpacked)], 3)
 
     theirs = Far()
     info = zipfile.ZipInfo("train_images.npy")
@@ -230,7 +233,7 @@ def _decode(info):
 
 @pytest.mark.parametrize(("unpacked", "version"), [(2 * GIB - 1, 20), (2 * GIB, 45), (12 * GIB, 45)])
 def test_local_header_beyond_2_gib(unpacked, version):
-    data = npz._local_header(b"train_images.npy", 7, 1000, unpacked)
+    data = container._Member(container.Array("train_images", (0,), []), 0, 8, 7, 1000, unpacked).local_header()
     fields = struct.unpack_from("<4sHHHHHLLLHH", data)
     assert fields[1] == version
     assert fields[7:9] == ((1000, unpacked) if version == 20 else (0xFFFFFFFF, 0xFFFFFFFF))
@@ -243,7 +246,9 @@ def test_memory_stays_flat(tmp_path):
     count = 48 * 2**20 // row.nbytes
     tracemalloc.start()
     try:
-        npz.write(tmp_path / "x.npz", [npz.Array("train_images", (count, *row.shape), (row for _ in range(count)))], 0)
+        container.write(
+            tmp_path / "x.npz", [container.Array("train_images", (count, *row.shape), (row for _ in range(count)))], 0
+        )
         read = sum(1 for one in npz.Reader(tmp_path / "x.npz").rows("train_images") if one[0, 0, 0] == row[0, 0, 0])
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -276,7 +281,7 @@ def test_no_damage_to_a_published_file_is_a_traceback(tmp_path):
         for kind in ("images", "labels")
     }
     path = tmp_path / "whole.npz"
-    npz.write(path, (npz.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()), 0)
+    container.write(path, (container.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()), 0)
     whole = path.read_bytes()
     places = random.Random(4)
     refused = 0

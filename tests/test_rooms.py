@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "preprocess"
 #: what any room may import
 GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table", "geometry"}
 #: and besides, by room: a folder, or a module that lies in the package itself
+#: what is known of a packed npz
+PACKED = {"npz", "container", "cells", "packed", "checksums"}
 MAY = {
     "errors": set(),
     "environment": set(),
@@ -40,14 +42,17 @@ MAY = {
     "render": {"recipe", "sources", "steps", "reading", "prepared"},
     "shards": {"recipe", "render", "prepared", "reading", "npz"},
     "prepare": {"recipe", "sources", "render", "shards", "prepared", "reading"},
-    "collect": {"shards", "split"},
     "npz": set(),
-    "pack": {"recipe", "npz", "shards", "split"},
-    "checksums": {"npz"},
+    "container": {"npz"},
+    "cells": set(),
+    "packed": {"npz", "container", "cells", "checksums"},
+    "collect": {"shards", "split", "packed"},
+    "pack": {"recipe", "shards", *PACKED},
+    "checksums": {"npz", "container"},
     # getting the raw files
     "acquire": {"recipe", "sources", "reading"},
     # what was built
-    "audit": {"recipe", "sources", "steps", "render", "split", "npz", "checksums", "acquire"},
+    "audit": {"recipe", "sources", "steps", "render", "split", "acquire", *PACKED},
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import recipe
 from preprocess import shards as shards_of
+from preprocess.acquire import estimate
 from preprocess.table import Sample
 
 
@@ -23,7 +23,7 @@ def test_a_shard_is_an_archive():
     counts = [4999, *[10_000] * 10, 7121]
     samples = published_parts(counts)
     assert len(samples) == 112_120
-    shards = recipe.read("chestmnist")["shards"]
+    shards = estimate.shards("chestmnist")
     found = [shards_of.block(shards_of.boundaries_of(samples), shard, shards) for shard in range(shards)]
     assert [end - start for start, end in found] == counts
 

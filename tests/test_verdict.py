@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess import checksums, npz, published, recipe
+from preprocess import checksums, container, npz, published, recipe
 from preprocess.audit import verdict
 from preprocess.table import write_rows
 from tests.builds import run
@@ -40,10 +40,11 @@ class Case:
         monkeypatch.setattr(published, "editions", lambda dataset: (edition,))
         monkeypatch.setattr(published, "_by_md5", lambda: {md5: published.File(edition, 28)})
 
-    def write(self, path: Path, arrays: dict[str, np.ndarray], system: int = 3) -> None:
+    def write(self, path: Path, arrays: dict[str, np.ndarray], system: int = 3) -> dict[str, container.Written]:
         path.parent.mkdir(exist_ok=True)
-        order, _ = npz.layout(2, 28)
-        npz.write(path, [npz.Array(name, arrays[name].shape, [arrays[name].tobytes()]) for name in order], system)
+        order, _ = container.layout(2, 28)
+        members = [container.Array(name, arrays[name].shape, [arrays[name].tobytes()]) for name in order]
+        return container.write(path, members, system)
 
     def judge(
         self,
@@ -62,7 +63,7 @@ class Case:
         }  # fmt: skip
         path = self.folder / "breastmnist.npz"
         arrays = {name: array[kept[name.partition("_")[0]]] for name, array in self.arrays.items()}
-        self.write(path, arrays, system)
+        written = self.write(path, arrays, system)
         table, sums = self.folder / "samples.tsv", self.folder / "sums.tsv"
         rows = [
             (split, position, f"{split}-{index}", index if placed else "")
@@ -70,10 +71,10 @@ class Case:
             for position, index in enumerate(kept[split])
         ]
         write_rows(table, ("split", "index", "key", "released_index"), rows)
-        checksums.write_sums([path], sums)
+        checksums.write_sums(path, written, sums)
         in_force = recipe.load("breastmnist", protocol, overrides)
         where = released or self.released
-        built = verdict.BuiltFile(in_force, size, path, table, checksums.read_sums(sums))
+        built = verdict.BuiltFile(in_force, size, path, table, checksums.read_sums([sums]))
         return verdict.judge(built, where, miniature)
 
 
@@ -242,7 +243,7 @@ def test_an_order_table_of_another_version_is_refused(case):
 def test_paper_verdict_through_the_command(stand_in, builder, tmp_path, capsys):
     done = builder("breastmnist", stand_in("busi"), protocol="released")
     sums, out = tmp_path / "work" / "breastmnist" / "sums.tsv", tmp_path / "verdict.json"
-    run("sums", done.npz(28), "--output", sums)
+    run("reread", done.npz(28), "--packed", done.seen(28), "--workers", 1, "--output", sums)
     for protocol, reason in (("paper", "paper protocol"), ("released", "order is not known")):
         given = ["--samples", done.folder / "samples.tsv", "--sums", sums, "--sizes", 28, "--npz", done.npz(28)]
         run("verdict", "breastmnist", "--protocol", protocol, "--released", tmp_path, *given, "--output", out)
@@ -270,10 +271,10 @@ def test_published_files_written_again_are_identical(stem, real, tmp_path):
     about = replace(about, dataset=replace(about.dataset, name=dataset))  # of the recipe only the name matters here
     systems = {reader.create_system: "identical"} | ({1: "arrays identical"} if size == 28 else {})
     for system, expected in systems.items():
-        arrays = [npz.Array(name, reader.shape(name), reader.rows(name)) for name in reader.names]
-        npz.write(tmp_path / released.name, arrays, system)
-        checksums.write_sums([tmp_path / released.name], sums)
-        values = checksums.read_sums(sums)
+        arrays = [container.Array(name, reader.shape(name), reader.rows(name)) for name in reader.names]
+        written = container.write(tmp_path / released.name, arrays, system)
+        checksums.write_sums(tmp_path / released.name, written, sums)
+        values = checksums.read_sums([sums])
         built = verdict.BuiltFile(about, size, tmp_path / released.name, samples, values)
         found = verdict.judge(built, tmp_path / "no", False)
         assert found.verdict == expected

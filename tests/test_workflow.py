@@ -119,12 +119,34 @@ def test_a_new_size_adds_a_file_and_leaves_the_others_as_they_are(built):
     out = built / "results" / "miniature" / "paper"
     before = digests(out)
     planned = jobs(snakemake(built, "breastmnist", "--dry-run", "--config", "sizes=[28,96]"))
-    assert not {"miniature", "index", "split"} & planned
+    assert not {"miniature", "index", "split", "collect"} & planned
     snakemake(built, "breastmnist", "--config", "sizes=[28,96]")
     after = digests(out)
     assert after["breastmnist.npz"] == before["breastmnist.npz"]
     assert (out / "breastmnist_96.npz").is_file()
     assert "breastmnist_96.npz" in (out / "MD5SUMS").read_text()
+    assert rendered(out) == {"0_0": "28", "1_0": "96"}
+
+
+def rendered(out: Path) -> dict[str, str]:
+    """The sizes that every render job of breastmnist was last asked for, by batch and shard."""
+    logs = (out / "logs" / "breastmnist").glob("render_*.log")
+    return {log.stem.removeprefix("render_"): re.search(r"rendered at (.+)", log.read_text())[1] for log in logs}
+
+
+def test_a_lost_file_is_rendered_alone_and_all_is_as_it_was(built):
+    out = built / "results" / "miniature" / "paper"
+    sizes = ("--config", "sizes=[28,40]")
+    snakemake(built, "breastmnist", *sizes)
+    before = digests(out)
+    (out / "breastmnist.npz").unlink()
+    kept = (out / "breastmnist_40.npz").stat().st_mtime_ns
+    said = snakemake(built, "breastmnist", *sizes)
+    assert "collect" not in jobs(said)
+    assert (out / "breastmnist_40.npz").stat().st_mtime_ns == kept
+    assert digests(out) == before
+    assert rendered(out)["2_0"] == "28"
+    assert "Nothing to be done" in snakemake(built, "breastmnist", *sizes)
 
 
 def test_exports_nobody_asks_for_any_more_are_left_over(built):
@@ -173,7 +195,7 @@ def test_an_edited_module_or_template_reruns_what_reaches_it(project):
     for file, first, untouched in (
         ("preprocess/split.py", "split", {"index", "miniature"}),
         ("preprocess/steps/images.py", "render", {"index", "split", "miniature"}),
-        ("preprocess/audit/montage.py", "montage", {"index", "split", "render", "pack", "miniature"}),
+        ("preprocess/audit/montage.py", "audit", {"index", "split", "render", "pack", "miniature"}),
     ):
         path = project / file
         original = path.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from preprocess import recipe
 from preprocess.acquire.inventory import gigabytes
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
+
+#: the sizes of the published files, by dimensions
+PUBLISHED_SIZES = {2: (28, 64, 128, 224), 3: (28, 64)}
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,66 @@ def _figures() -> dict[str, Any]:
     return content
 
 
+def _own(dataset: str) -> dict[str, Any]:
+    figures = _figures()
+    own: dict[str, Any] = figures["datasets"].get(dataset, figures["other"])
+    return own
+
+
+def _rendering(dataset: str, sizes: int) -> float:
+    """CPU seconds of rendering a dataset at so many sizes."""
+    own, samples = _own(dataset), sum(recipe.dataset(dataset).published.values())
+    seconds: float = samples * (own["open_ms"] + own["size_ms"] * sizes) / 1000
+    return seconds
+
+
+def _pixels(dataset: str, size: int) -> int:
+    """Bytes of all images of a dataset at one size."""
+    about = recipe.dataset(dataset)
+    rows: int = sum(about.published.values())
+    return rows * about.channels * int(size**about.dimensions)
+
+
+def shards(dataset: str) -> int:
+    """How many jobs render a dataset: one for 30 CPU seconds at the published sizes, never more than it can have.
+
+    The number depends on nothing else, so that every machine has the same jobs.
+    """
+    about, figures = recipe.dataset(dataset), _figures()
+    whole: int = math.ceil(_rendering(dataset, len(PUBLISHED_SIZES[about.dimensions])) / figures["shard"])
+    return max(1, min(whole, about.most_shards or whole))
+
+
+def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None = None) -> int:
+    """MB that a job of a dataset needs at the most, in round figures.
+
+    Args:
+        dataset: its name.
+        sizes: the sizes the job has to do with; four bytes a value of one sample are counted for each.
+        of_scans: whether the job reads raw files, and so the largest part of a scan that is read at once.
+        rows: how many rows its tables have, where that is not the published number.
+    """
+    about, figures = recipe.dataset(dataset), _figures()["memory"]
+    rows = sum(about.published.values()) if rows is None else rows
+    needed = rows * figures["row"] + sum(4 * about.channels * size**about.dimensions for size in sizes)
+    if of_scans:
+        needed += figures["largest"].get(dataset, 0) * 1_000_000 * figures["voxel"]
+    return int(math.ceil((figures["base"] + needed / 1_000_000) / 100) * 100)
+
+
+def pack_threads(dataset: str, size: int) -> int:
+    """How many threads pack one npz: one for so many bytes of pixels, sixteen at the most."""
+    thread: int = _figures()["thread"]
+    return min(max(1, _pixels(dataset, size) // thread), 16)
+
+
 def cost(dataset: str, sizes: Iterable[int]) -> Cost:
     """Estimate one dataset at some sizes."""
-    about, figures = recipe.dataset(dataset), _figures()
-    own = figures["datasets"].get(dataset, figures["other"])
+    about, figures, own = recipe.dataset(dataset), _figures(), _own(dataset)
     sizes = list(sizes)
     samples = sum(about.published.values())
-    arrays = sum(samples * about.channels * size**about.dimensions for size in sizes)
-    seconds = samples * (own["open_ms"] + own["size_ms"] * len(sizes)) / 1000 * figures["overhead"]
+    arrays = sum(_pixels(dataset, size) for size in sizes)
+    seconds = _rendering(dataset, len(sizes)) * figures["overhead"]
     seconds += arrays / figures["deflate"]
     return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import npz
+from preprocess import npz, packed
 from preprocess.acquire import registry
 from preprocess.audit import duplicates, licences, placing
 from preprocess.audit.files import BuildFiles, StageTables
@@ -47,12 +47,6 @@ class _Contents:
     def keys(self, rows: list[int]) -> tuple[tuple[str, ...], ...]:
         """The keys of some rows, as a finding's examples."""
         return _singles([self.samples[row].key for row in rows])
-
-    def rows(self, size: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
-        """Every image of one size, in the order of the samples table."""
-        reader = npz.Reader(self.npz[size])
-        for split in SPLITS:
-            yield from reader.rows(f"{split}_images")
 
 
 def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool = False) -> list[Finding]:
@@ -201,7 +195,7 @@ def _format(built: _Contents) -> Iterator[Finding]:
 
 @dataclass
 class _Seen:
-    """What was learned from reading every image once.
+    """What was seen of every image.
 
     Attributes:
         flat: rows whose pixels all have one value, by size.
@@ -219,20 +213,18 @@ class _Seen:
 
 
 def _look(built: _Contents) -> _Seen:
-    """Read every image once. This is the larger part of the cost of checking."""
+    """Take together what pack saw of every image, and render some again."""
     again = _rendered_again(built)
-    cells = np.zeros((len(built.samples), duplicates.SIDE, duplicates.SIDE + 1), np.uint8)
-    seen = _Seen({size: [] for size in built.npz}, list(again), {size: [] for size in built.npz}, [], cells)
-    for size in built.npz:
-        for row, image in enumerate(built.rows(size)):
-            if image.min() == image.max():
-                seen.flat[size].append(row)
-            if row in again and not np.array_equal(image, again[row][size]):
-                seen.wrong[size].append(row)
-            if size == built.largest:
-                seen.digests.append(image_digest(image))
-                cells[row] = duplicates.cells(image, built.recipe.dimensions)
-    return seen
+    flat, wrong = {}, {}
+    for size, path in built.files.packed.items():
+        facts = packed.read(path)
+        flat[size] = facts.flat
+        wrong[size] = [
+            row for row, arrays in again.items() if image_digest(arrays[size]) != facts.digests[row].tobytes()
+        ]
+        if size == built.largest:
+            largest = facts
+    return _Seen(flat, list(again), wrong, [digest.tobytes() for digest in largest.digests], largest.cells)
 
 
 def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:

@@ -19,11 +19,11 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from preprocess.cells import SIDE
 
 THRESHOLD = 12
 CORRELATION = 0.985
-SIDE = 16
 #: rows compared at a time; two blocks of signs and one of distances are in memory
 BLOCK = 2048
 #: a hash with fewer set (or unset) bits than this is of a flat picture, which resembles every other flat one
@@ -45,16 +45,6 @@ def exact(digests: Iterable[bytes]) -> list[list[int]]:
     for row, digest in enumerate(digests):
         groups[digest].append(row)
     return [rows for rows in groups.values() if len(rows) > 1]
-
-
-def cells(image: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
-    """A picture (H, W) or (H, W, 3), or a volume's mean along its first axis, as 16 x 17 gray cells.
-
-    The reduction is by area, so that the cells do not depend on the picture's size.
-    """
-    if dimensions == 3:
-        image = image.mean(axis=0).astype(np.uint8)
-    return np.asarray(Image.fromarray(image).convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX))
 
 
 def difference_hash(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:

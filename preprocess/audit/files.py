@@ -13,12 +13,14 @@ class BuildFiles:
     Attributes:
         raw: the source's raw folder.
         npz: the file of each size.
+        packed: what pack saw of its rows, by size (:mod:`preprocess.packed`).
         samples: the table of its samples, in the order of the arrays.
         excluded: the table of what was left out, and why.
     """
 
     raw: Path
     npz: dict[int, Path]
+    packed: dict[int, Path]
     samples: Path
     excluded: Path
 

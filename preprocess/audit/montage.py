@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess import npz
+from preprocess import npz, packed
 from preprocess.files import atomic
+from preprocess.packed import Packed
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
 
@@ -30,45 +31,43 @@ BAND = 20
 AMBER = (255, 200, 60)
 
 
-def montage(recipe: Recipe, path: Path, out: Path, miniature: bool) -> None:
-    """Draw up to 12 samples of each class of an npz, a row a class, under the class's name.
+def montage(lines: list[tuple[str, list[Tile]]], out: Path, miniature: bool) -> None:
+    """Draw up to 12 samples of each class, a row a class, under the class's name.
 
     Args:
-        recipe: the recipe of the npz.
-        path: the npz.
+        lines: what :func:`by_class` gave.
         out: the PNG to write.
         miniature: whether these are stand-ins, which the picture then says.
     """
-    lines = by_class(recipe, path)
     edge = lines[0][1][0].shape[0]
     _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out, miniature)
 
 
-def by_class(recipe: Recipe, path: Path) -> list[tuple[str, list[Tile]]]:
+def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, list[Tile]]]:
     """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3).
 
     Volumes show their middle plane, shapes their front. A multi-label sample appears under each of its labels, and
-    under ``no finding`` where it has none.
+    under ``no finding`` where it has none. ``facts`` is what pack saw of the npz.
     """
     names = recipe.dataset.classes
-    tiles: dict[int, list[Tile]] = defaultdict(list)
-    full = 0
-    for label, image in _samples(recipe, path):
-        rows = label.tolist() if len(label) == 1 else np.flatnonzero(label).tolist() or [len(names)]
-        for row in rows:
-            if len(tiles[row]) < PER_CLASS:
-                tiles[row].append(image)
-                full += len(tiles[row]) == PER_CLASS
-        if full == len(names) + (len(label) > 1):
-            break
-    return [(f"{row}  {names[row]}" if row < len(names) else "no finding", tiles[row]) for row in sorted(tiles)]
+    rows: dict[int, list[int]] = defaultdict(list)
+    reader = npz.Reader(path)
+    for number, label in enumerate(itertools.chain.from_iterable(reader.array(f"{split}_labels") for split in SPLITS)):
+        for place in label.tolist() if len(label) == 1 else np.flatnonzero(label).tolist() or [len(names)]:
+            if len(rows[place]) < PER_CLASS:
+                rows[place].append(number)
+    pictures = {row: view(image) if recipe.dimensions == 3 else image
+                for row, image in packed.images(path, facts, itertools.chain.from_iterable(rows.values()))}  # fmt: skip
+    return [
+        (f"{place}  {names[place]}" if place < len(names) else "no finding", [pictures[row] for row in rows[place]])
+        for place in sorted(rows)
+    ]
 
 
 def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool) -> None:
     """Draw the first 12 samples of each dataset, a row a dataset, in two columns; stand-ins are marked as such."""
     lines = [
-        (name, [image for _, image in itertools.islice(_samples(recipe, path), PER_CLASS)])
-        for name, (recipe, path) in files.items()
+        (name, list(itertools.islice(_samples(recipe, path), PER_CLASS))) for name, (recipe, path) in files.items()
     ]
     half = -(-len(lines) // 2)
     columns = [_sheet(part, SMALL_TILE) for part in (lines[:half], lines[half:]) if part]
@@ -78,13 +77,12 @@ def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool
     _save(sheet, out, miniature)
 
 
-def _samples(recipe: Recipe, path: Path) -> Iterator[tuple[Tile, Tile]]:
-    """Label and picture of every sample, in file order."""
+def _samples(recipe: Recipe, path: Path) -> Iterator[Tile]:
+    """The picture of every sample, in file order."""
     reader = npz.Reader(path)
     for split in SPLITS:
-        labels = reader.array(f"{split}_labels")
-        for label, image in zip(labels, reader.rows(f"{split}_images"), strict=True):
-            yield label, view(image) if recipe.dimensions == 3 else image
+        for image in reader.rows(f"{split}_images"):
+            yield view(image) if recipe.dimensions == 3 else image
 
 
 def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess import __version__, sources, web
+from preprocess import __version__, packed, sources, web
 from preprocess.audit import montage, pictures
 from preprocess.audit.files import BuildFiles
 from preprocess.audit.plain import plain, typed
@@ -53,23 +53,26 @@ class Notice:
     lines: tuple[str, ...]
 
 
-def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: Path, data: Path) -> None:
-    """Write the page of one dataset, pictures embedded, and what it says as JSON: its part of ``audit.json``.
+def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: Path, data: Path, sheet: Path) -> None:
+    """Write the page of one dataset, pictures embedded, what it says as JSON, and its montage as a picture.
 
     Args:
         in_force: the recipe.
         files: the build; the page shows its smallest npz.
         made: its provenance, the findings in it marked where they are signed off.
         page: where the page goes.
-        data: where the JSON goes.
+        data: where the JSON goes, its part of ``audit.json``.
+        sheet: where the montage goes.
     """
     size = min(files.npz)
     npz = files.npz[size]
+    facts = packed.read(files.packed[size], with_cells=False)
     rows = list(read_rows(files.samples))
     summary = summarise(in_force, files, rows, made)
     wanted = {key for finding in summary.findings for example in finding.examples for key in example}
     example = _example(files.samples)
-    classes = montage.by_class(in_force, npz)
+    classes = montage.by_class(in_force, npz, facts)
+    montage.montage(classes, sheet, summary.miniature)
     text = web.environment("preprocess.audit").get_template("dataset.html.j2").render(
         page=summary,
         miniature=summary.miniature,
@@ -77,7 +80,7 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
         grades=GRADES,
         places=PLACES,
         montage=[(name, [pictures.embed(tile) for tile in tiles]) for name, tiles in classes],
-        pictures=pictures.of_samples(npz, rows, wanted),
+        pictures=pictures.of_samples(npz, facts, rows, wanted),
         where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
         balance=pictures.class_balance(summary.classes, summary.class_counts),
         alternatives=pictures.alternatives(in_force, files.raw, example, size),

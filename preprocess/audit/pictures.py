@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import npz, web
+from preprocess import packed, web
 from preprocess.audit import montage
 from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
-from preprocess.published import SPLITS
+from preprocess.packed import Packed
 from preprocess.recipe import Choice, Recipe
 from preprocess.render import Renderer
 from preprocess.table import Sample
@@ -36,19 +36,11 @@ def embed(image: NDArray[np.uint8]) -> str:
     return web.png_uri(image)
 
 
-def of_samples(path: Path, samples: list[dict[str, str]], keys: Iterable[str]) -> dict[str, str]:
-    """Data URIs of some samples of an npz by key, read in one pass."""
+def of_samples(path: Path, facts: Packed, samples: list[dict[str, str]], keys: Iterable[str]) -> dict[str, str]:
+    """Data URIs of some samples of an npz by key; ``facts`` is what pack saw of it."""
     wanted = set(keys)
-    reader = npz.Reader(path)
-    found: dict[str, str] = {}
-    for split in SPLITS:
-        members = [sample for sample in samples if sample["split"] == split]
-        if wanted.isdisjoint(sample["key"] for sample in members):
-            continue
-        for sample, image in zip(members, reader.rows(f"{split}_images"), strict=True):
-            if sample["key"] in wanted:
-                found[sample["key"]] = embed(image)
-    return found
+    rows = [number for number, sample in enumerate(samples) if sample["key"] in wanted]
+    return {samples[row]["key"]: embed(image) for row, image in packed.images(path, facts, rows)}
 
 
 def alternatives(recipe: Recipe, folder: Path, sample: Sample, size: int) -> list[dict[str, Any]]:

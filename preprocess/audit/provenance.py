@@ -17,8 +17,8 @@ from preprocess import __version__, environment, recipe
 from preprocess.audit import licences, placing
 from preprocess.audit.findings import Finding, incomplete
 from preprocess.audit.plain import typed
+from preprocess.container import is_classic_zlib
 from preprocess.files import read_json
-from preprocess.npz import is_classic_zlib
 from preprocess.recipe import Recipe
 from preprocess.table import read_rows
 
@@ -29,14 +29,16 @@ class BuildRecords:
 
     Attributes:
         samples: the samples table.
-        sums: the table of checksums.
+        sums: the table of checksums of each npz.
+        packed: how each npz was packed, as JSON.
         findings: what the checks found, as JSON.
         verdict: how the files compare with the published ones, as JSON.
         verified: what :mod:`preprocess.acquire.verify` wrote of the raw files, as JSON; none for stand-ins.
     """
 
     samples: Path
-    sums: Path
+    sums: tuple[Path, ...]
+    packed: tuple[Path, ...]
     findings: Path
     verdict: Path
     verified: tuple[Path, ...] = ()
@@ -138,6 +140,7 @@ class Provenance:
         command: what builds the dataset again.
         recipe: the decisions in force.
         raw: what it was made from.
+        containers: how each npz is packed, in words.
         sums: digests by kind and file.
         verdict: how each file compares with the published one.
         findings: what the checks found.
@@ -157,6 +160,7 @@ class Provenance:
     command: str
     recipe: RecipeRecord
     raw: RawRecord
+    containers: dict[str, str]
     sums: dict[str, str]
     verdict: dict[str, Any]
     findings: tuple[Finding, ...]
@@ -167,6 +171,7 @@ def describe(in_force: Recipe, records: BuildRecords, run: RunFacts) -> Provenan
     findings = typed(tuple[Finding, ...], read_json(records.findings))
     order = placing.placed_by(in_force, (row["released_index"] for row in read_rows(records.samples)))
     verified = [entry for path in records.verified for entry in read_json(path)]
+    rows = sorted((row for path in records.sums for row in read_rows(path)), key=lambda row: (row["kind"], row["name"]))
     return Provenance(
         dataset=in_force.name,
         protocol=in_force.protocol,
@@ -184,7 +189,8 @@ def describe(in_force: Recipe, records: BuildRecords, run: RunFacts) -> Provenan
         raw=RawRecord(
             {entry["file"]: typed(RawFileRecord, _picked(entry)) for entry in verified}, samples_digest(records.samples)
         ),
-        sums={f"{row['kind']} {row['name']}": row["digest"] for row in read_rows(records.sums)},
+        containers={entry["file"]: entry["container"] for entry in map(read_json, records.packed)},
+        sums={f"{row['kind']} {row['name']}": row["digest"] for row in rows},
         verdict=read_json(records.verdict),
         findings=findings,
     )

@@ -26,6 +26,7 @@ def check(
     unmatched: Annotated[Path, "rows of the order table without a sample"],
     sizes: list[int],
     npz: list[Path],
+    packed: Annotated[list[Path], "what pack saw of each"],
     seed: Annotated[int, "picks the rows that are rendered again"],
     output: Path,
     miniature: Miniature = False,
@@ -37,18 +38,21 @@ def check(
     from preprocess.audit.plain import plain
     from preprocess.files import write_json
 
-    files = BuildFiles(raw, dict(zip(sizes, npz, strict=True)), samples, excluded)
+    files = BuildFiles(
+        raw, dict(zip(sizes, npz, strict=True)), dict(zip(sizes, packed, strict=True)), samples, excluded
+    )
     findings = checks.check(recipe, files, StageTables(index, counts, unmatched), seed, miniature)
     for finding in findings:
         log.log(LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
     write_json(output, plain(findings))
 
 
-def sums(npz: list[Path], /, output: Path) -> None:
-    """Write the checksums of some npz and of their arrays."""
+def reread(npz: Path, /, packed: Annotated[Path, "what pack saw of it"], workers: int, output: Path) -> None:
+    """Read a finished npz: its checksums, and that its arrays are those that were written."""
     from preprocess import checksums
+    from preprocess.packed import arrays
 
-    checksums.write_sums(npz, output)
+    checksums.write_sums(npz, arrays(packed), output, workers)
 
 
 def checksums(tables: list[Path], /, output: Annotated[list[Path], "MD5SUMS, SHA256SUMS and ARRAYS.sha256"]) -> None:
@@ -61,7 +65,7 @@ def checksums(tables: list[Path], /, output: Annotated[list[Path], "MD5SUMS, SHA
 def verdict(
     recipe: Recipe,
     samples: Path,
-    sums: Path,
+    sums: list[Path],
     sizes: list[int],
     npz: list[Path],
     released: Annotated[Path, "the folder with the published npz, if any"],
@@ -109,7 +113,8 @@ def provenance(
     config: dict[str, Any],
     default_seed: Annotated[int, "the seed of a run that names none"],
     samples: Path,
-    sums: Path,
+    sums: list[Path],
+    records: Annotated[list[Path], "how each npz was packed"],
     checks: Path,
     verdict: Path,
     output: Path,
@@ -123,17 +128,10 @@ def provenance(
     from preprocess.audit.provenance import BuildRecords, RunFacts, describe
     from preprocess.files import write_json
 
-    records = BuildRecords(samples, sums, checks, verdict, tuple(verified))
+    built = BuildRecords(samples, tuple(sums), tuple(records), checks, verdict, tuple(verified))
     write_json(
-        output, plain(describe(recipe, records, RunFacts(config, miniature, default_seed, variant or "", current)))
+        output, plain(describe(recipe, built, RunFacts(config, miniature, default_seed, variant or "", current)))
     )
-
-
-def montage(recipe: Recipe, npz: Path, output: Path, miniature: Miniature = False) -> None:
-    """Draw samples of each class."""
-    from preprocess.audit import montage
-
-    montage.montage(recipe, npz, output, miniature)
 
 
 def leak_free(recipe: Recipe, samples: Path, seed: int, output: Annotated[Path, "a folder"]) -> None:
@@ -148,14 +146,16 @@ def audit(
     raw: Raw,
     npz: Path,
     size: int,
+    packed: Annotated[Path, "what pack saw of it"],
     samples: Path,
     excluded: Path,
     provenance: Path,
     output: Path,
     summary: Path,
+    montage: Path,
     exceptions: Annotated[Path | None, "the file of signed-off findings"] = None,
 ) -> None:
-    """Write the audit page of a dataset and its part of audit.json."""
+    """Write the audit page of a dataset, its part of audit.json, and its montage."""
     from dataclasses import replace
 
     from preprocess.audit import exceptions as signed
@@ -167,8 +167,8 @@ def audit(
 
     made = typed(Provenance, read_json(provenance))
     findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
-    files = BuildFiles(raw, {size: npz}, samples, excluded)
-    pages.write_dataset(recipe, files, replace(made, findings=tuple(findings)), output, summary)
+    files = BuildFiles(raw, {size: npz}, {size: packed}, samples, excluded)
+    pages.write_dataset(recipe, files, replace(made, findings=tuple(findings)), output, summary, montage)
 
 
 def collection(
@@ -212,5 +212,5 @@ def gate(summary: Annotated[Path, "the dataset's part of audit.json"], /, output
 
 
 COMMANDS: tuple[Function, ...] = (
-    check, sums, checksums, verdict, match, provenance, montage, leak_free, audit, collection, audit_index, gate,
+    check, reread, checksums, verdict, match, provenance, leak_free, audit, collection, audit_index, gate,
 )  # fmt: skip

@@ -88,18 +88,49 @@ def render(
     write(recipe, raw, Block(split, shard, shards, prepared), sizes, output, strict=census == "strict")
 
 
-def collect(split: Path, shards: Shards, samples: Path, excluded: Path) -> None:
-    """Write the samples table and the table of what was left out."""
+def collect(split: Path, shards: Shards, rows: Path, excluded: Path) -> None:
+    """Write the rows of the arrays, and the table of what was left out."""
     from preprocess import collect
 
-    collect.collect(split, shards, samples, excluded)
+    collect.collect(split, shards, rows, excluded)
 
 
-def pack(recipe: Recipe, size: int, samples: Path, shards: Shards, output: Path) -> None:
+def pack(
+    recipe: Recipe,
+    size: int,
+    rows: Annotated[Path, "what collect wrote"],
+    shards: Shards,
+    container: Annotated[Literal["published", "chunked"], "that of the published files, or one that threads share"],
+    deflate: Annotated[int, "level of the chunked container; 0 stores the arrays as they are"],
+    workers: Annotated[int, "threads"],
+    output: Path,
+    seen: Annotated[Path, "what is seen of the rows"],
+    record: Annotated[Path, "what tells whether the npz is current"],
+    current: Annotated[str, "digest of all the npz depends on"],
+    batch: Annotated[int, "which shards these are"],
+    together: Annotated[list[int], "the sizes of that batch"],
+    tables: Annotated[int, "the batch that the rows were collected from"],
+) -> None:
     """Write one npz."""
     from preprocess import pack
+    from preprocess.container import Form
+    from preprocess.plan.batches import Record
 
-    pack.pack(recipe, size, samples, shards, output)
+    form = Form(container, deflate)
+    pack.pack(recipe, size, rows, shards, output, form, workers).write(seen)
+    Record(output.name, size, current, batch, tuple(together), tables, str(form)).write(record)
+
+
+def samples(
+    rows: Annotated[Path, "what collect wrote"],
+    sizes: list[int],
+    packed: Annotated[list[Path], "what pack saw of the rows at each size"],
+    output: Path,
+) -> None:
+    """Write the samples table: the rows, with what depends on the sizes."""
+    from preprocess import collect
+
+    collect.join(rows, dict(zip(sizes, packed, strict=True)), output)
 
 
 def export(
@@ -121,4 +152,4 @@ def export(
         exports.write_croissant(recipe, npz, samples, output, miniature)
 
 
-COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, export)
+COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, samples, export)

@@ -127,6 +127,8 @@ class Current:
             return [_content(own), _content(Path(user) if user else None)]
         if part == "config":
             return self._config_of(recipe.name)
+        if part == "form":
+            return [container(self.settings, self._raw, recipe), self.settings.deflate]
         assert part == "exceptions", part
         return _content(Path(self.settings.exceptions) if self.settings.exceptions else None)
 
@@ -156,6 +158,16 @@ def order_table(settings: Settings, raw: Path, recipe: Recipe) -> Path | None:
     if found is None or (settings.is_miniature and not str(found).startswith(str(raw))):
         return None
     return Path(str(found))
+
+
+def container(settings: Settings, raw: Path, recipe: Recipe) -> str:
+    """The container of a dataset's npz: that of the published files where their MD5 can be met.
+
+    That is under ``released`` with the published order and no decision overridden.
+    """
+    is_ordered = recipe.value("order") == "source" or order_table(settings, raw, recipe) is not None
+    can_be_met = settings.protocol == "released" and not settings.is_miniature and is_ordered
+    return "published" if can_be_met and not recipe.overridden and published.current(recipe.name) else "chunked"
 
 
 def _modules(stage: Stage, recipe: Recipe) -> list[str]:

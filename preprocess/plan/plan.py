@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from preprocess import environment, published, recipe, sources
+from preprocess.acquire import estimate
 from preprocess.audit import exceptions
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json
+from preprocess.plan import batches
 from preprocess.plan import settings as settings_of
-from preprocess.plan.current import Current, digest, order_table
+from preprocess.plan.batches import Batches
+from preprocess.plan.current import Current, container, digest, order_table
 from preprocess.plan.paths import EXPORTS, SUM_LISTS, Paths
 from preprocess.plan.settings import MINIATURE
 from preprocess.plan.stages import STAGES
@@ -209,11 +212,7 @@ class Plan:
         made = self._record(dataset)
         if made is None or not self.is_present(dataset):
             return False
-        files = [
-            *self.outputs(dataset),
-            self.paths.of("sums", dataset=dataset),
-            self.paths.of("summary", dataset=dataset),
-        ]
+        files = [*self.outputs(dataset), *self.beside_npz("sums", dataset), self.paths.of("summary", dataset=dataset)]
         # what is cheap to see comes first: the digest reads code and lists raw files
         return all(Path(path).exists() for path in files) and made.get("current") == self.current("provenance", dataset)
 
@@ -235,9 +234,40 @@ class Plan:
         )
 
     def shards(self, dataset: str) -> int:
-        """How many jobs render the dataset; a miniature has at most two, so that joining is exercised."""
-        shards: int = self.recipe(dataset).dataset.shards
-        return min(shards, 2) if self.is_miniature else shards
+        """How many jobs render the dataset at each batch of sizes: as many as its cost asks for, whatever the machine.
+
+        Datasets whose first steps are prepared together have the same number.
+        """
+        if self.is_miniature:
+            return 1
+        in_force = self.recipe(dataset)
+        same = [name for name in self.of_source(in_force.source) if self.recipe(name).prepare == in_force.prepare]
+        return max(estimate.shards(name) for name in (same if in_force.prepare else [dataset]))
+
+    @cache  # noqa: B019  one plan a process
+    def batches(self, dataset: str) -> Batches:
+        """Which sizes of a dataset are rendered together, by what lies there."""
+        of_all = self.paths.of("record", dataset=dataset, tail="*")
+        records = filter(None, map(batches.read, sorted(Path(of_all).parent.glob(Path(of_all).name))))
+        digest = self.current("pack", dataset)
+        there = [one for one in records if one.current == digest and (self.out / one.file).is_file()]
+        return batches.choose(
+            self.sizes(dataset), there, lambda batch: all(map(os.path.isdir, self.shard_folders(dataset, batch)))
+        )
+
+    def container(self, dataset: str) -> str:
+        """The container of a dataset's npz, see :func:`preprocess.plan.current.container`."""
+        return container(self.settings, self.raw, self.recipe(dataset))
+
+    def memory(self, dataset: str, of_scans: bool = False) -> int:
+        """MB that a job of a dataset needs, by its rows and sizes and, where it reads raw files, by its scans."""
+        if self.is_miniature:
+            return estimate.memory(dataset, self.sizes(dataset), of_scans=False, rows=0)
+        return estimate.memory(dataset, self.sizes(dataset), of_scans)
+
+    def pack_threads(self, dataset: str, size: int) -> int:
+        """Threads that pack one npz: few for small files, for jobs of one thread run side by side."""
+        return 1 if self.is_miniature else estimate.pack_threads(dataset, size)
 
     # ---- files
 
@@ -245,13 +275,24 @@ class Plan:
         """The npz of every size, in the order of :meth:`sizes`."""
         return [self._npz(dataset, size) for size in self.sizes(dataset)]
 
+    def beside_npz(self, place: str, dataset: str) -> list[str]:
+        """A file that goes with every npz, in the order of :meth:`sizes`."""
+        return [self.beside(place, dataset, size) for size in self.sizes(dataset)]
+
+    def beside(self, place: str, dataset: str, size: int) -> str:
+        """A file that goes with the npz of one size."""
+        return self.paths.of(place, dataset=dataset, tail=self._tail(dataset, size))
+
+    def _tail(self, dataset: str, size: int) -> str:
+        return Path(self._npz(dataset, size)).stem.removeprefix(dataset)
+
     def _npz(self, dataset: str, size: int) -> str:
         return str(self.out / self.recipe(dataset).file_name(size))
 
     def tails(self, source: str) -> list[str]:
         """What may follow a dataset's name in the names of its npz, by the sizes asked for: nothing, or ``_64``."""
-        npz = [Path(path) for name in self.of_source(source) for path in self.npz(name)]
-        return sorted({path.stem.removeprefix(path.stem.partition("_")[0]) for path in npz}, reverse=True)
+        tails = {self._tail(name, size) for name in self.of_source(source) for size in self.sizes(name)}
+        return sorted(tails, reverse=True)
 
     def audit_size(self, dataset: str) -> int:
         """The size the audit shows: the largest that keeps its page small."""
@@ -323,31 +364,33 @@ class Plan:
         own = self._preparation(dataset)
         return [name for name in self.of_source(in_force.source) if self._preparation(name) == own]
 
-    def prepared(self, dataset: str, shard: str) -> str | None:
-        """The folder a prepare job writes for one shard of a dataset, filed under its source and all it serves."""
+    def prepared(self, dataset: str, batch: str, shard: str) -> str | None:
+        """The folder of one prepared shard of a batch of sizes, filed under the source and all it serves."""
         sharing = self.sharing(dataset)
+        if not sharing:
+            return None
         source = self.recipe(dataset).source
-        return self.paths.of("prepared", source=source, sharing="+".join(sharing), shard=shard) if sharing else None
+        return self.paths.of("prepared", source=source, sharing="+".join(sharing), batch=batch, shard=shard)
 
     def _preparation(self, dataset: str) -> str:
         in_force = self.recipe(dataset)
-        return json.dumps([in_force.prepare, in_force.preparation(), self.shards(dataset)], sort_keys=True)
+        return json.dumps([in_force.prepare, in_force.preparation()], sort_keys=True)
 
     def prepares(self, source: str) -> bool:
         """Whether some dataset of the source has steps that are prepared."""
         return any(recipe.read(name).get("prepare") for name in self.of_source(source))
 
-    def shard_folders(self, dataset: str) -> list[str]:
-        """The folders the render jobs write, in order."""
-        return [self.paths.of("shard", dataset=dataset, shard=shard) for shard in range(self.shards(dataset))]
+    def shard_folders(self, dataset: str, batch: int) -> list[str]:
+        """The folders the render jobs of one batch write, in order."""
+        numbers = range(self.shards(dataset))
+        return [self.paths.of("shard", dataset=dataset, batch=batch, shard=shard) for shard in numbers]
 
     def exports(self, dataset: str) -> list[str]:
         """The further formats asked for, of every size."""
-        tails = [Path(npz).stem.removeprefix(dataset) for npz in self.npz(dataset)]
         return [
-            self.paths.of(place, dataset=dataset, tail=tail)
+            self.beside(place, dataset, size)
             for export in self.settings.exports
-            for tail in tails
+            for size in self.sizes(dataset)
             for place in EXPORTS[export]
         ]
 
@@ -443,15 +486,16 @@ class Plan:
         return [*told, *self.forecast(self.outdated, cores)]
 
     def forecast(self, datasets: Iterable[str], cores: int) -> list[str]:
-        """Disk, scratch and hours of rendering some datasets; nothing for stand-ins.
+        """Disk, scratch and hours of rendering what some datasets lack; nothing for stand-ins.
 
         Raises:
             PreprocessError: the disk has not enough room.
         """
-        from preprocess.acquire import estimate
-
-        costs = [estimate.cost(name, self.sizes(name)) for name in sorted(datasets)]
-        if self.is_miniature or not costs:
+        if self.is_miniature:
+            return []
+        lacking = {name: self.batches(name).lacking for name in sorted(datasets)}
+        costs = [estimate.cost(name, sizes) for name, sizes in lacking.items() if sizes]
+        if not costs:
             return []
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
 

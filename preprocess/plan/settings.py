@@ -36,6 +36,7 @@ class Settings:
     census: str
     overrides: dict[str, dict[str, Any]]
     exports: tuple[str, ...]
+    deflate: int
     exceptions: str | None
     sources: tuple[str, ...]
     default_seed: int

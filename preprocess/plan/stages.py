@@ -17,7 +17,8 @@ class Stage:
             the ``generator`` of the stand-in.
         reads: what it reads besides those results: ``raw`` (the dataset's raw files) or ``source`` (all files of its
             source), ``order`` and ``lists`` (who is in which split), ``published`` (files to compare with),
-            ``exceptions``, ``config`` (the part of the configuration that the dataset's files depend on).
+            ``exceptions``, ``form`` (of the container), ``config`` (the part of the configuration that the dataset's
+            files depend on).
         prints: the facts it prints or compares with, by name (:data:`FACTS`).
     """
 
@@ -49,13 +50,19 @@ STAGES = {
     "prepare": Stage(("preprocess.prepare",), ("index",), ("index", "render"), ("source", "prepare"), ("raw",)),
     "render": Stage(("preprocess.shards",), ("split",), ("index", "render"), ("source", "steps"), ("raw",)),
     "collect": Stage(("preprocess.collect",), ("render",)),
-    "pack": Stage(("preprocess.pack",), ("collect",), ("container",)),
+    "pack": Stage(("preprocess.pack",), ("collect",), ("container",), reads=("form",)),
+    "samples": Stage(("preprocess.collect",), ("pack",)),
     "check": Stage(
-        ("preprocess.audit.checks",), ("pack",), ALL, ("source", "steps"), ("raw",), ("recipe", "source", "published")
+        ("preprocess.audit.checks",),
+        ("samples",),
+        ALL,
+        ("source", "steps"),
+        ("raw",),
+        ("recipe", "source", "published"),
     ),
-    "sums": Stage(("preprocess.checksums",), ("pack",)),
+    "reread": Stage(("preprocess.checksums", "preprocess.packed"), ("pack",)),
     "verdict": Stage(
-        ("preprocess.audit.verdict",), ("sums",), ALL, reads=("published",), prints=("recipe", "published")
+        ("preprocess.audit.verdict",), ("reread", "samples"), ALL, reads=("published",), prints=("recipe", "published")
     ),
     "provenance": Stage(
         ("preprocess.audit.provenance",),
@@ -64,8 +71,7 @@ STAGES = {
         reads=("config",),
         prints=("recipe", "source", "published", "versions"),
     ),
-    "montage": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
-    "leak_free": Stage(("preprocess.audit.leakfree",), ("collect",), ("split",), reads=("lists",)),
+    "leak_free": Stage(("preprocess.audit.leakfree",), ("samples",), ("split",), reads=("lists",)),
     "audit": Stage(
         ("preprocess.audit.pages", "preprocess.audit.exceptions"),
         ("provenance",),
@@ -75,7 +81,7 @@ STAGES = {
         ("recipe", "source", "published", "template"),
     ),
     "gate": Stage(("preprocess.audit.exceptions",), ("audit",)),
-    "export": Stage(("preprocess.exports",), ("pack",), ALL, prints=("recipe", "source")),
+    "export": Stage(("preprocess.exports",), ("samples",), ALL, prints=("recipe", "source")),
     "match": Stage(
         ("preprocess.match.run",),
         ("index",),
@@ -85,7 +91,7 @@ STAGES = {
         ("recipe", "published", "template"),
     ),
     # of all datasets together
-    "checksums": Stage(("preprocess.checksums",), ("sums",)),
+    "checksums": Stage(("preprocess.checksums",), ("reread",)),
     "collection": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
     "audit_index": Stage(("preprocess.audit.pages",), ("audit",), prints=("template",)),
 }

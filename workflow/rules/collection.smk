@@ -8,7 +8,7 @@ include: "common.smk"
 rule checksums:
     "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz that the folder's datasets account for."
     input:
-        of_attested("sums"),
+        sums_of_attested,
     output:
         paths["md5"],
         paths["sha256"],

@@ -42,6 +42,16 @@ def doubling(first):
     return of_attempt
 
 
+def needed(wildcards, attempt):
+    """Memory of a job that reads tables and arrays of a dataset."""
+    return plan.memory(wildcards.dataset) * 2 ** (attempt - 1)
+
+
+def needed_for_scans(wildcards, attempt):
+    """Memory of a job that reads raw files of a dataset."""
+    return plan.memory(dataset_of(wildcards), of_scans=True) * 2 ** (attempt - 1)
+
+
 # a user's own paths are given by functions: Snakemake looks for wildcards in plain texts, and paths may hold braces
 
 
@@ -70,7 +80,7 @@ def order_table(wildcards):
 
 
 def prepared_folder(wildcards):
-    return plan.prepared(wildcards.dataset, wildcards.shard) or []
+    return plan.prepared(wildcards.dataset, wildcards.batch, wildcards.shard) or []
 
 
 def index_of_first(wildcards):
@@ -81,12 +91,58 @@ def shards(wildcards):
     return plan.shards(dataset_of(wildcards))
 
 
-def shard_folders(wildcards):
-    return plan.shard_folders(wildcards.dataset)
+def table_shards(wildcards):
+    """The shards whose tables say which samples were kept."""
+    batch = plan.batches(wildcards.dataset).tables
+    return plan.shard_folders(wildcards.dataset, batch)
+
+
+def shards_of_size(wildcards):
+    batch = batch_of_size(wildcards)
+    return plan.shard_folders(wildcards.dataset, batch)
+
+
+def batch_of_size(wildcards):
+    return plan.batches(wildcards.dataset).of_size[int(size_of_file(wildcards))]
+
+
+def rendered_together(wildcards):
+    """The sizes of the batch that an npz is packed from."""
+    return plan.batches(wildcards.dataset).together[batch_of_size(wildcards)]
+
+
+def table_batch(wildcards):
+    return plan.batches(wildcards.dataset).tables
+
+
+def sizes_of_batch(wildcards):
+    return plan.batches(wildcards.dataset).together[int(wildcards.batch)]
 
 
 def sizes(wildcards):
     return plan.sizes(wildcards.dataset)
+
+
+def container(wildcards):
+    return plan.container(wildcards.dataset)
+
+
+def pack_threads(wildcards):
+    return plan.pack_threads(wildcards.dataset, int(size_of_file(wildcards)))
+
+
+def beside_npz(place):
+    """A file that goes with every npz of a dataset, in the order of its sizes."""
+
+    def of_dataset(wildcards):
+        return plan.beside_npz(place, wildcards.dataset)
+
+    return of_dataset
+
+
+def beside_audit_npz(wildcards):
+    size = plan.audit_size(wildcards.dataset)
+    return plan.beside("seen", wildcards.dataset, size)
 
 
 def size_of_file(wildcards):
@@ -120,6 +176,10 @@ def of_attested(place):
         return [paths.of(place, dataset=name) for name in plan.attested]
 
     return of_all
+
+
+def sums_of_attested(wildcards):
+    return [path for name in plan.attested for path in plan.beside_npz("sums", name)]
 
 
 def attested_npz(wildcards):

@@ -11,6 +11,7 @@ SOURCE = config["source"]
 wildcard_constraints:
     dataset="|".join(plan.of_source(SOURCE)),
     sharing=r"[^/]+",
+    batch=r"\d+",
     shard=r"\d+",
     tail=f"({'|'.join(plan.tails(SOURCE))})",
 
@@ -78,7 +79,7 @@ rule index:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1500),
+        mem_mb=needed_for_scans,
         runtime=doubling(120),
     params:
         protocol=plan.settings.protocol,
@@ -110,7 +111,7 @@ rule split:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         protocol=plan.settings.protocol,
@@ -134,15 +135,15 @@ if plan.prepares(SOURCE):
         output:
             temp(directory(paths.of("prepared", source=SOURCE))),
         log:
-            paths.log("prepare_{shard}", f"{SOURCE}/{{sharing}}"),
+            paths.log("prepare_{batch}_{shard}", f"{SOURCE}/{{sharing}}"),
         benchmark:
-            paths.benchmark("prepare_{shard}", f"{SOURCE}/{{sharing}}")
+            paths.benchmark("prepare_{batch}_{shard}", f"{SOURCE}/{{sharing}}")
         group:
             "prepare"
         conda:
             "../../envs/preprocess.yaml"
         resources:
-            mem_mb=doubling(2000),
+            mem_mb=needed_for_scans,
             runtime=doubling(120),
         params:
             dataset=dataset_of,
@@ -159,29 +160,29 @@ if plan.prepares(SOURCE):
 
 
 rule render:
-    "Render one block of samples at all sizes, each opened once."
+    "Render one block of samples at all sizes that are not there, each opened once."
     input:
         split=paths["split"],
         prepared=prepared_folder,
     output:
         temp(directory(paths["shard"])),
     log:
-        paths.log("render_{shard}"),
+        paths.log("render_{batch}_{shard}"),
     benchmark:
-        paths.benchmark("render_{shard}")
+        paths.benchmark("render_{batch}_{shard}")
     group:
         "render"
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed_for_scans,
         runtime=doubling(120),
     params:
         protocol=plan.settings.protocol,
         overrides=overrides("render"),
         raw=raw_folder,
         census=plan.settings.census,
-        sizes=sizes,
+        sizes=sizes_of_batch,
         shards=shards,
         current=current("render"),
     shell:
@@ -193,12 +194,12 @@ rule render:
 
 
 rule collect:
-    "Write the table of all samples, and that of what was left out and why."
+    "Write the table of all rows, and that of what was left out and why."
     input:
         split=paths["split"],
-        shards=shard_folders,
+        shards=table_shards,
     output:
-        samples=paths["samples"],
+        rows=paths["rows"],
         excluded=paths["excluded"],
     log:
         paths.log("collect"),
@@ -209,23 +210,25 @@ rule collect:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         current=current("collect"),
     shell:
         "python -m preprocess collect --split {input.split:q} --shards {input.shards:q} "
-        "--samples {output.samples:q} --excluded {output.excluded:q} "
+        "--rows {output.rows:q} --excluded {output.excluded:q} "
         "--log {log:q}"
 
 
 rule pack:
-    "Write the npz of one size in the published container."
+    "Write the npz of one size, and what is seen of its rows on the way."
     input:
-        samples=paths["samples"],
-        shards=shard_folders,
+        rows=paths["rows"],
+        shards=shards_of_size,
     output:
-        ensure(paths["npz"], non_empty=True),
+        npz=ensure(paths["npz"], non_empty=True),
+        seen=paths["seen"],
+        record=paths["record"],
     log:
         paths.log("pack{tail}"),
     benchmark:
@@ -234,18 +237,79 @@ rule pack:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
+    threads: pack_threads
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(120),
     params:
         protocol=plan.settings.protocol,
         overrides=overrides("pack"),
         size=size_of_file,
+        container=container,
+        deflate=plan.settings.deflate,
+        batch=batch_of_size,
+        together=rendered_together,
+        tables=table_batch,
         current=current("pack"),
     shell:
         "python -m preprocess pack {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--size {params.size} --samples {input.samples:q} --shards {input.shards:q} "
+        "--size {params.size} --container {params.container} --deflate {params.deflate} --workers {threads} "
+        "--batch {params.batch} --together {params.together} --tables {params.tables} --current {params.current} "
+        "--rows {input.rows:q} --shards {input.shards:q} "
+        "--output {output.npz:q} --seen {output.seen:q} --record {output.record:q} "
+        "--log {log:q}"
+
+
+rule samples:
+    "Write the table of all samples: the rows, with what depends on the sizes."
+    input:
+        rows=paths["rows"],
+        packed=beside_npz("seen"),
+    output:
+        paths["samples"],
+    log:
+        paths.log("samples"),
+    benchmark:
+        paths.benchmark("samples")
+    group:
+        "finish"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=needed,
+        runtime=doubling(30),
+    params:
+        sizes=sizes,
+        current=current("samples"),
+    shell:
+        "python -m preprocess samples --rows {input.rows:q} --sizes {params.sizes} --packed {input.packed:q} "
         "--output {output:q} "
+        "--log {log:q}"
+
+
+rule reread:
+    "Read a finished npz once: its checksums, those of its arrays, and that these are what was written."
+    input:
+        npz=paths["npz"],
+        packed=paths["seen"],
+    output:
+        ensure(paths["sums"], non_empty=True),
+    log:
+        paths.log("reread{tail}"),
+    benchmark:
+        paths.benchmark("reread{tail}")
+    group:
+        "finish"
+    conda:
+        "../../envs/preprocess.yaml"
+    threads: pack_threads
+    resources:
+        mem_mb=needed,
+        runtime=doubling(60),
+    params:
+        current=current("reread"),
+    shell:
+        "python -m preprocess reread {input.npz:q} --packed {input.packed:q} --workers {threads} --output {output:q} "
         "--log {log:q}"
 
 
@@ -258,6 +322,7 @@ rule check:
         excluded=paths["excluded"],
         unmatched=paths["unmatched"],
         npz=all_npz,
+        packed=beside_npz("seen"),
     output:
         ensure(paths["checks"], non_empty=True),
     log:
@@ -269,7 +334,7 @@ rule check:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(2000),
+        mem_mb=needed_for_scans,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -283,38 +348,15 @@ rule check:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "{params.miniature} --raw {params.raw:q} --seed {params.seed} --index {input.index:q} --counts {input.counts:q} "
         "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
-        "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
+        "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} --output {output:q} "
         "--log {log:q}"
-
-
-rule sums:
-    "Take checksums of every file and, independent of zip and zlib, of its arrays."
-    input:
-        all_npz,
-    output:
-        ensure(paths["sums"], non_empty=True),
-    log:
-        paths.log("sums"),
-    benchmark:
-        paths.benchmark("sums")
-    group:
-        "finish"
-    conda:
-        "../../envs/preprocess.yaml"
-    resources:
-        mem_mb=doubling(500),
-        runtime=doubling(30),
-    params:
-        current=current("sums"),
-    shell:
-        "python -m preprocess sums {input:q} --output {output:q} " "--log {log:q}"
 
 
 rule verdict:
     "Compare every file with the published one: identical, how many rows are, or why it cannot be told."
     input:
         samples=paths["samples"],
-        sums=paths["sums"],
+        sums=beside_npz("sums"),
         npz=all_npz,
     output:
         ensure(paths["verdict"], non_empty=True),
@@ -327,7 +369,7 @@ rule verdict:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -347,7 +389,8 @@ rule provenance:
     "Record what the dataset was made from, by which code, and how sure each decision is."
     input:
         samples=paths["samples"],
-        sums=paths["sums"],
+        sums=beside_npz("sums"),
+        records=beside_npz("record"),
         checks=paths["checks"],
         verdict=paths["verdict"],
         verified=plan.verified(SOURCE),
@@ -368,7 +411,7 @@ rule provenance:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(30),
     params:
         protocol=plan.settings.protocol,
@@ -381,53 +424,20 @@ rule provenance:
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "{params.miniature} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
-        "--samples {input.samples:q} --sums {input.sums:q} "
+        "--samples {input.samples:q} --sums {input.sums:q} --records {input.records:q} "
         "--checks {input.checks:q} --verdict {input.verdict:q} --verified {input.verified:q} --current {params.current} "
         "--output {output:q} "
         "--log {log:q}"
 
 
-rule montage:
-    "Draw samples of each class."
-    input:
-        audit_npz,
-    output:
-        report(
-            ensure(paths["montage"], non_empty=True),
-            caption="../report/montage.rst",
-            category="Datasets",
-            subcategory="{dataset}",
-            labels={"what": "montage: samples of each class"},
-        ),
-    log:
-        paths.log("montage"),
-    benchmark:
-        paths.benchmark("montage")
-    group:
-        "finish"
-    conda:
-        "../../envs/preprocess.yaml"
-    resources:
-        mem_mb=doubling(500),
-        runtime=doubling(30),
-    params:
-        protocol=plan.settings.protocol,
-        overrides=overrides("montage"),
-        miniature="--miniature" if plan.is_miniature else "",
-        current=current("montage"),
-    shell:
-        "python -m preprocess montage {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --npz {input:q} --output {output:q} "
-        "--log {log:q}"
-
-
 rule audit:
-    "Write the audit page of a dataset: decisions, findings, pictures."
+    "Write the audit page of a dataset: decisions, findings, pictures; and the picture of samples of each class."
     input:
         samples=paths["samples"],
         excluded=paths["excluded"],
         provenance=paths["provenance"],
         npz=audit_npz,
+        packed=beside_audit_npz,
     output:
         page=report(
             ensure(paths["page"], non_empty=True),
@@ -435,6 +445,13 @@ rule audit:
             category="Datasets",
             subcategory="{dataset}",
             labels={"what": "audit page: counts, verdict, decisions, findings"},
+        ),
+        montage=report(
+            ensure(paths["montage"], non_empty=True),
+            caption="../report/montage.rst",
+            category="Datasets",
+            subcategory="{dataset}",
+            labels={"what": "montage: samples of each class"},
         ),
         summary=paths["summary"],
     log:
@@ -446,7 +463,7 @@ rule audit:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1500),
+        mem_mb=needed_for_scans,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -459,7 +476,8 @@ rule audit:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
-        "--output {output.page:q} --summary {output.summary:q} "
+        "--packed {input.packed:q} "
+        "--output {output.page:q} --summary {output.summary:q} --montage {output.montage:q} "
         "--log {log:q}"
 
 
@@ -503,7 +521,7 @@ rule leak_free:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(10),
     params:
         protocol=plan.settings.protocol,
@@ -530,7 +548,7 @@ rule export_npy:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
+        mem_mb=needed,
         runtime=doubling(120),
     params:
         format="npy",

@@ -1,0 +1,98 @@
+"""What pack sees of the rows: the same for any number of shards and threads, and true of the npz."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from preprocess import packed, recipe
+from preprocess.container import Form
+from preprocess.errors import PreprocessError
+from preprocess.pack import pack
+from preprocess.published import SPLITS
+from preprocess.table import read_rows, write_rows
+from tests.builds import Build, CommandError, build, run
+
+
+def images(done: Build, size: int) -> np.ndarray:
+    """All images in the order of the samples table."""
+    arrays = done.arrays(size)
+    return np.concatenate([arrays[f"{split}_images"] for split in SPLITS])
+
+
+@pytest.mark.parametrize("dataset", ["bloodmnist", "chestmnist", "vesselmnist3d"])
+def test_any_number_of_shards_gives_the_same_files(dataset, builder, stand_in, tmp_path):
+    source = recipe.read(dataset)["source"]
+    built = [
+        build(dataset, stand_in(source), tmp_path / str(shards), sizes=(28, 40), shards=shards) for shards in (1, 3, 17)
+    ]
+    names = [built[0].npz(28).name, built[0].npz(40).name, "rows.tsv", "samples.tsv", "excluded.tsv", "checks.json"]
+    for name in [*names, built[0].seen(28).name]:
+        assert len({(one.folder / name).read_bytes() for one in built}) == 1, name
+
+
+@pytest.mark.parametrize("dataset", ["bloodmnist", "organmnist3d"])
+def test_what_was_seen_is_true_of_the_file(dataset, builder, stand_in):
+    done = builder(dataset, stand_in(recipe.read(dataset)["source"]))
+    (size,) = done.sizes
+    seen, every = packed.read(done.seen(size)), images(done, size)
+    flat = every.reshape(len(every), -1)
+    np.testing.assert_array_equal(seen.low, flat.min(axis=1))
+    np.testing.assert_array_equal(seen.high, flat.max(axis=1))
+    assert [one.tobytes() for one in seen.digests] == [
+        hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in every
+    ]
+    assert {name: one.sha256 for name, one in packed.arrays(done.seen(size)).items()} == {
+        name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in done.arrays(size).items()
+    }
+    wanted = [0, len(every) // 2, len(every) - 1]
+    for row, image in packed.images(done.npz(size), seen, wanted):
+        np.testing.assert_array_equal(image, every[row])
+
+
+def test_a_row_that_is_not_what_was_packed_is_an_error(builder, stand_in):
+    done = builder("breastmnist", stand_in("busi"))
+    seen = packed.read(done.seen(28))
+    seen.digests[5] ^= 1
+    with pytest.raises(PreprocessError, match=r"breastmnist_28\.npz: row 5 of train_images is not what was packed"):
+        list(packed.images(done.npz(28), seen, [5]))
+
+
+def test_a_file_that_is_not_what_was_written_is_found_when_it_is_read(builder, stand_in, tmp_path, capfd):
+    """Another valid npz of the same name: every zip reader would take it."""
+    done = builder("breastmnist", stand_in("busi"))
+    arrays = done.arrays(28)
+    arrays["val_images"] = arrays["val_images"].copy()
+    arrays["val_images"][3, 0, 0] ^= 1
+    np.savez_compressed(tmp_path / "breastmnist_28.npz", **arrays)
+    with pytest.raises(CommandError):
+        run("reread", tmp_path / "breastmnist_28.npz", "--packed", done.seen(28), "--workers", 2,
+            "--output", tmp_path / "sums.tsv")  # fmt: skip
+    assert "breastmnist_28.npz: val_images not as written" in capfd.readouterr().err
+    assert not (tmp_path / "sums.tsv").exists()
+
+
+@pytest.mark.parametrize("change", ["raw_sha256", "reason", "gone"])
+def test_shards_of_another_reading_of_the_raw_files_are_refused(change, builder, stand_in, tmp_path, capfd):
+    """A size added later is rendered from the files as they are then; the table says what they were."""
+    done = builder("breastmnist", stand_in("busi"))
+    shard = tmp_path / "shard"
+    shard.mkdir()
+    (shard / "28.npy").write_bytes((done.folder / "shards" / "0" / "28.npy").read_bytes())
+    rows = list(read_rows(done.folder / "shards" / "0" / "rows.tsv"))
+    key = rows[0]["key"]
+    if change == "gone":
+        del rows[0]
+    else:
+        rows[0] = {**rows[0], change: "unreadable" if change == "reason" else "0" * 64}
+    write_rows(shard / "rows.tsv", rows[0], [row.values() for row in rows])
+    in_force = recipe.load("breastmnist", "paper")
+    table = tmp_path / "rows.tsv"
+    kept = [("train", row["key"], 0, row["raw_sha256"]) for row in read_rows(done.folder / "rows.tsv")]
+    write_rows(table, ("split", "key", "label", "raw_sha256"), kept)
+    with pytest.raises(PreprocessError, match="run again") as told:
+        pack(in_force, 28, table, [shard, done.folder / "shards" / "1"], tmp_path / "x.npz", Form())
+    assert key in str(told.value)
+    assert not (tmp_path / "x.npz").exists()
