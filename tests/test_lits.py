@@ -665,7 +665,7 @@ def test_prepared_units_serve_all_four_and_equal_rendering_alone(protocol, stand
                                  "--sizes", "28", "--prepared", str(f / str(shard)),
                                  "--output", str(part)])  # fmt: skip
             for folder, rows in ((f / dataset / "shards" / str(shard), direct), (part, through)):
-                table = list(read_rows(folder / "samples.tsv"))
+                table = list(read_rows(folder / "rows.tsv"))
                 for entry, image in zip(table, np.load(folder / "28.npy"), strict=True):
                     rows[entry["key"]] = (image.tobytes(), tuple(entry.values()))
         assert direct == through
