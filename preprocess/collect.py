@@ -39,7 +39,7 @@ def collect(split_table: Path, shards: list[Path], rows_out: Path, excluded_out:
     excluded: list[tuple[str, str, str]] = []
     for sample in read_samples(split_table):
         if not sample.split:
-            excluded.append((sample.key, sample.excluded, sample.detail))
+            excluded.append((sample.key, sample.reason, sample.detail))
             continue
         entry = rendered.get(sample.key)
         if entry is None:

@@ -34,7 +34,7 @@ class OptionalPackage:
     pattern: str
     instead: str
 
-    def without(self, value: Any) -> Any:
+    def without(self, value: object) -> Any:
         """The value without the package; itself where it does not need it."""
         return re.sub(self.pattern, self.instead, value) if isinstance(value, str) else value
 
@@ -71,7 +71,7 @@ class Decision:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def typed(self, value: Any) -> Any:
+    def typed(self, value: object) -> Any:
         """The value as the vocabulary has it: of a command line's text a number, of a mapping the keys as text."""
         if self.kind is dict and isinstance(value, dict):
             return {str(key): one for key, one in value.items()}
@@ -79,7 +79,7 @@ class Decision:
             return int(value)
         return value
 
-    def problem(self, value: Any) -> str | None:
+    def problem(self, value: object) -> str | None:
         """Say what is wrong with ``value`` for this decision, or None."""
         if self.by_size and isinstance(value, dict):
             if OTHER_SIZES not in value:
@@ -89,7 +89,7 @@ class Decision:
             return next((problem for one in value.values() if (problem := self._problem(one))), None)
         return self._problem(value)
 
-    def _problem(self, value: Any) -> str | None:
+    def _problem(self, value: object) -> str | None:
         if problem := self._form_problem(value):
             return problem
         if self.within and isinstance(value, int) and not self.within[0] <= value <= self.within[1]:
@@ -98,10 +98,10 @@ class Decision:
             return f"{value!r} {self.limits[1]}"
         return None
 
-    def _choices_of(self, value: Any) -> Iterable[str]:
+    def _choices_of(self, value: object) -> Iterable[object]:
         return self.choices if isinstance(value, str) else ()
 
-    def _form_problem(self, value: Any) -> str | None:
+    def _form_problem(self, value: object) -> str | None:
         if self.kind is not None and isinstance(value, self.kind) and not isinstance(value, bool):
             return None
         if isinstance(value, str) and (value in self.choices or (self.pattern and re.fullmatch(self.pattern, value))):
@@ -113,7 +113,7 @@ class Decision:
         return f"{value!r} is not one of: {', '.join(allowed)}"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A decided value as text: by size as ``28: a, other: b``."""
     if isinstance(value, dict):
         return ", ".join(f"{size}: {one}" for size, one in value.items()) or "nothing"
@@ -140,7 +140,7 @@ def _is_window(window: str) -> bool:
     return low < high
 
 
-def _names_splits(keep: dict[Any, Any]) -> bool:
+def _names_splits(keep: dict[object, object]) -> bool:
     return all(isinstance(key, str) and one in SPLITS for key, one in keep.items())
 
 

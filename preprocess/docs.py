@@ -63,7 +63,7 @@ def pages() -> dict[str, str]:
     return made
 
 
-def first_line(documented: Any) -> str:
+def first_line(documented: object) -> str:
     """The first line of a docstring, without its final stop."""
     return markdown(inspect.cleandoc(documented.__doc__ or "").partition("\n")[0]).removesuffix(".")
 
@@ -101,7 +101,7 @@ def _dataset(name: str) -> dict[str, Any]:
     }
 
 
-def cell(text: Any) -> str:
+def cell(text: object) -> str:
     """Text for a cell of a Markdown table."""
     return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 

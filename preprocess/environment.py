@@ -37,7 +37,7 @@ _held: list[IO[str]] = []
 
 
 def prepare() -> None:
-    """Let the processes started from here on run this Python, import this package, and know their run.
+    """Make processes started from now on run this Python, import this package and know which run they belong to.
 
     A workflow manager that is called by its path, or from another folder, has neither on the path.
 
@@ -66,7 +66,7 @@ def version(library: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of all that can change a byte of a result, as far as it is installed."""
+    """The versions of Python and of every installed library that can change a byte of a result."""
     found = {LIBRARIES[name]: version(name) for name in LIBRARIES}
     installed = {name: found[name] for name in sorted(found) if found[name] != "none"}
     return {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION, **installed}

@@ -89,8 +89,8 @@ def write_croissant(recipe: Recipe, path: Path, samples: Path, out: Path, miniat
 def croissant(recipe: Recipe, path: Path, samples: Path, miniature: bool) -> dict[str, Any]:
     """The Croissant metadata of one npz: both files, the classes, and the samples table as records.
 
-    Croissant 1.0 cannot describe what is inside an npz as records, so the arrays are told in words and the
-    records are those of the table: ``split`` and ``index`` of a record are its place in the arrays. Nothing in
+    Croissant 1.0 cannot describe what is inside an npz as records, so the arrays are described in words and the
+    records are the rows of the table: ``split`` and ``index`` of a record are its place in the arrays. Nothing in
     it depends on the time.
     """
     source = registry.load()[recipe.source]
@@ -175,7 +175,7 @@ def _field(records: str, name: str, kind: str) -> dict[str, Any]:
 
 
 def licence_address(licence: str) -> str:
-    """The address of a Creative Commons licence; any other as it is called."""
+    """The address of a Creative Commons licence; of any other licence its name."""
     if match := re.fullmatch(r"CC (BY(?:-NC)?(?:-SA|-ND)?) (\d\.\d)", licence):
         return f"https://creativecommons.org/licenses/{match[1].lower()}/{match[2]}/"
     if match := re.fullmatch(r"CC0 (\d\.\d)", licence):

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from preprocess import environment
 from preprocess.errors import PreprocessError
 
@@ -122,9 +124,18 @@ def write_text(path: str | Path, text: str, of_run: bool = True) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | Path, value: Any, of_run: bool = True) -> None:
+def write_json(path: str | Path, value: object, of_run: bool = True) -> None:
     """Write ``value`` as indented JSON with a final newline, atomically; keys keep their order."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", of_run)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text, by the C library where there is one: it is ten times as fast.
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_json(path: str | Path) -> Any:

@@ -59,11 +59,11 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
         if sample.key in seen:
             raise PreprocessError(f"{folder}: the key {sample.key} occurs twice: {seen[sample.key]} and {sample.path}")
         seen[sample.key] = sample.path
-        if not (sample.excluded and is_early(sample.excluded)):
+        if not (sample.reason and is_early(sample.reason)):
             try:
                 sample.label = rule(sample, how)
             except ExcludeSample as exclusion:
-                sample.excluded, sample.detail = exclusion.reason, exclusion.detail
+                sample.reason, sample.detail = exclusion.reason, exclusion.detail
     # the missing first: a name helps more than a count
     _check_missing(folder, census, listing.samples)
     _compare(recipe, folder, census, expected, listing.census)
@@ -91,13 +91,13 @@ def _counts(counts: dict[str, int], names: list[str]) -> str:
 
 
 def _check_missing(folder: Path, census: Census, samples: list[Sample]) -> None:
-    unreadable = [sample for sample in samples if sample.excluded == "unreadable"]
+    unreadable = [sample for sample in samples if sample.reason == "unreadable"]
     if unreadable and census == "strict":
         raise PreprocessError(
             f"{folder}: {len(unreadable):,} samples are unreadable, the first is {unreadable[0].key}: "
             f"{unreadable[0].detail}; replace the files, or set census: warn to leave them out"
         )
-    missing = [sample for sample in samples if sample.excluded == "missing"]
+    missing = [sample for sample in samples if sample.reason == "missing"]
     if missing and census == "strict":
         raise PreprocessError(
             f"{folder}: {len(missing):,} files named by the source's list are missing, the first is {missing[0].key}; "
@@ -108,6 +108,6 @@ def _check_missing(folder: Path, census: Census, samples: list[Sample]) -> None:
 
 
 def _check_usable(recipe: Recipe, folder: Path, samples: list[Sample]) -> None:
-    if all(sample.excluded for sample in samples):
-        why = f"; {samples[0].key}: {samples[0].excluded}, {samples[0].detail}" if samples else ""
+    if all(sample.reason for sample in samples):
+        why = f"; {samples[0].key}: {samples[0].reason}, {samples[0].detail}" if samples else ""
         raise PreprocessError(f"{folder}: no sample of {recipe.name} can be rendered from what is there{why}")

@@ -36,7 +36,7 @@ def several(sample: Sample, label: dict[str, Any]) -> str:
     """Which of the classes of ``label.map`` a ``|``-joined list of names holds, as digits joined by spaces.
 
     ``label.columns`` says which column of the sample each choice of ``label.source`` reads, and
-    ``label.none`` is the name that stands for no class. A sample the column says nothing of is left out.
+    ``label.none`` is the name that stands for no class. A sample with nothing in that column is left out.
     """
     column = label["columns"][label["source"]]
     text = sample.original_label if column == "original_label" else sample.attributes.get(column, "")
@@ -57,7 +57,7 @@ READERS_RULES = ("mode-lowest", "mode-highest", "median", "mean-rounded")
 
 
 def readers_score(scores: Sequence[int], rule: str) -> float:
-    """One score of several readers' by one of :data:`READERS_RULES`; a median may lie between two scores."""
+    """The one score that several readers' make by a rule of :data:`READERS_RULES`; a median may lie between two."""
     if rule == "median":
         ordered = sorted(scores)
         return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -1,4 +1,4 @@
-"""What a step or a reader has to say of one sample that is built all the same: the engine adds which one it was."""
+"""Remarks of a step or a reader on a sample that is built all the same; the engine adds which sample it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLLECTED: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
 def say(text: str) -> None:
-    """Say something of the sample at work, once: ``consists of 3 pieces, of which ...``."""
+    """Remark on the sample at hand, once: ``consists of 3 pieces, of which ...``."""
     said = _COLLECTED.get()
     if said is None:
         log.warning("%s", text)
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def collected() -> Iterator[list[str]]:
-    """Collect what is said within the block."""
+    """Collect the remarks made within the block."""
     said: list[str] = []
     token = _COLLECTED.set(said)
     try:

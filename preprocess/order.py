@@ -3,8 +3,8 @@
 A table has the columns ``split``, ``index`` and ``image_id`` (``image`` and ``key`` are accepted
 names); other columns but ``label`` are ignored. A name is matched as a key, else by its stem
 without folder and extension. A stem that fits several samples is resolved by the splits the source
-keeps and by the label, else it is reported as ambiguous, never guessed. A sample of another class
-index, or one that another row names by its folder too, is never meant.
+keeps and by the label, else it is reported as ambiguous, never guessed. A row never means a
+sample of another class index, nor one that another row names together with its folder.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def apply(table: Table, samples: list[Sample], keep: dict[str, str]) -> list[Unm
         taken[sample.key] = row
         sample.split, sample.index, sample.released_index = row.split, row.index, str(row.index)
     for sample in samples:
-        if sample.key not in taken and not sample.excluded:
-            sample.excluded, sample.detail = "not-published", f"no row of {Path(table.name).name} names it"
+        if sample.key not in taken and not sample.reason:
+            sample.reason, sample.detail = "not-published", f"no row of {Path(table.name).name} names it"
     return unmatched
 
 
@@ -153,7 +153,7 @@ def _narrow(candidates: Iterable[Sample], row: Row, keep: dict[str, str]) -> Ite
 
 
 def _contradicts(row: Row, sample: Sample, named: set[str]) -> bool:
-    """Whether a sample cannot be a row's: by its class index, or as another row gives its folder and name.
+    """Whether a row cannot mean a sample: the class index differs, or another row names it with its folder.
 
     The latter happens where a row's own file is not there, but one of that name in another folder is. A row that
     gives the key itself is never contradicted: that its label differs is for the verdict to say.

@@ -94,8 +94,8 @@ def _places(
     places, upsampled = [], []
     for row in rows:
         place, entry = entries.get(row["key"], (None, {}))
-        if place is None or entry["excluded"] or entry["raw_sha256"] != row["raw_sha256"]:
-            why = entry.get("excluded") or ("from another raw file" if place else "not there")
+        if place is None or entry["reason"] or entry["raw_sha256"] != row["raw_sha256"]:
+            why = entry.get("reason") or ("from another raw file" if place else "not there")
             raise PreprocessError(
                 f"{rows_table}: {row['key']} is {why} in the shards at {size}; a raw file was changed while it was "
                 "read: run again"

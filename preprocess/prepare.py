@@ -40,8 +40,8 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
     rows: list[tuple[str, ...]] = []
     with Raw(folder) as raw, atomic_folder(out) as part:
         for number, sample in enumerate(chosen[first:end]):
-            row = (sample.excluded, sample.detail, "", "")
-            if not sample.excluded:
+            row = (sample.reason, sample.detail, "", "")
+            if not sample.reason:
                 try:
                     opened = open_unit(raw, sample)
                     np.save(part / f"{number}.npy", _run(recipe, program, opened, sample))

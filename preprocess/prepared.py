@@ -14,7 +14,7 @@ from preprocess.table import Sample, read_rows
 
 #: the table beside the arrays, and its columns; a unit's array is ``<its row>.npy``
 TABLE = "units.tsv"
-COLUMNS = ("unit", "excluded", "detail", "raw_form", "raw_sha256")
+COLUMNS = ("unit", "reason", "detail", "raw_form", "raw_sha256")
 
 
 class Prepared:
@@ -35,10 +35,10 @@ class Prepared:
             ExcludeSample: a step found that the unit cannot be part of the dataset.
         """
         number, row = self._rows[sample.unit_key]
-        if row["excluded"] == "unreadable":
+        if row["reason"] == "unreadable":
             raise UnreadableError(row["detail"])
-        if row["excluded"]:
-            raise ExcludeSample(row["excluded"], row["detail"])
+        if row["reason"]:
+            raise ExcludeSample(row["reason"], row["detail"])
         array: NDArray[Any] = np.load(self._folder / f"{number}.npy")
         return array
 

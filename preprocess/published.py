@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from preprocess.files import parse_yaml
 
 #: the parts of every dataset, in the order of its arrays
 SPLITS = ("train", "val", "test")
@@ -153,7 +153,7 @@ def table() -> Traversable:
 @cache
 def _table() -> dict[str, Any]:
     text = table().read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    content: dict[str, Any] = parse_yaml(text)
     return content
 
 

@@ -11,11 +11,10 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
-
 from preprocess import published, steps
 from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
 from preprocess.errors import PreprocessError
+from preprocess.files import parse_yaml
 
 Protocol = Literal["paper", "released"]
 
@@ -217,7 +216,7 @@ def read(name: str) -> dict[str, Any]:
     if name not in names():
         raise PreprocessError(f"no dataset is called {name!r}; there are: {', '.join(names())}")
     text = (resources.files("preprocess") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    content: dict[str, Any] = parse_yaml(text)
     return content
 
 
@@ -284,7 +283,7 @@ def _choice(key: str, entry: dict[str, Any]) -> Choice:
     return Choice(value, entry["evidence"], entry["why"], "; ".join(notes), missing)
 
 
-def missing_package(key: str, value: Any) -> str:
+def missing_package(key: str, value: object) -> str:
     """The optional package that a value needs, at any size, and that is not installed, else an empty text."""
     optional = DECISIONS[key].optional
     if optional is None or _each(value, optional.without) == value:

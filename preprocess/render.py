@@ -173,7 +173,7 @@ class Renderer:
 
 def bind(recipe: Recipe, name: str, size: int | None = None) -> Call:
     """Bind a step to the decisions in force at one size; without a size it may ask for none."""
-    fixed: list[tuple[str, Any]] = []
+    fixed: list[tuple[str, object]] = []
     columns: list[str] = []
     for parameter in list(inspect.signature(steps.get(name)).parameters)[1:]:
         if parameter == "size" and size is not None:
@@ -187,7 +187,7 @@ def bind(recipe: Recipe, name: str, size: int | None = None) -> Call:
 
 
 @cache
-def _call(name: str, fixed: tuple[tuple[str, Any], ...], columns: tuple[str, ...]) -> Call:
+def _call(name: str, fixed: tuple[tuple[str, object], ...], columns: tuple[str, ...]) -> Call:
     given = dict(fixed)
     return Call(name, partial(steps.get(name), **given), "size" in given, columns)
 
@@ -206,7 +206,7 @@ def column(recipe: Recipe, sample: Sample, name: str) -> str:
         ) from None
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -220,7 +220,7 @@ def digest(opened: Any) -> str:
     return value
 
 
-def form(opened: Any, sample: Sample) -> str:
+def form(opened: object, sample: Sample) -> str:
     """What a source opened for a sample, in words: what it tells itself, a file's kind, an array's type and shape."""
     if isinstance(opened, bytes):
         return f"{PurePosixPath(sample.path).suffix.removeprefix('.').upper()} file".lstrip()

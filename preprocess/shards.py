@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: the table a shard writes beside its arrays, and its columns
 TABLE = "rows.tsv"
-COLUMNS = ("key", "excluded", "detail", "upsampled", "raw_form", "raw_sha256")
+COLUMNS = ("key", "reason", "detail", "upsampled", "raw_form", "raw_sha256")
 
 #: what lies between two samples that follow each other
 APART, STREAM_ENDS, SAME_UNIT = range(3)
@@ -151,8 +151,8 @@ def _write(
 
 
 def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | ExcludeSample:
-    if sample.excluded:
-        return ExcludeSample(sample.excluded, sample.detail)
+    if sample.reason:
+        return ExcludeSample(sample.reason, sample.detail)
     try:
         return renderer.render(sample)
     except ExcludeSample as exclusion:

@@ -101,21 +101,21 @@ def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.
     Raises:
         PreprocessError: the source has no groups to split by, a list does not fit, or train is left empty.
     """
-    usable = [sample for sample in samples if not (sample.excluded and is_early(sample.excluded))]
+    usable = [sample for sample in samples if not (sample.reason and is_early(sample.reason))]
     user_split = any(key.startswith("split.") for key in recipe.overridden)
     if recipe.value("order") == "table" and order_table is not None and not user_split:
         unmatched = order.apply(order_table, usable, recipe.value("split.keep") or {})
         _check_train(recipe, usable, order_table.name)
         return Outcome(samples, unmatched)
     if path := recipe.value("split.file"):
-        early = [sample for sample in samples if sample.excluded and is_early(sample.excluded)]
+        early = [sample for sample in samples if sample.reason and is_early(sample.reason)]
         split_of, unmatched = _by_file(path, usable, early)
     else:
         split_of, unmatched = _splits(recipe, usable, seed), []
     for sample in usable:
         sample.split = split_of.get(sample.key, "")
-        if not sample.split and not sample.excluded:
-            sample.excluded, sample.detail = "not-published", "the list of splits in force does not name it"
+        if not sample.split and not sample.reason:
+            sample.reason, sample.detail = "not-published", "the list of splits in force does not name it"
     for split in SPLITS:
         members = [sample for sample in usable if sample.split == split]
         for position, sample in enumerate(_ordered(recipe, members, seed, SPLITS.index(split))):

@@ -23,7 +23,7 @@ class Sample:
         group: what must not straddle a split (patient, lesion, scan ...); empty where unknown.
         source_split: the split the source itself puts it in; empty where it has none.
         original_label: the source's own name of its class, before any merge.
-        excluded: a name of :mod:`preprocess.reasons`, or empty.
+        reason: why it is left out, a name of :mod:`preprocess.reasons`, or empty.
         detail: what a reader needs to know about the exclusion.
         split: train, val or test; empty before the split stage and for early exclusions.
         index: place in its split, from 0; -1 where it has none.
@@ -38,7 +38,7 @@ class Sample:
     group: str = ""
     source_split: str = ""
     original_label: str = ""
-    excluded: str = ""
+    reason: str = ""
     detail: str = ""
     split: str = ""
     index: int = -1
@@ -57,7 +57,7 @@ def unit_key(unit: str, key: str) -> str:
 
 
 INDEX_COLUMNS = (
-    "key", "path", "unit", "label", "group", "source_split", "original_label", "excluded", "detail", "released_index",
+    "key", "path", "unit", "label", "group", "source_split", "original_label", "reason", "detail", "released_index",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "index", *INDEX_COLUMNS)
 #: columns that say something else in every row, or nearly

@@ -219,7 +219,7 @@ def test_a_named_mask_that_is_not_there_is_missing_and_others_are_told(tmp_path)
     folder = own(tmp_path / "x", TABLE + "P2_L,P2,left,1\n", {"P1_L.nii": (hook(), (1, 1, 1), "LPS")})
     (folder / "P3_R.nii.gz").write_bytes(gzip.compress((folder / "P1_L.nii").read_bytes()))
     listing = adrenal.index(Raw(folder))
-    assert [(one.key, one.excluded) for one in listing.samples] == [("P1_L", ""), ("P2_L", "missing")]
+    assert [(one.key, one.reason) for one in listing.samples] == [("P1_L", ""), ("P2_L", "missing")]
     assert listing.notes == ["1 masks are not in adrenal.csv, ignored"]
 
 

@@ -193,6 +193,20 @@ def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
     assert content(Raw(raw)) == {"linked/a.png": b"a"}
 
 
+def test_a_folder_nobody_may_look_into_is_told(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").write_bytes(b"a")
+    scandir = os.scandir
+
+    def refusing(place):
+        if Path(place).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert "closed: cannot be read (Permission denied)" in refusal(tmp_path)
+
+
 def test_a_link_to_nothing_is_told(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "gone")
     assert "cannot be read" in refusal(tmp_path)

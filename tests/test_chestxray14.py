@@ -57,7 +57,7 @@ def listing(folder: Path, **overrides: str) -> list[Sample]:
 
 def seen(samples: list[Sample]) -> dict[str, tuple[object, ...]]:
     """All of the samples that must not depend on the layout."""
-    return {one.key: (one.label, one.group, one.original_label, one.excluded, one.attributes) for one in samples}
+    return {one.key: (one.label, one.group, one.original_label, one.reason, one.attributes) for one in samples}
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,8 @@ def test_the_tables_are_what_the_lists_give(real):
 @pytest.mark.real
 def test_only_the_files_that_are_there_are_not_missing(whole, real):
     there = {path.name for path in (real / "chestxray14" / "images").iterdir()}
-    assert {one.key for one in whole if not one.excluded} == there
-    assert {one.excluded for one in whole if one.key not in there} == {"missing"}
+    assert {one.key for one in whole if not one.reason} == there
+    assert {one.reason for one in whole if one.key not in there} == {"missing"}
 
 
 def old_scikit_image(pixels):
@@ -144,7 +144,7 @@ def old_scikit_image(pixels):
 
 @pytest.mark.real
 def test_real_files_rgba_among_them(whole, real):
-    samples = [one for one in whole if not one.excluded]
+    samples = [one for one in whole if not one.reason]
     modes = Counter()
     for protocol, kernel in (("paper", Image.Resampling.BICUBIC), ("released", Image.Resampling.BILINEAR)):
         renderer = render.Renderer(recipe.load("chestmnist", protocol), real / "chestxray14", [28, 224])
@@ -355,7 +355,7 @@ def test_without_entries_the_lists_name_what_should_be_there(tmp_path, stand_in_
     samples = listing(tmp_path / "raw")
     assert len(samples) == 112_120
     with_entries = {one.key: one.label for one in listing(stand_in_chest)}
-    assert {one.key: one.label for one in samples if not one.excluded} == with_entries
+    assert {one.key: one.label for one in samples if not one.reason} == with_entries
     assert samples[0].key == "00000001_000.png", "the files that are there come first, as stored"
 
 
@@ -387,7 +387,7 @@ def test_an_image_of_no_list_is_left_out(tmp_path, stand_in_chest, stored):
     shutil.copytree(stand_in_chest, tmp_path / "raw")
     tree(tmp_path / "raw", {"images/00099999_000.png": next(iter(stored.values()))})
     samples = {one.key: one for one in listing(tmp_path / "raw")}
-    assert samples.pop("00099999_000.png").excluded == "no-label"
+    assert samples.pop("00099999_000.png").reason == "no-label"
     assert seen(list(samples.values())) == seen(listing(stand_in_chest))
 
 

@@ -123,7 +123,7 @@ def test_a_damaged_picture_is_left_out_alone_in_folders_and_in_zips(dataset, pac
     source = recipe.read(dataset)["source"]
     folder = unpacked(stand_in(source), tmp_path / "raw")
     samples = listing(dataset, folder).samples
-    victim = next(one for one in samples[len(samples) // 2 :] if not one.excluded)
+    victim = next(one for one in samples[len(samples) // 2 :] if not one.reason)
     path = folder / victim.path
     whole = path.read_bytes()
     if packed:
@@ -156,7 +156,7 @@ def test_a_damaged_picture_is_left_out_alone_in_folders_and_in_zips(dataset, pac
 def test_damaged_jpegs_of_every_source_are_left_out(dataset, kind, stand_in, tmp_path):
     source = recipe.read(dataset)["source"]
     folder = unpacked(stand_in(source), tmp_path / "raw")
-    victim = next(one for one in listing(dataset, folder).samples if not one.excluded)
+    victim = next(one for one in listing(dataset, folder).samples if not one.reason)
     path = folder / victim.path
     data = path.read_bytes()
     at = len(data) // 2

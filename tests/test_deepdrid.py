@@ -125,7 +125,7 @@ def test_a_file_may_lack_the_patient_in_its_name(tmp_path):
     samples = by_key(lay(tmp_path, repository(rename={"56_l3": "l3", "4_r1": "4_R1"})))
     assert samples["56_l3"].path.endswith("Images/56/l3.jpg")
     assert samples["4_r1"].path.endswith("Images/4/4_R1.jpg")
-    assert not [one.key for one in samples.values() if one.excluded]
+    assert not [one.key for one in samples.values() if one.reason]
 
 
 def test_pictures_no_row_names_are_told(tmp_path):
@@ -139,7 +139,7 @@ def test_pictures_no_row_names_are_told(tmp_path):
 def test_a_missing_picture_is_excluded_last(tmp_path):
     listing = deepdrid.index(Raw(lay(tmp_path, repository(leave_out={"4_l2"}))))
     last = listing.samples[-1]
-    assert (last.key, last.excluded, last.group) == ("4_l2", "missing", "4")
+    assert (last.key, last.reason, last.group) == ("4_l2", "missing", "4")
     assert "Images/4/4_l2.jpg" in last.detail
     assert sum(listing.census.values()) == 9  # the list is complete
 

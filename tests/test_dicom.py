@@ -95,8 +95,8 @@ def test_axial_slices_are_turned_to_posterior_and_left(along, down, tmp_path):
         write(tmp_path, data_set(plane, k, position, (*along, *down), spacing), f"{9 - k}.dcm")
     series = opened(tmp_path)
     assert (series.shape, series.spacing) == (shape, (2.5, *SPACING))
-    np.testing.assert_array_equal(series.box(((0, 4), (0, ROWS), (0, COLUMNS))), patient)
-    np.testing.assert_array_equal(series.box(((1, 3), (2, 7), (3, 8))), patient[1:3, 2:7, 3:8])
+    np.testing.assert_array_equal(series.cut(((0, 4), (0, ROWS), (0, COLUMNS))), patient)
+    np.testing.assert_array_equal(series.cut(((1, 3), (2, 7), (3, 8))), patient[1:3, 2:7, 3:8])
     np.testing.assert_allclose(series.geometry.affine @ [3, 2, 5, 1], [10 + 5 * 0.75, 20 + 2 * 0.5, -30 + 3 * 2.5, 1])
 
 
@@ -253,7 +253,7 @@ def listing(folder):
 
 def images(folder):
     renderer = Renderer(recipe.load("nodulemnist3d", "paper"), folder, [28])
-    return {sample.key: renderer.render(sample).arrays[28] for sample in listing(folder).samples if not sample.excluded}
+    return {sample.key: renderer.render(sample).arrays[28] for sample in listing(folder).samples if not sample.reason}
 
 
 def rewrite(series, change):
@@ -382,17 +382,17 @@ def test_a_scan_none_of_whose_files_can_be_read_is_named(spoil, place, patient, 
     found = listing(raw)
     (told,) = found.warnings
     assert f": {SLICES} of its " in told and "files are damaged, the first: 0" in told
-    excluded = {sample.key: sample for sample in found.samples if sample.excluded}
+    excluded = {sample.key: sample for sample in found.samples if sample.reason}
     if place == "by nothing":
         assert not excluded
         return
     assert {sample.key for sample in found.samples} == known
     assert len(excluded) == NODULES
     for sample in excluded.values():
-        assert sample.excluded == "unreadable" and "files are damaged, the first: 0" in sample.detail
+        assert sample.reason == "unreadable" and "files are damaged, the first: 0" in sample.detail
     with pytest.raises(PreprocessError, match=f"{NODULES} .*unreadable.*LIDC-IDRI-0886"):
         build(raw, "strict")
-    assert {one.key for one in build(raw, "warn") if one.excluded == "unreadable"} == set(excluded)
+    assert {one.key for one in build(raw, "warn") if one.reason == "unreadable"} == set(excluded)
 
 
 def test_files_without_an_ending_are_a_source(patient):

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from preprocess.acquire.digests import DigestCache, compute, scan
+from preprocess.acquire.digests import DigestCache, compute
 from preprocess.errors import PreprocessError
+from preprocess.reading.archives import scan
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def cache(tmp_path, raw):
 def test_all_data_files_are_listed_in_one_order(raw):
     assert [path for path, _, _ in scan(raw, "busi")] == ["busi/a.zip", "busi/b/10.png", "busi/b/2.png"]
     assert [path for path, _, _ in scan(raw, "busi/a.zip")] == ["busi/a.zip"]
-    assert scan(raw, "nothing") == []
+    assert list(scan(raw, "nothing")) == []
     assert ("busi/b/2.png", 7, (raw / "busi/b/2.png").stat().st_mtime_ns) in scan(raw, "busi")
 
 

@@ -62,8 +62,8 @@ def built(dataset: str, folder: Path) -> Result:
     result = Result({}, {}, any(expected != found for _, expected, found in indexed.census))
     renderer = Renderer(in_force, folder, [28])
     for sample in samples:
-        if sample.excluded:
-            result.excluded[sample.key] = sample.excluded
+        if sample.reason:
+            result.excluded[sample.key] = sample.reason
             continue
         try:
             result.values[sample.key] = (sample.label, rendered(dataset, renderer, sample))

@@ -59,7 +59,7 @@ def listing(folder: Path) -> list[Sample]:
 def seen(samples: list[Sample], *without: str) -> dict[str, tuple[object, ...]]:
     """All of the samples that must not depend on the layout."""
     return {
-        one.key: (one.label, one.group, one.original_label, one.excluded,
+        one.key: (one.label, one.group, one.original_label, one.reason,
                   {name: value for name, value in one.attributes.items() if name not in without})
         for one in samples
     }  # fmt: skip
@@ -95,7 +95,7 @@ def test_true_metadata(real):
         **dict(zip(CLASSES, RAW, strict=True)), "lesions": 7470,
     }  # fmt: skip
     assert [one.key for one in listed.samples] == [f"ISIC_{i:07}" for i in range(24306, 34321)]
-    assert {one.excluded for one in listed.samples} == {"missing"}
+    assert {one.reason for one in listed.samples} == {"missing"}
     assert listed.census["images"] == 0
     first = next(one for one in listed.samples if one.key == "ISIC_0027419")
     assert (first.group, first.original_label, list(first.attributes.values())) == (

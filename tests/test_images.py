@@ -353,3 +353,23 @@ def test_one_array_resized_twice_and_another_after_it():
             image = Image.fromarray(np.ascontiguousarray(picture))
             expected = image.resize((size, image.height), BICUBIC).resize((size, size), BICUBIC)
             assert np.array_equal(images.resize(picture, size, "bicubic"), np.asarray(expected))
+
+
+def test_pixels_keep_their_picture_and_nothing_else_does():
+    """Every size is resized from one Pillow image; a part of the pixels, or what comes of them, has its own."""
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    decoded = images.decode(Picture(file.getvalue()), "pillow")
+    cropped = images.crop(decoded, "centre-square", "floor")
+    for image, wanted in ((decoded, pixels), (cropped, pixels[:, 5:45])):
+        for size in (28, 33):
+            expected = Image.fromarray(np.ascontiguousarray(wanted))
+            if expected.width != expected.height:
+                expected = expected.resize((size, expected.height), Image.Resampling.BICUBIC)
+            expected = expected.resize((size, size), Image.Resampling.BICUBIC)
+            np.testing.assert_array_equal(images.resize(image, size, "bicubic"), np.asarray(expected))
+    assert images._image(decoded) is images._image(decoded) is not images._image(cropped)
+    assert images._image(cropped) is images._image(cropped)
+    flipped = decoded[::-1]
+    np.testing.assert_array_equal(np.asarray(images._image(flipped)), pixels[::-1])

@@ -59,7 +59,7 @@ def test_stand_in_is_read(stand_in):
     found = listing(stand_in("lidc_idri"))
     assert found.census == miniature.census("nodulemnist3d")
     assert found.notes == ["1 further series, not CT scans of LIDC-IDRI, ignored"]
-    assert not [sample.key for sample in found.samples if sample.excluded]
+    assert not [sample.key for sample in found.samples if sample.reason]
     with closing(sqlite3.connect(readers.database())) as connection:
         scores = dict(connection.execute("SELECT id, malignancy FROM annotations"))
         patients = dict(connection.execute("SELECT series_instance_uid, patient_id FROM scans"))
@@ -107,7 +107,7 @@ def test_two_series_in_one_folder(patient, stand_in):
         shutil.copy(path, series / f"other-{path.name}")
     wanted = {sample.key for sample in expected.samples if sample.group in (PATIENT, "LIDC-IDRI-0719")}
     assert set(keys(raw)) == wanted
-    assert not [sample.key for sample in listing(raw).samples if sample.excluded]
+    assert not [sample.key for sample in listing(raw).samples if sample.reason]
     assert set(rows(raw)) == wanted
 
 
@@ -124,7 +124,7 @@ def test_a_missing_slice(patient):
     with pytest.raises(PreprocessError, match=f"3 files named .* are missing, the first is {EXPECTED[0]}"):
         build(raw)
     (series / "000041.dcm").unlink()
-    assert [sample.excluded for sample in listing(raw).samples] == ["missing"] * NODULES
+    assert [sample.reason for sample in listing(raw).samples] == ["missing"] * NODULES
     assert listing(raw).samples[0].detail == f"2 of {SLICES} slices of its series are not there"
     with pytest.raises(PreprocessError, match="no sample of nodulemnist3d can be rendered"):
         build(raw, "warn")
@@ -155,7 +155,7 @@ def test_the_tie_rule_is_a_decision(stand_in):
     found = {}
     for rule, pick in (("mode-lowest", min), ("mode-highest", max)):
         samples = build(folder, expected=known, overrides={"label.malignancy": rule})
-        found[rule] = [(sample.label, sample.excluded) for sample in samples]
+        found[rule] = [(sample.label, sample.reason) for sample in samples]
         scores = [[int(word) for word in sample.original_label.split()] for sample in samples]
         modes = [pick(s for s in one if one.count(s) == max(map(one.count, one))) for one in scores]
         assert found[rule] == [("", "class-dropped") if mode == 3 else ("01"[mode > 3], "") for mode in modes]
@@ -175,7 +175,7 @@ def test_a_damaged_slice(patient, spoilt):
         target.write_bytes(target.read_bytes()[: 200 if spoilt == "header" else -400])
     renderer = Renderer(recipe.load("nodulemnist3d", "paper"), raw, [28])
     with pytest.raises(UnreadableError, match=rf"{target.name} (cannot be decoded|is damaged)"):
-        renderer._open(Raw(raw), listing(raw).samples[0]).box(((0, SLICES), (0, 8), (0, 8)))
+        renderer._open(Raw(raw), listing(raw).samples[0]).cut(((0, SLICES), (0, 8), (0, 8)))
 
 
 def test_hu_and_duplicate_heights(stand_in):
@@ -194,7 +194,7 @@ def test_hu_and_duplicate_heights(stand_in):
         assert len(at) == (2 if "scan-936" in sample.key else 1)
         hu = lowest.pixel_array.astype(int) * int(lowest.RescaleSlope) + int(lowest.RescaleIntercept)
         assert hu.min() < -1024
-        plane = series.box(((k, k + 1), (0, 512), (0, 512)))[0]
+        plane = series.cut(((k, k + 1), (0, 512), (0, 512)))[0]
         assert np.array_equal(plane, np.maximum(hu, -1024))
         assert plane.max() < 1000  # the second slice of scan 936 at this height is 1000 throughout
         checked += 1
@@ -202,7 +202,7 @@ def test_hu_and_duplicate_heights(stand_in):
             break
     series = lidc_idri.open(Raw(folder), next(s for s in listing(folder).samples if "scan-936" in s.key))
     assert len(series.slices) == 94
-    assert series.box(((47, 48), (0, 512), (0, 512))).max() < 1000
+    assert series.cut(((47, 48), (0, 512), (0, 512))).max() < 1000
 
 
 def test_the_nodule_is_where_the_readers_drew_it(stand_in):
@@ -234,7 +234,9 @@ def test_the_nodule_is_where_the_readers_drew_it(stand_in):
             continue
         heights = [one.z for one in lidc_idri.open(Raw(folder), sample).slices]
         k = int(np.argmin(np.abs(np.array(heights) - z)))
-        centroid = np.array([float(word) for word in sample.attributes["centroid"].split()])
+        frame, *words = sample.attributes["centroid"].split()
+        assert frame == sample.attributes["box"].split()[0] == "SPL"
+        centroid = np.array([float(word) for word in words])
         step = np.array([np.median(np.diff(heights)), spacing[sample.unit], spacing[sample.unit]])
         mm = (np.column_stack([np.full(core.sum(), k), *np.nonzero(core)]) - centroid) * step
         for size, array in arrays.items():

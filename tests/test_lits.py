@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from preprocess import cli, labels, recipe, sources, split
-from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
+from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.match import crossings
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
@@ -115,7 +115,7 @@ def crops(folder, orientation="lps"):
     return {
         sample.key: boxes.cut(lits.open(raw, sample), orientation, sample.attributes["box"])
         for sample in lits.index(raw, "volume").samples
-        if not sample.excluded
+        if not sample.reason
     }
 
 
@@ -145,7 +145,7 @@ def test_boxes_alone_give_the_published_counts(dataset, real):
         assert tuple(found[label] for label in range(11)) == PUBLISHED[dataset][part]
     expected = {name: count for name, count in about.dataset.census.items() if "volumes" not in name}
     assert {name: count for name, count in listing.census.items() if "volumes" not in name} == expected
-    assert {sample.excluded for sample in listing.samples} == {"missing"}
+    assert {sample.reason for sample in listing.samples} == {"missing"}
     assert {sample.group for sample in listing.samples if not sample.split} == {"test-59"}
 
 
@@ -328,18 +328,24 @@ def test_an_identity_header_is_settled_by_the_liver(codes, tmp_path, caplog):
     (tmp_path / "volume-28.nii").write_bytes(stored(volume, codes, header="identity"))
     (tmp_path / "segmentation-28.nii").write_bytes(stored(liver_mask(), codes, np.uint8, header="identity"))
     annotate(tmp_path, 28, {"liver": LIVER, "kidney-l": KIDNEY})
-    found = crops(tmp_path)
+    listing = lits.index(Raw(tmp_path), "volume")
+    told = {(one.attributes["stored"], one.attributes["stored_by"]) for one in listing.samples}
+    assert told == {(codes, "mask")}
+    # the published file of 28 is stored as LAS, whatever its header says
+    assert ["the published file as LAS" in line for line in listing.warnings] == [True] * (codes != "LAS")
+    (tmp_path / "segmentation-28.nii").unlink()  # the index has decided
+    raw = Raw(tmp_path)
+    found = {one.key: boxes.cut(lits.open(raw, one), "lps", one.attributes["box"]) for one in listing.samples}
     np.testing.assert_array_equal(found["train-28-1"], cut(volume, LIVER))
     np.testing.assert_array_equal(found["train-28-3"], cut(volume, KIDNEY))
-    # the published file of 28 is stored as LAS, whatever its header says
-    assert ["the published file is stored as LAS" in one.message for one in caplog.records] == [True] * (codes != "LAS")
+    assert not caplog.records
 
 
 def test_an_identity_header_without_a_mask_is_not_guessed(tmp_path):
     (tmp_path / "volume-28.nii").write_bytes(stored(phantom(), "LAS", header="identity"))
     annotate(tmp_path, 28, {"liver": LIVER})
     (sample,) = lits.index(Raw(tmp_path), "volume").samples
-    assert sample.excluded == "missing"
+    assert sample.reason == "missing"
     assert "segmentation-28.nii" in sample.detail
 
 
@@ -347,8 +353,9 @@ def test_an_identity_header_with_a_mask_of_another_scan_is_not_guessed(tmp_path)
     (tmp_path / "volume-28.nii").write_bytes(stored(phantom(), "LAS", header="identity"))
     (tmp_path / "segmentation-28.nii").write_bytes(stored(liver_mask()[:, :, 1:], "LAS"))
     annotate(tmp_path, 28, {"liver": LIVER})
-    with pytest.raises(UnreadableError, match="does not fit"):
-        crops(tmp_path)
+    (sample,) = lits.index(Raw(tmp_path), "volume").samples
+    assert (sample.reason, sample.attributes["stored"]) == ("unreadable", "")
+    assert sample.detail == ("volume-28.nii: has no orientation in its header, and segmentation-28.nii does not fit it")
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -423,7 +430,7 @@ def test_an_outside_box_a_short_file_and_a_missing_scan(tmp_path):
     annotate(tmp_path, 4, {"liver": LIVER})
     annotate(tmp_path, 5, {"liver": LIVER})
     annotate(tmp_path, 120, {"liver": LIVER})
-    reasons = {sample.key: sample.excluded for sample in lits.index(Raw(tmp_path), "volume").samples}
+    reasons = {sample.key: sample.reason for sample in lits.index(Raw(tmp_path), "volume").samples}
     assert reasons == {
         "train-3-1": "", "train-3-10": "outside-volume", "train-4-1": "", "train-5-1": "", "train-120-1": "missing",
     }  # fmt: skip
@@ -658,7 +665,7 @@ def test_prepared_units_serve_all_four_and_equal_rendering_alone(protocol, stand
                                  "--sizes", "28", "--prepared", str(f / str(shard)),
                                  "--output", str(part)])  # fmt: skip
             for folder, rows in ((f / dataset / "shards" / str(shard), direct), (part, through)):
-                table = list(read_rows(folder / "samples.tsv"))
+                table = list(read_rows(folder / "rows.tsv"))
                 for entry, image in zip(table, np.load(folder / "28.npy"), strict=True):
                     rows[entry["key"]] = (image.tobytes(), tuple(entry.values()))
         assert direct == through
@@ -667,10 +674,9 @@ def test_prepared_units_serve_all_four_and_equal_rendering_alone(protocol, stand
 def test_a_decision_of_the_prepared_steps_parts_the_datasets():
     schema = Path(__file__).parents[1] / "workflow" / "schemas" / "config.schema.json"
     plan = Plan({"overrides": {"organcmnist": {"kernel": "lanczos"}, "organsmnist": {"window": "-160,240"}}}, schema)
-    assert [plan.prepared_by(dataset) for dataset in DATASETS] == [
-        "organamnist", "organamnist", "organsmnist", "organamnist",
-    ]  # fmt: skip
-    assert plan.prepared_by("breastmnist") is None
+    together = ["organamnist", "organcmnist", "organmnist3d"]
+    assert [plan.sharing(dataset) for dataset in DATASETS] == [together, together, ["organsmnist"], together]
+    assert plan.sharing("breastmnist") == []
     assert plan.overrides("prepare", "organcmnist") == "{}"
     assert plan.overrides("prepare", "organsmnist") == json.dumps({"window": "-160,240"})
 

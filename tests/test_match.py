@@ -15,7 +15,7 @@ from PIL import Image
 from preprocess import container, order, published, recipe
 from preprocess.errors import PreprocessError
 from preprocess.match import features, tiles
-from preprocess.match.run import match, verify
+from preprocess.match.run import MatchFiles, match, recognise
 from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw
 from preprocess.table import read_rows, read_samples
@@ -80,7 +80,7 @@ def test_a_build_is_matched_with_its_own_raw(stand_in, builder, publish, tmp_pat
     publish("breastmnist", {28: done.npz(28), 64: done.npz(64)})
     about = recipe.load("breastmnist", "released")
     files = [done.npz(64), done.npz(28)]
-    lines = match(about, raw, done.folder / "index.tsv", files, tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", files), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", lines)
     assert not result.unmatched
     given = {(row["split"], row["index"]): row for row in result.order}
@@ -109,7 +109,7 @@ def test_a_wrong_start_is_put_right(stand_in, builder, publish, tmp_path):
     done = builder("breastmnist", raw, protocol="released", overrides=made)
     publish("breastmnist", {28: done.npz(28)})
     about = recipe.load("breastmnist", "paper")
-    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", lines)
     assert not result.unmatched
     assert all(truth(done)[row["split"], row["index"]] == row["image_id"] for row in result.order)
@@ -124,7 +124,8 @@ def test_a_wrong_start_is_put_right(stand_in, builder, publish, tmp_path):
 def test_several_processes_render_the_same(stand_in, tmp_path):
     raw, about = stand_in("busi"), recipe.load("breastmnist", "released")
     samples = list(read_samples(indexed(raw, tmp_path, "--miniature")))
-    one, three = (features.render(about, raw, samples, 56, "0,1", tmp_path / str(count), count) for count in (1, 3))
+    how = features.Rendering(about, raw, 56, "0,1")
+    one, three = (features.render(how, samples, tmp_path / str(count), count) for count in (1, 3))
     assert len(set(one.digests)) > len(samples) - 3
     assert one.digests == three.digests
     assert np.array_equal(one.rows.block(0, len(samples)), three.rows.block(0, len(samples)))
@@ -135,7 +136,7 @@ def test_every_alternative_has_its_figures(stand_in, builder, publish, tmp_path)
     done = builder("breastmnist", raw, protocol="released")
     publish("breastmnist", {28: done.npz(28)})
     about = recipe.load("breastmnist", "released")
-    match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    match(about, MatchFiles(raw, done.folder / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     kernels = Matched(tmp_path / "match", []).values("kernel")
     assert kernels.pop("scikit-image")["exact"] == "0"
     assert set(kernels) == {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}
@@ -168,7 +169,7 @@ def match_altered(raw, done, arrays, publish, tmp_path):
     container.write(path, [container.Array(name, array.shape, [array.tobytes()]) for name, array in arrays.items()], 3)
     publish("breastmnist", {28: path})
     about = recipe.load("breastmnist", "released")
-    lines = match(about, raw, done.folder / "index.tsv", [path], tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [path]), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", lines)
     return result, lines
 
@@ -217,7 +218,7 @@ def test_partial_raw_leaves_rows_over(stand_in, builder, publish, tmp_path):
     lines = (done.folder / "index.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "index.tsv").write_text("".join(lines[:1] + lines[1::3]), encoding="utf-8")
     about = recipe.load("breastmnist", "released")
-    match(about, raw, tmp_path / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    match(about, MatchFiles(raw, tmp_path / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     result = Matched(tmp_path / "match", [])
     assert len(result.order) == len(lines[1::3])
     assert len(result.unmatched) == len(done.samples) - len(lines[1::3])
@@ -227,7 +228,7 @@ def test_partial_raw_leaves_rows_over(stand_in, builder, publish, tmp_path):
 def test_a_file_that_was_not_published_is_refused(stand_in, builder, publish, tmp_path):
     done = builder("breastmnist", stand_in("busi"), protocol="released")
     with pytest.raises(PreprocessError, match=r"none of the published files \(MD5 [0-9a-f]{32}\); download it again"):
-        verify(recipe.load("breastmnist", "released"), [done.npz(28)])
+        recognise(recipe.load("breastmnist", "released"), [done.npz(28)])
     with pytest.raises(CommandError):
         run("match", "breastmnist", "--protocol", "released", "--raw", stand_in("busi"), "--index",
             done.folder / "index.tsv", "--published", done.npz(28), "--workers", 1, "--seed", 42, "--output",
@@ -254,7 +255,7 @@ def test_the_page_stands_alone_and_escapes_names(stand_in, builder, publish, tmp
     publish("breastmnist", {28: done.npz(28)})
     table = tmp_path / "index.tsv"
     table.write_text((done.folder / "index.tsv").read_text().replace("benign/benign (1).png\t", "<b>1</b>\t", 1))
-    match(recipe.load("breastmnist", "released"), raw, table, [done.npz(28)], tmp_path / "match", 1, 42)
+    match(recipe.load("breastmnist", "released"), MatchFiles(raw, table, [done.npz(28)]), tmp_path / "match", 1, 42)
     page = (tmp_path / "match" / "index.html").read_text(encoding="utf-8")
     links = Links()
     links.feed(page)
@@ -272,7 +273,7 @@ def test_the_frame_of_boxes_is_found(stand_in, builder, publish, tmp_path):
     done = builder("organamnist", raw, protocol="released", overrides={"orientation": "raw"})
     publish("organamnist", {28: done.npz(28)})
     about = recipe.load("organamnist", "released", {"orientation": "lps"})
-    lines = match(about, raw, done.folder / "index.tsv", [done.npz(28)], tmp_path / "match", 1, 42)
+    lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [done.npz(28)]), tmp_path / "match", 1, 42)
     frames = {
         value: int(row["exact"]) for value, row in Matched(tmp_path / "match", lines).values("orientation").items()
     }
@@ -303,7 +304,7 @@ def test_tiles_are_matched_as_rows_are(stand_in, builder, tmp_path):
         name = "breastmnist.png" if size == 28 else "breastmnist_64.png"
         path = montage(tmp_path / name, [image for _, image in some], 5)
         out = tmp_path / f"match-{size}"
-        lines = match(about, raw, done.folder / "index.tsv", [path], out, 1, 42)
+        lines = match(about, MatchFiles(raw, done.folder / "index.tsv", [path]), out, 1, 42)
         result = Matched(out, lines)
         assert not result.unmatched
         for place, (key, _) in enumerate(some):
@@ -341,7 +342,13 @@ def test_what_is_no_montage_is_said(name, shape, colour, cause, tmp_path, stand_
     Image.fromarray(pixels).save(tmp_path / name)
     table = indexed(stand_in("busi"), tmp_path, "--miniature")
     with pytest.raises(PreprocessError) as told:
-        match(recipe.load("breastmnist", "released"), stand_in("busi"), table, [tmp_path / name], tmp_path / "m", 1, 42)
+        match(
+            recipe.load("breastmnist", "released"),
+            MatchFiles(stand_in("busi"), table, [tmp_path / name]),
+            tmp_path / "m",
+            1,
+            42,
+        )
     assert cause in str(told.value)
     assert str(told.value).startswith(str(tmp_path / name))
 
@@ -363,7 +370,7 @@ def test_an_npz_and_a_montage_of_one_size_are_too_many(tmp_path):
         (tmp_path / name).mkdir() if name == "deeper" else (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper" / "breastmnist.png").write_bytes(b"")
     with pytest.raises(PreprocessError, match="is of the same size; take one of them away"):
-        verify(
+        recognise(
             recipe.load("breastmnist", "released"),
             [tmp_path / "breastmnist.png", tmp_path / "deeper" / "breastmnist.png"],
         )
@@ -451,7 +458,7 @@ def real_derma(real, tmp_path_factory):
         some = [file[name] for name in sorted(file.files) if name.startswith("site")]
     table = indexed(raw, folder, dataset="dermamnist", census="warn")
     path = montage(folder / "dermamnist.png", some, 3)
-    lines = match(recipe.load("dermamnist", "released"), raw, table, [path], folder / "match", 1, 42)
+    lines = match(recipe.load("dermamnist", "released"), MatchFiles(raw, table, [path]), folder / "match", 1, 42)
     return Matched(folder / "match", lines)
 
 

@@ -15,7 +15,7 @@ class Scan:
     def __init__(self, hu, spacing):
         self.hu, self.spacing, self.shape, self.asked = hu, spacing, hu.shape, []
 
-    def box(self, bounds):
+    def cut(self, bounds):
         self.asked.append(bounds)
         return self.hu[tuple(slice(*pair) for pair in bounds)]
 
@@ -32,7 +32,7 @@ def volume():
 def test_the_cube_is_that_of_the_whole_scan_resampled(volume, centre, pitch, size):
     spacing = (2.5, 0.7, 0.703125)
     scan = Scan(volume, spacing)
-    words = " ".join(map(str, centre))
+    words = " ".join(map(str, ("SPL", *centre)))
     cube = nodules.isotropic(nodules.surroundings(scan, "centroid", 28, words, ""), pitch, size)
     edge = 28 if pitch == "1mm" else size
     step = 28 / edge
@@ -55,17 +55,17 @@ def test_directions_and_the_centre():
     """A bright point off the centre shows up where it is: planes upwards, rows, columns."""
     hu = np.full((60, 200, 200), -1024, np.int16)
     hu[36 - 1 : 36 + 2, 90 - 2 : 90 + 3, 120 - 2 : 120 + 3] = 400
-    place = nodules.surroundings(Scan(hu, (2.0, 0.5, 0.5)), "centroid", 28, "33 100 110", "")
+    place = nodules.surroundings(Scan(hu, (2.0, 0.5, 0.5)), "centroid", 28, "SPL 33 100 110", "")
     cube = nodules.isotropic(place, "field", 28)
     # 3 planes of 2 mm up, 10 rows of 0.5 mm towards the front, 10 columns of 0.5 mm to the side
     found = np.array(ndimage.center_of_mass((cube > -300).astype(float)))
     np.testing.assert_allclose(found, [14 + 6, 14 - 5, 14 + 5], atol=0.8)
-    boxed = nodules.surroundings(Scan(hu, (2.0, 0.5, 0.5)), "box", 28, "", "32 34 98 102 108 112")
+    boxed = nodules.surroundings(Scan(hu, (2.0, 0.5, 0.5)), "box", 28, "", "SPL 32:35 98:103 108:113")
     assert np.array_equal(nodules.isotropic(boxed, "field", 28), cube)
     assert place.shape == (14, 56, 56)
 
 
 def test_far_outside_is_air():
     scan = Scan(np.zeros((40, 60, 60), np.int16), (1.0, 1.0, 1.0))
-    cube = nodules.isotropic(nodules.surroundings(scan, "centroid", 28, "20 -30 20", ""), "1mm", 28)
+    cube = nodules.isotropic(nodules.surroundings(scan, "centroid", 28, "SPL 20 -30 20", ""), "1mm", 28)
     assert (cube == -1024).all()

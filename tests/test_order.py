@@ -121,7 +121,7 @@ def test_a_row_whose_raw_is_not_there_does_not_take_the_other_class():
     ):
         sample = Sample(key="aneurysm/A.obj", label="1")
         assert [one.row.index for one in order.apply(rows, [sample], {})] == [0]
-        assert (sample.index, sample.excluded) == (1, "")
+        assert (sample.index, sample.reason) == (1, "")
 
 
 def test_equal_stems_are_told_apart_by_kept_splits():
@@ -139,7 +139,7 @@ def test_what_stays_ambiguous_is_named_not_guessed():
     unmatched = order.apply(table(("train", 0, "A"), ("val", 0, "A", "7")), samples, {})
     assert unmatched[0].reason == "ambiguous: vessel/A.obj, aneurysm/A.obj"
     assert unmatched[1].reason == "no raw file of that name"
-    assert all(one.excluded == "not-published" and not one.split for one in samples)
+    assert all(one.reason == "not-published" and not one.split for one in samples)
 
 
 def test_a_missing_file_is_not_its_namesake():
@@ -167,13 +167,13 @@ def test_rows_without_sample_and_samples_without_row():
     samples = [Sample(key="a"), Sample(key="b")]
     unmatched = order.apply(table(("train", 0, "a"), ("train", 1, "zebra")), samples, {})
     assert [(one.row.image_id, one.reason) for one in unmatched] == [("zebra", "no raw file of that name")]
-    assert (samples[1].excluded, samples[1].split) == ("not-published", "")
+    assert (samples[1].reason, samples[1].split) == ("not-published", "")
 
 
 def test_a_missing_file_keeps_its_published_place():
-    samples = [Sample(key="a", excluded="missing", detail="gone"), Sample(key="b")]
+    samples = [Sample(key="a", reason="missing", detail="gone"), Sample(key="b")]
     order.apply(table(("train", 0, "a"), ("train", 1, "b")), samples, {})
-    assert [(one.split, one.index, one.excluded) for one in samples] == [("train", 0, "missing"), ("train", 1, "")]
+    assert [(one.split, one.index, one.reason) for one in samples] == [("train", 0, "missing"), ("train", 1, "")]
 
 
 # ---- in a split

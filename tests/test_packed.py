@@ -74,7 +74,7 @@ def test_a_file_that_is_not_what_was_written_is_found_when_it_is_read(builder, s
     assert not (tmp_path / "sums.tsv").exists()
 
 
-@pytest.mark.parametrize("change", ["raw_sha256", "excluded", "gone"])
+@pytest.mark.parametrize("change", ["raw_sha256", "reason", "gone"])
 def test_shards_of_another_reading_of_the_raw_files_are_refused(change, builder, stand_in, tmp_path, capfd):
     """A size added later is rendered from the files as they are then; the table says what they were."""
     done = builder("breastmnist", stand_in("busi"))
@@ -86,7 +86,7 @@ def test_shards_of_another_reading_of_the_raw_files_are_refused(change, builder,
     if change == "gone":
         del rows[0]
     else:
-        rows[0] = {**rows[0], change: "unreadable" if change == "excluded" else "0" * 64}
+        rows[0] = {**rows[0], change: "unreadable" if change == "reason" else "0" * 64}
     write_rows(shard / "rows.tsv", rows[0], [row.values() for row in rows])
     in_force = recipe.load("breastmnist", "paper")
     table = tmp_path / "rows.tsv"

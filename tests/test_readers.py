@@ -81,12 +81,12 @@ def test_clusters_are_pylidcs(pylidc, everything):
         ]
         for cluster, nodule in zip(theirs, ours[scan.id], strict=True):
             row, column, k = np.mean([one.centroid for one in cluster], axis=0)
-            np.testing.assert_allclose(nodule.centroid, [k, row, column])
+            np.testing.assert_allclose(nodule.centroid.place, [k, row, column])
             assert nodule.diameter == pytest.approx(np.mean([one.diameter for one in cluster]))
             bounds = [one.bbox() for one in cluster]
             low = [min(box[axis].start for box in bounds) for axis in (2, 0, 1)]
-            high = [max(box[axis].stop - 1 for box in bounds) for axis in (2, 0, 1)]
-            assert nodule.box.tolist() == [list(pair) for pair in zip(low, high, strict=True)]
+            end = [max(box[axis].stop for box in bounds) for axis in (2, 0, 1)]
+            assert nodule.box.bounds == tuple(zip(low, end, strict=True))
             assert nodule.scores == [one.malignancy for one in cluster]
         assert nodule.scan.positions.tolist() == scan.slice_zvals.tolist()
 

@@ -60,7 +60,7 @@ def listing(folder):
 
 def rendered(folder, protocol="released", size=64, **overrides):
     renderer = Renderer(recipe.load("fracturemnist3d", protocol, overrides), folder, [size])
-    return {one.key: renderer.render(one).arrays[size] for one in listing(folder).samples if not one.excluded}
+    return {one.key: renderer.render(one).arrays[size] for one in listing(folder).samples if not one.reason}
 
 
 def test_stand_in_is_read(stand_in):
@@ -71,10 +71,10 @@ def test_stand_in_is_read(stand_in):
     for scan in SCANS:
         if scan.number > 500:
             sample = by_key.pop(f"RibFrac{scan.number}")
-            assert (sample.excluded, sample.source_split) == ("no-label", "test")
+            assert (sample.reason, sample.source_split) == ("no-label", "test")
     tested = {key: code for key, code in codes.items() if int(key[7:].partition("/")[0]) <= 500}
     assert {key: sample.original_label for key, sample in by_key.items()} == tested
-    assert not [sample for sample in by_key.values() if sample.excluded]
+    assert not [sample for sample in by_key.values() if sample.reason]
     splits = {sample.source_split: {int(sample.group[7:]) <= 420} for sample in by_key.values()}
     assert splits == {"train": {True}, "val": {False}}
 
@@ -282,7 +282,7 @@ def test_a_missing_table_is_named_and_its_scans_are_left_out(stand_in, tmp_path)
     with pytest.raises(PreprocessError, match=r"expected .*val fractures 8"):
         index.build(about, tmp_path / "raw", "strict", miniature.census("fracturemnist3d"))
     built = index.build(about, tmp_path / "raw", "warn", {}).samples
-    left = {one.key: one.detail for one in built if one.excluded == "no-label" and one.source_split == "val"}
+    left = {one.key: one.detail for one in built if one.reason == "no-label" and one.source_split == "val"}
     assert set(left) == {f"RibFrac{number}" for number in (421, 422, 423, 424)}
     assert all("ribfrac-val-info" in detail for detail in left.values())
 
@@ -359,8 +359,9 @@ def test_the_unit_of_the_cube(tmp_path, unit, shape):
 def test_labels_of_any_type(tmp_path, dtype):
     _, label = write(tmp_path, dtype=dtype)
     for sample, number in zip(listing(tmp_path).samples, (1, 3), strict=True):
-        found = [float(word) for word in sample.attributes["centroid"].split()]
-        np.testing.assert_allclose(found, ndimage.center_of_mass(label == number), atol=1e-6)
+        frame, *found = sample.attributes["centroid"].split()
+        assert frame == "LPS"
+        np.testing.assert_allclose([*map(float, found)], ndimage.center_of_mass(label == number), atol=1e-6)
         assert sample.attributes["voxels"] == str((label == number).sum())
         assert (sample.attributes["axes"], sample.attributes["spacing"]) == ("LPS", "0.8 0.7 1.25")
 
@@ -391,14 +392,14 @@ def test_layouts(tmp_path):
 def test_what_cannot_be_a_sample(tmp_path):
     write(tmp_path, codes=((0, 0), (1, 4), (2, 1)))
     samples = {sample.key: sample for sample in listing(tmp_path).samples}
-    assert {key: sample.excluded for key, sample in samples.items()} == {
+    assert {key: sample.reason for key, sample in samples.items()} == {
         "RibFrac1/1": "",  # segmental: for the recipe to drop
         "RibFrac1/2": "empty-mask",
         "RibFrac1/3": "no-label",
     }
     write(tmp_path, number=2)
     built = index.build(recipe.load("fracturemnist3d", "paper"), tmp_path, "warn", {}).samples
-    found = {sample.key: (sample.label, sample.excluded, sample.detail) for sample in built}
+    found = {sample.key: (sample.label, sample.reason, sample.detail) for sample in built}
     assert found["RibFrac1/1"] == ("", "class-dropped", "4: segmental rib fracture")
     assert found["RibFrac2/1"] == ("0", "", "")
     assert found["RibFrac2/3"] == ("2", "", "")
@@ -409,7 +410,7 @@ def test_missing_files(tmp_path, kind):
     write(tmp_path)
     write(tmp_path, number=2)
     (tmp_path / f"RibFrac2-{kind}.nii.gz").unlink()
-    found = {sample.key: (sample.excluded, sample.detail) for sample in listing(tmp_path).samples}
+    found = {sample.key: (sample.reason, sample.detail) for sample in listing(tmp_path).samples}
     assert found["RibFrac2/1"] == ("missing", f"no {kind} of RibFrac2")
     assert found["RibFrac1/1"] == ("", "")
     with pytest.raises(PreprocessError, match=r"2 files named .* are missing, the first is RibFrac2/1"):
@@ -420,7 +421,7 @@ def test_a_scan_without_a_row(tmp_path):
     write(tmp_path)
     write(tmp_path, number=7)
     (tmp_path / "info-7.csv").unlink()
-    assert [(s.key, s.excluded) for s in listing(tmp_path).samples if s.excluded] == [("RibFrac7", "no-label")]
+    assert [(s.key, s.reason) for s in listing(tmp_path).samples if s.reason] == [("RibFrac7", "no-label")]
     (told,) = listing(tmp_path).warnings
     assert "1 scans are in no information table, the first is RibFrac7" in told and "ribfrac-val-info.csv" in told
 
@@ -461,7 +462,7 @@ def test_damaged_files_are_named(tmp_path, spoil, told):
         target = mask if "label" in spoil else image
         target.write_bytes(target.read_bytes()[:-60])
     (sample, _) = listing(tmp_path).samples
-    assert not sample.excluded
+    assert not sample.reason
     with pytest.raises(UnreadableError, match=told):
         Renderer(recipe.load("fracturemnist3d", "paper"), tmp_path, [28]).render(sample)
 

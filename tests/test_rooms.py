@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "preprocess"
 
 #: what any room may import
-GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table"}
+GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table", "geometry"}
 #: and besides, by room: a folder, or a module that lies in the package itself
 #: what is known of a packed npz
 PACKED = {"npz", "container", "cells", "packed", "checksums"}
@@ -24,6 +24,7 @@ MAY = {
     "files": set(),
     "web": set(),
     "table": set(),
+    "geometry": set(),
     # raw files as they are
     "reading": set(),
     # array functions, and what a recipe is
@@ -55,7 +56,7 @@ MAY = {
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
-    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit"},
+    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
     "docs": {"recipe", "sources", "steps", "acquire", "audit"},
 }
 #: they call everything, and nothing calls them

@@ -266,9 +266,9 @@ def test_official():
 def test_late_exclusions_keep_their_place_and_early_ones_have_none():
     whole = places(split.assign(make(), population(), 42))
     samples = population()
-    samples[5].excluded, samples[50].excluded = "missing", "unreadable"
+    samples[5].reason, samples[50].reason = "missing", "unreadable"
     assert places(split.assign(make(), samples, 42)) == whole
-    samples = [*population(), sample("dropped", "0", excluded="class-dropped")]
+    samples = [*population(), sample("dropped", "0", reason="class-dropped")]
     assert places(split.assign(make(), samples, 42)) == {**whole, "dropped": ("", -1)}
 
 
@@ -284,7 +284,7 @@ def test_a_list_of_the_project_places_patients():
     )
     assert {one.group: one.split for one in done.samples if one.key != "x"} == names
     stranger = done.samples[-1]
-    assert (stranger.split, stranger.excluded) == ("", "not-published")
+    assert (stranger.split, stranger.reason) == ("", "not-published")
 
 
 def with_file(tmp_path, text: str, name: str = "mine.csv", **decisions: object) -> recipe.Recipe:
@@ -307,7 +307,7 @@ def test_a_users_file_names_keys_stems_or_groups(tmp_path, text):
                sample("four", group="p4")]  # fmt: skip
     done = split.assign(with_file(tmp_path, text), samples, 42)
     assert [one.split for one in done.samples] == ["train", "val", "test", ""]
-    assert done.samples[3].excluded == "not-published"
+    assert done.samples[3].reason == "not-published"
 
 
 def test_a_users_file_overrules_rule_and_kept_splits(tmp_path):
@@ -350,7 +350,7 @@ def test_a_users_file_that_is_not_there(tmp_path):
 def test_rows_of_a_users_file_that_name_nothing_are_said_and_listed(tmp_path, caplog):
     text = "key,split\na,train\nzebra,val\nb,val\nold/lion.png,test\ngone,train\n"
     gone = sample("gone")
-    gone.excluded = "class-dropped"
+    gone.reason = "class-dropped"
     done = split.assign(with_file(tmp_path, text), [sample("a"), sample("b"), gone], 42)
     assert [(one.row.split, one.row.image_id) for one in done.unmatched] == [("val", "zebra"), ("test", "old/lion.png")]
     assert "2 of 5 rows name no sample, the first is zebra" in caplog.text

@@ -59,12 +59,12 @@ def test_cube_is_cut_about_the_voxel(kind, volume, tmp_path):
     raw = Raw(folder)
     for centre in inside:
         z, y, x = centre
-        assert not found[centre].excluded
+        assert not found[centre].reason
         cube = synapse.open(raw, found[centre])
         assert (cube.shape, cube.dtype) == (EXTENTS, np.uint8)
         np.testing.assert_array_equal(cube, volume[z - 17 : z + 17, y - 64 : y + 64, x - 64 : x + 64])
     for centre in outside:
-        assert found[centre].excluded == "outside-volume"
+        assert found[centre].reason == "outside-volume"
     assert found[16, 64, 64].detail == "z -1..33 of 50 voxels"
 
 
@@ -90,7 +90,7 @@ def test_forms_and_archives_give_the_same(stand_in, tmp_path, builder):
     for one in folders.values():
         raw = Raw(one)
         listing = index(one)
-        usable = [sample for sample in listing.samples if not sample.excluded]
+        usable = [sample for sample in listing.samples if not sample.reason]
         found = [(sample.key, synapse.open(raw, sample).tobytes()) for sample in usable[::6]]
         expected = expected or found
         assert found == expected
@@ -179,7 +179,7 @@ def test_missing_slice_leaves_its_samples_missing(volume, tmp_path):
     volume = np.concatenate([volume, volume])
     folder = write(tmp_path / "x", volume, "z,y,x,label\n17,70,80,0\n41,70,80,1\n80,70,80,1\n")
     (folder / "im" / "im0050.png").unlink()
-    found = [(sample.excluded, sample.detail) for sample in index(folder).samples]
+    found = [(sample.reason, sample.detail) for sample in index(folder).samples]
     assert found == [("", ""), ("missing", "1 of its slices are not there, the first is 50"), ("", "")]
 
 
@@ -203,7 +203,7 @@ def test_build_is_the_cubic_zoom_of_the_cube(stand_in, builder):
     """scipy's own, rounded and kept within 0 and 255; the paper's has the last line of every axis too."""
     folder = stand_in("synapse")
     raw = Raw(folder)
-    samples = [sample for sample in index(folder).samples if not sample.excluded][::7]
+    samples = [sample for sample in index(folder).samples if not sample.reason][::7]
     for protocol, mode in (("released", "constant"), ("paper", "mirror")):
         images = builder("synapsemnist3d", folder, protocol=protocol, sizes=(28,)).images(28)
         for sample in samples:
@@ -246,7 +246,7 @@ def test_chunks_that_were_never_written_are_missing(chunks, tmp_path):
             data[:, :96] = np.random.default_rng(1).integers(1, 255, (64, 96, 192))
     (tmp_path / "t.csv").write_text("id,z,y,x,label\ninside,30,30,90,0\nacross,30,90,90,0\nbeyond,30,150,90,1\n")
     samples = {one.key: one for one in synapse.index(Raw(tmp_path), [30, 30, 30], 1024).samples}
-    reasons = {key: one.excluded for key, one in samples.items()}
+    reasons = {key: one.reason for key, one in samples.items()}
     if chunks:
         assert reasons == {"inside": "", "across": "missing", "beyond": "missing"}
         assert "chunks of em.h5 that it touches were never written" in samples["beyond"].detail

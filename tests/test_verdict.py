@@ -74,7 +74,8 @@ class Case:
         checksums.write_sums(path, written, sums)
         in_force = recipe.load("breastmnist", protocol, overrides)
         where = released or self.released
-        return verdict.judge(in_force, size, path, table, checksums.read_sums([sums]), where, miniature)
+        built = verdict.BuiltFile(in_force, size, path, table, checksums.read_sums([sums]))
+        return verdict.judge(built, where, miniature)
 
 
 @pytest.fixture
@@ -274,5 +275,6 @@ def test_published_files_written_again_are_identical(stem, real, tmp_path):
         written = container.write(tmp_path / released.name, arrays, system)
         checksums.write_sums(tmp_path / released.name, written, sums)
         values = checksums.read_sums([sums])
-        found = verdict.judge(about, size, tmp_path / released.name, samples, values, tmp_path / "no", False)
+        built = verdict.BuiltFile(about, size, tmp_path / released.name, samples, values)
+        found = verdict.judge(built, tmp_path / "no", False)
         assert found.verdict == expected

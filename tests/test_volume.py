@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from preprocess.errors import UnreadableError
+from preprocess.geometry import Box, orientation
 from preprocess.reading import volume
 from preprocess.reading.archives import Raw
 from preprocess.sources import adrenal, lits, ribfrac
@@ -268,9 +269,7 @@ def test_masks_are_laid_on_their_image_by_their_affines(stored, other):
     ]  # fmt: skip
     image, label = (volume._nifti_header(one.to_bytes()[:348])[0] for one in turned)
     axes = volume.placed_on(label, image)
-    found = nibabel.orientations.apply_orientation(
-        np.asanyarray(turned[1].dataobj), volume.orientation(axes, image.axes)
-    )
+    found = nibabel.orientations.apply_orientation(np.asanyarray(turned[1].dataobj), orientation(axes, image.axes))
     wanted = np.zeros(turned[0].shape, np.int16)
     for index in np.argwhere(np.asanyarray(turned[1].dataobj)):
         world = turned[1].affine @ [*index, 1]
@@ -432,9 +431,9 @@ def test_real_segmentations_lie_as_the_table_says(real):
         assert header.oriented == (row["header"] == row["stored"])
         assert header.spacing[0] == pytest.approx(float(row["spacing_x"]), abs=6e-4)
         seen.add(row["stored"])
-        bounds = volume.bounding_box(volume.load(raw, file.path))
-        turned = np.array(volume.turned(bounds, header.shape, row["stored"]))
-        liver = np.array(annotated["train", int(number)]["liver"]).reshape(3, 2)
+        box = volume.bounding_box(volume.load(raw, file.path), row["stored"])
+        turned = np.array(box.turned(header.shape, "LPS").bounds)
+        liver = np.array(annotated["train", int(number)]["liver"].bounds)
         # x1 and y1 of the box are the mask's last index
         apart = np.abs(turned[:2] - [0, 1] - liver[:2]).max()
         assert apart <= max(int(row["box_error_px"]), 1), number
@@ -452,6 +451,6 @@ def test_bounding_box_by_slabs(first, extent):
             return data[where]
 
     image = Image()
-    assert volume.bounding_box(image) is None
+    assert volume.bounding_box(image, "LPS") is None
     data[first : first + extent, 2, 15:18] = 1
-    assert volume.bounding_box(image) == ((first, first + extent), (2, 3), (15, 18))
+    assert volume.bounding_box(image, "RAS") == Box("RAS", ((first, first + extent), (2, 3), (15, 18)))

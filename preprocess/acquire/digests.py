@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
-from preprocess.reading.archives import is_junk
+from preprocess.reading.archives import Stat
 
 BLOCK = 1 << 20
-
-
-#: a file as its folder lists it: path below the raw folder, bytes, time of change in ns; a plain tuple for speed
-Stat = tuple[str, int, int]
+#: told how many bytes were read
+Step = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,49 +45,8 @@ class Digests:
         return str(getattr(self, kind))
 
 
-def scan(root: Path, folder: str = "") -> list[Stat]:
-    """Every data file below ``root/folder`` (or that file itself), links followed but never in a circle.
-
-    Names that start with a dot, and ``__MACOSX``, are no data. Paths are relative to ``root``; a file that cannot be
-    looked at has the size -1. Costs about 4 microseconds a file.
-    """
-    found: list[Stat] = []
-    seen: set[tuple[int, int]] = set()
-
-    def walk(place: str, prefix: str) -> None:
-        status = os.stat(place)  # noqa: PTH116  all of this is in plain text, for speed
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(place) as entries:
-            # of two links to one folder, which one is followed must not depend on the disk
-            for entry in sorted(entries, key=_name):
-                name = entry.name
-                if is_junk(name):
-                    continue
-                try:
-                    if entry.is_dir():
-                        walk(entry.path, f"{prefix}{name}/")
-                    else:
-                        status = entry.stat()
-                        found.append((prefix + name, status.st_size, status.st_mtime_ns))
-                except OSError:  # a dangling link, a folder without permission: for the reader to tell
-                    found.append((prefix + name, -1, 0))
-
-    start = root / folder
-    if start.is_dir():
-        walk(str(start), f"{folder}/" if folder else "")
-    elif start.is_file():
-        status = start.stat()
-        found.append((folder, status.st_size, status.st_mtime_ns))
-    return found
-
-
-_name = attrgetter("name")
-
-
-def compute(path: Path, step: Callable[[int], Any] = lambda size: None, md5: bool = True) -> Digests:
-    """Read a whole file and return its checksums; ``step`` is told of each block's bytes.
+def compute(path: Path, step: Step = lambda size: None, md5: bool = True) -> Digests:
+    """Read a whole file and return its checksums; ``step`` is called with the size of each block.
 
     Raises:
         PreprocessError: it cannot be read, or changes meanwhile.

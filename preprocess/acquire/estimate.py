@@ -11,11 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from preprocess import recipe
 from preprocess.acquire.inventory import gigabytes
 from preprocess.errors import PreprocessError
+from preprocess.files import parse_yaml
 
 #: the sizes of the published files, by dimensions
 PUBLISHED_SIZES = {2: (28, 64, 128, 224), 3: (28, 64)}
@@ -45,7 +44,7 @@ class Cost:
 @cache
 def _figures() -> dict[str, Any]:
     text = (resources.files("preprocess") / "tables" / "estimate.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
+    content: dict[str, Any] = parse_yaml(text)
     return content
 
 

@@ -39,7 +39,7 @@ class Stock:
 
 
 def take(source: Source, raw: Path, cache: DigestCache) -> Stock:
-    """Look what is there of a source. Checksums are those remembered."""
+    """See what the raw folder holds of a source. No file is read: checksums come from the cache."""
     folder = raw / source.name
     found: dict[str, list[Path]] = {}
     size = 0

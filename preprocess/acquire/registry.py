@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from preprocess.errors import PreprocessError
+from preprocess.files import parse_yaml
 
 #: the source of the published files, built from the table of their checksums
 RELEASED = "released"
@@ -185,9 +186,7 @@ def _own() -> dict[str, dict[str, Any]]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
     found = {}
     for name in names:
-        content = yaml.load(
-            (folder / name).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        content = parse_yaml((folder / name).read_text(encoding="utf-8"))
         found[content["source"]] = content
     found[RELEASED] = _with_published_files(found[RELEASED])
     return dict(sorted(found.items(), key=lambda item: (not item[1]["datasets"], item[0])))
@@ -213,7 +212,7 @@ def _with_published_files(content: dict[str, Any]) -> dict[str, Any]:
     return content | {"files": files}
 
 
-def _problem(content: Any) -> str:
+def _problem(content: object) -> str:
     import jsonschema
 
     schema = json.loads((resources.files("preprocess") / "schemas" / "source.schema.json").read_text(encoding="utf-8"))

@@ -11,13 +11,12 @@ import hashlib
 import logging
 import re
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from preprocess import published, sources
-from preprocess.acquire.digests import DigestCache, Digests, compute
+from preprocess.acquire.digests import DigestCache, Digests, Step, compute
 from preprocess.acquire.registry import RELEASED, RemoteFile, Source
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json, write_json
@@ -171,7 +170,7 @@ def places(source: Source, raw: Path) -> list[Path]:
 
 
 def verify(
-    source: Source, raw: Path, cache: DigestCache, force: bool = False, step: Callable[[int], Any] = lambda size: None
+    source: Source, raw: Path, cache: DigestCache, force: bool = False, step: Step = lambda size: None
 ) -> list[Checked]:
     """Check the archives and registered files of one source, and remember the checksums of all its files.
 

@@ -66,7 +66,7 @@ def read(path: Path | None) -> list[SignedOff]:
     return [SignedOff(**entry) for entry in entries]
 
 
-def _is_complete(entry: Any) -> bool:
+def _is_complete(entry: object) -> bool:
     if not isinstance(entry, dict) or set(entry) - {TEXT} != set(FIELDS):
         return False
     return all(isinstance(value, str) and value for value in entry.values())

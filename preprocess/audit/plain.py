@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """A dataclass, or a list or mapping of them, as JSON knows it; keys are the fields' names, in their order."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}

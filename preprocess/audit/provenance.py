@@ -68,8 +68,8 @@ class Change:
     """One setting that differs from the protocol's: its key, its value and the value it has without a change."""
 
     key: str
-    value: Any
-    default: Any
+    value: object
+    default: object
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class DecisionRecord:
         not_in_force: why it decides nothing, as the other decisions and the order table stand; empty for one that does.
     """
 
-    value: Any
+    value: object
     evidence: str
     why: str
     note: str = ""

@@ -38,6 +38,29 @@ NAMED = 20
 
 
 @dataclass(frozen=True)
+class BuiltFile:
+    """One built npz, and what is known of it.
+
+    Attributes:
+        recipe: the recipe it was built by.
+        size: its size.
+        path: the file.
+        samples: ``<dataset>.samples.tsv``; its ``released_index`` says which published row is which.
+        sums: MD5 of the file by ``<file>``, sha256 of its arrays by ``<file>:<array>``.
+    """
+
+    recipe: Recipe
+    size: int
+    path: Path
+    samples: Path
+    sums: dict[str, str]
+
+    def array_sum(self, name: str) -> str | None:
+        """The sha256 of one of its arrays."""
+        return self.sums.get(f"{self.path.name}:{name}")
+
+
+@dataclass(frozen=True)
 class Difference:
     """One row of ours that is not the published one.
 
@@ -120,40 +143,35 @@ class _Comparison:
         return tuple(named)
 
 
-def judge(
-    recipe: Recipe, size: int, path: Path, samples_table: Path, sums: dict[str, str], released: Path, miniature: bool
-) -> Verdict:
+def judge(built: BuiltFile, released: Path, miniature: bool) -> Verdict:
     """Compare one built npz with what was published.
 
     Args:
-        recipe: the recipe it was built by.
-        size: its size.
-        path: the file.
-        samples_table: ``<dataset>.samples.tsv``; its ``released_index`` says which published row is which.
-        sums: MD5 of the file by ``<file>``, sha256 of its arrays by ``<file>:<array>``.
+        built: the file.
         released: the published file of that name, which need not be there.
         miniature: whether it was built from a stand-in.
 
     Raises:
         PreprocessError: a file cannot be read, or the order does not fit the published file.
     """
+    recipe, size, path = built.recipe, built.size, built.path
     reason = _excuse(recipe, size, miniature)
     if reason:
         return _not_comparable(path, reason)
     expected = published.file(recipe.name, size)
     assert expected is not None
-    if (ours := _recognised(recipe, size, sums[path.name])) is not None:
+    if (ours := _recognised(recipe, size, built.sums[path.name])) is not None:
         return Verdict(path.name, "identical", f"identical: MD5 {ours.md5}, {ours}", published=str(ours))
     notes = _notes(recipe)
-    if {name: sums.get(f"{path.name}:{name}") for name in expected.arrays} == expected.arrays != {}:
+    if {name: built.array_sum(name) for name in expected.arrays} == expected.arrays != {}:
         return _arrays_identical(path, expected, notes)
     if not released.is_file():
-        return _without_file(recipe, path, samples_table, expected, notes)
+        return _without_file(built, expected, notes)
     md5 = file_digest(released, "md5")
     if (theirs := _recognised(recipe, size, md5)) is None:
         what = published.identify(md5) or "none of the published files"
         return _not_comparable(path, f"{released} (MD5 {md5}) is {what}; download it again", notes=notes)
-    return _compare_with(recipe, path, samples_table, sums, released, theirs, notes)
+    return _compare_with(built, released, theirs, notes)
 
 
 def _recognised(recipe: Recipe, size: int, md5: str) -> published.File | None:
@@ -198,15 +216,14 @@ def _arrays_identical(path: Path, expected: published.File, notes: tuple[str, ..
     return Verdict(path.name, "arrays identical", text, str(expected), notes=notes)
 
 
-def _without_file(
-    recipe: Recipe, path: Path, samples_table: Path, expected: published.File, notes: tuple[str, ...]
-) -> Verdict:
-    placed = sum(1 for row in read_rows(samples_table) if row["released_index"])
+def _without_file(built: BuiltFile, expected: published.File, notes: tuple[str, ...]) -> Verdict:
+    path = built.path
+    placed = sum(1 for row in read_rows(built.samples) if row["released_index"])
     total = sum(counts.rows for counts in expected.edition.counts.values())
-    off, said = _fingerprint(recipe, path, samples_table, expected, bool(placed))
+    off, said = _fingerprint(built, expected, bool(placed))
     notes = (*notes, *said)
     if not placed:
-        return _not_comparable(path, _no_order(recipe) + off, str(expected), (*notes, *_sizes(path, expected)))
+        return _not_comparable(path, _no_order(built.recipe) + off, str(expected), (*notes, *_sizes(path, expected)))
     what = f"{placed:,} of {total:,} published rows have their raw; " if placed < total else ""
     return _not_comparable(
         path,
@@ -249,9 +266,7 @@ ERRORS = 4
 BETWEEN_SIZES = {2: (0.005, 0.1), 3: (0.15, 0.15)}
 
 
-def _fingerprint(
-    recipe: Recipe, path: Path, samples_table: Path, expected: published.File, placed: bool
-) -> tuple[str, tuple[str, ...]]:
+def _fingerprint(built: BuiltFile, expected: published.File, placed: bool) -> tuple[str, tuple[str, ...]]:
     """Hold mean and standard deviation of a complete build's train images against the published ones.
 
     What is not proven widens the tolerance: the members of train where a seeded rule splits, by the errors of
@@ -261,7 +276,7 @@ def _fingerprint(
         what to add to the verdict where they are further apart, and the notes.
     """
     known = expected.edition.fingerprint
-    reader = npz.Reader(path)
+    recipe, reader = built.recipe, npz.Reader(built.path)
     complete = all(
         len(reader.array(f"{split}_labels")) == counts.rows for split, counts in expected.edition.counts.items()
     )
@@ -273,7 +288,7 @@ def _fingerprint(
     if not placed and recipe.value("split.rule") == "per-class":
         total = sum(counts.rows for counts in expected.edition.counts.values())
         share = expected.edition.counts["train"].rows / total
-        tolerances += ERRORS * np.sqrt(2 * (1 - share) * _together(recipe, samples_table)) * errors
+        tolerances += ERRORS * np.sqrt(2 * (1 - share) * _together(recipe, built.samples)) * errors
         reasons.append("which samples are in train")
     if expected.size != known.size or known.evidence == "assumed":
         tolerances += np.array(BETWEEN_SIZES[recipe.dimensions]) * (known.mean, known.std)
@@ -327,22 +342,16 @@ def _sizes(path: Path, expected: published.File) -> list[str]:
     return notes or ["splits and, where known, classes have the published numbers of samples"]
 
 
-def _compare_with(
-    recipe: Recipe,
-    path: Path,
-    samples_table: Path,
-    sums: dict[str, str],
-    released: Path,
-    theirs: published.File,
-    notes: tuple[str, ...],
-) -> Verdict:
-    places = _places(samples_table)
+def _compare_with(built: BuiltFile, released: Path, theirs: published.File, notes: tuple[str, ...]) -> Verdict:
+    path = built.path
+    places = _places(built.samples)
     if not any(places.values()):
         reader = npz.Reader(released)
-        if all(sums.get(f"{path.name}:{name}") == array_digest(reader.rows(name)) for name in reader.names):
+        if all(built.array_sum(name) == array_digest(reader.rows(name)) for name in reader.names):
             return _arrays_identical(path, theirs, notes)
-        off, said = _fingerprint(recipe, path, samples_table, theirs, False)
-        return _not_comparable(path, _no_order(recipe) + off, str(theirs), (*notes, *said, *_sizes(path, theirs)))
+        off, said = _fingerprint(built, theirs, False)
+        more = (*notes, *said, *_sizes(path, theirs))
+        return _not_comparable(path, _no_order(built.recipe) + off, str(theirs), more)
     outcome = _compare(path, released, places)
     without = outcome.published_rows - outcome.rows
     if outcome.identical == outcome.published_rows == outcome.our_rows:

@@ -51,7 +51,7 @@ def add(parser: argparse.ArgumentParser, function: Function) -> None:
             _add(parser, parameter, hints[parameter.name])
 
 
-def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any) -> None:
+def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: object) -> None:
     text = ""
     if typing.get_origin(hint) is typing.Annotated:
         hint, text = typing.get_args(hint)
@@ -70,7 +70,7 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: An
     parser.add_argument(flag, required=is_required, dest=parameter.name, **options)
 
 
-def _kind(hint: Any, is_required: bool) -> dict[str, Any]:
+def _kind(hint: object, is_required: bool) -> dict[str, Any]:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
         return _kind(parts[0], True) | {"nargs": "+" if is_required else "*"}

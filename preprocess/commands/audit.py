@@ -79,7 +79,7 @@ def verdict(
 
     known = read_sums(sums)
     verdicts = [
-        verdict.judge(recipe, size, path, samples, known, released / path.name, miniature)
+        verdict.judge(verdict.BuiltFile(recipe, size, path, samples, known), released / path.name, miniature)
         for size, path in zip(sizes, npz, strict=True)
     ]
     for one in verdicts:
@@ -101,9 +101,9 @@ def match(
     output: Annotated[Path, "the folder to write"],
 ) -> None:
     """Find the raw sample of every published row, and rank the decisions."""
-    from preprocess.match.run import match
+    from preprocess.match.run import MatchFiles, match
 
-    for line in match(recipe, raw, index, published, output, workers, seed):
+    for line in match(recipe, MatchFiles(raw, index, published), output, workers, seed):
         log.info("%s", line)
         print(line, flush=True)
 

@@ -63,7 +63,7 @@ class Rows:
 
 
 def all_axes(dimensions: int) -> list[str]:
-    """Every way an image can lie on its grid, as rendered first: ``1r,0`` is transposed, then upside down."""
+    """Every order and direction of an image's axes, as rendered first: ``1r,0`` is transposed, then upside down."""
     return [
         ",".join(f"{axis}{'r' if turned else ''}" for axis, turned in zip(order, reverse, strict=True))
         for order in itertools.permutations(range(dimensions))
@@ -184,37 +184,48 @@ class Candidates:
     rows: Rows
 
 
-def render(
-    recipe: Recipe, folder: Path, samples: list[Sample], size: int, axes: str, store: Path, workers: int
-) -> Candidates:
-    """Render every sample at one size and turn it, in as many processes as ``workers`` says.
+@dataclass(frozen=True)
+class Rendering:
+    """How samples are rendered to be compared.
+
+    Attributes:
+        recipe: the decisions.
+        folder: the source's raw folder.
+        size: the edge.
+        axes: how each image is turned, as :func:`turn` takes it.
+    """
+
+    recipe: Recipe
+    folder: Path
+    size: int
+    axes: str
+
+
+def render(how: Rendering, samples: list[Sample], store: Path, workers: int) -> Candidates:
+    """Render every sample and turn it, in as many processes as ``workers`` says.
 
     Blocks are contiguous and never cut a unit, so that archives are read forwards and volumes once.
     """
-    rows = Rows(store, len(samples), width(recipe, size))
+    rows = Rows(store, len(samples), width(how.recipe, how.size))
     if workers == 1:
-        return Candidates(_render_block(recipe, folder, samples, 0, len(samples), size, axes, store), rows)
+        return Candidates(_render_block(how, samples, 0, len(samples), store), rows)
     between = boundaries_of(samples)
     bounds = [block(between, shard, workers) for shard in range(workers)]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         jobs = [
-            pool.submit(
-                _render_block, recipe, folder, samples[first:end], first, len(samples), size, axes, store
-            )
-            for first, end in bounds
-        ]  # fmt: skip
+            pool.submit(_render_block, how, samples[first:end], first, len(samples), store) for first, end in bounds
+        ]
         return Candidates([digest for job in jobs for digest in job.result()], rows)
 
 
-def _render_block(
-    recipe: Recipe, folder: Path, samples: list[Sample], start: int, count: int, size: int, axes: str, store: Path
-) -> list[bytes]:
+def _render_block(how: Rendering, samples: list[Sample], start: int, count: int, store: Path) -> list[bytes]:
+    recipe, size = how.recipe, how.size
     rows = Rows(store, count, width(recipe, size))
-    renderer = Renderer(recipe, folder, [size])
+    renderer = Renderer(recipe, how.folder, [size])
     digests: list[bytes] = []
     for index, sample in enumerate(samples, start):
         try:
-            image = turn(renderer.render(sample).arrays[size], axes)
+            image = turn(renderer.render(sample).arrays[size], how.axes)
         except (ExcludeSample, UnreadableError):
             digests.append(b"")
             continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from preprocess import labels
 from preprocess import recipe as recipes
@@ -25,7 +24,7 @@ Labelled = list[tuple[Sample, str]]
 
 
 def rank(recipe: Recipe, samples: list[Sample], pairs: Iterable[Pair]) -> list[Tried]:
-    """Every value of every decision ``label.*`` and every map worth trying, by the rows it labels as published.
+    """Rank the values of every decision ``label.*``, and maps worth trying, by how many rows get the published label.
 
     Of a map, these are the one in force, those of both protocols, the codes themselves where they are numbers (from
     zero and from one), and the one that agrees with most rows. Nothing is ranked where no row has a label.
@@ -42,8 +41,8 @@ def rank(recipe: Recipe, samples: list[Sample], pairs: Iterable[Pair]) -> list[T
     return tried
 
 
-def _alternatives(recipe: Recipe, rows: Labelled) -> Iterable[tuple[str, Any, list[Any]]]:
-    """Decision, value in force and values to try, a map cut to what the rows' samples are called."""
+def _alternatives(recipe: Recipe, rows: Labelled) -> Iterable[tuple[str, object, list[object]]]:
+    """Each decision with its value in force and the values to try; a map is cut to the names that occur."""
     for key in (one for one in recipe.decisions if one.startswith("label.") and one != MAP):
         in_force = recipe.decisions[key].value
         yield key, in_force, [in_force, *(one for one in DECISIONS[key].choices if one != in_force)]
@@ -72,7 +71,7 @@ def _found(rows: Labelled) -> dict[str, int]:
     return {name: min(some, key=lambda one: (-some[one], one)) for name, some in counts.items()}
 
 
-def _agreeing(recipe: Recipe, key: str, value: Any, rows: Labelled) -> Score:
+def _agreeing(recipe: Recipe, key: str, value: object, rows: Labelled) -> Score:
     rule = labels.RULES[recipe.dataset.label["rule"]]
     how = labels.decided(recipe.dataset.label, recipe.stage_decisions("index") | {key: value})
     score = Score(rows=len(rows), total=None)

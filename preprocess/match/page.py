@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +75,7 @@ def _picture(image: Pixels, dimensions: int) -> str:
     return web.png_uri(image)
 
 
-def write(path: Path, **content: Any) -> None:
+def write(path: Path, **content: object) -> None:
     """Fill the template with what :mod:`preprocess.match.run` found."""
     text = web.environment("preprocess.match").get_template("match.html").render(
         **content,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from preprocess.table import Sample
 
 Pixels = NDArray[np.uint8]
 #: samples with their published images
-Rows = list[tuple[Sample, Pixels]]
+SamplePixels = list[tuple[Sample, Pixels]]
 #: rows that two decisions are changed at once on
 PAIRED = 20
 #: what the row of a whole protocol's recipe is called in place of a decision
@@ -83,20 +82,20 @@ class Tried:
     """
 
     decision: str
-    value: Any
+    value: object
     best: bool
     in_force: bool
     score: Score | None
     note: str = ""
 
 
-def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
+def alternatives(recipe: Recipe) -> dict[str, list[object]]:
     """Every value worth trying of every decision that a step of the recipe takes.
 
     These are the choices of the vocabulary, its further values, and the values that either protocol's recipe gives.
     """
     taken = {name for step in (*recipe.prepare, *recipe.steps) for name in steps.parameters(step)}
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[object]] = {}
     for key in recipe.decisions:
         if DECISIONS[key].stage != "render" or key not in taken:
             continue
@@ -114,11 +113,11 @@ def alternatives(recipe: Recipe) -> dict[str, list[Any]]:
     return found
 
 
-def _flat(value: Any) -> list[Any]:
+def _flat(value: object) -> list[object]:
     return list(value.values()) if isinstance(value, dict) and OTHER_SIZES in value else [value]
 
 
-def evaluate(tried: list[Recipe], folder: Path, size: int, axes: str, rows: Rows) -> list[Score]:
+def evaluate(tried: list[Recipe], folder: Path, size: int, axes: str, rows: SamplePixels) -> list[Score]:
     """Render each sample by each recipe, opened once, turn it and compare with its published image.
 
     A recipe whose steps refuse a value altogether gets a score with the reason and no rows.
@@ -176,7 +175,7 @@ class Ranking:
         self._whole = [self.in_force, *others]
         self._alternatives = alternatives(recipe)
 
-    def run(self, rows: Rows, more: Callable[[], Rows]) -> None:
+    def run(self, rows: SamplePixels, more: Callable[[], SamplePixels]) -> None:
         """Start from the best of the whole recipes, then change one decision, or two, while that does better.
 
         Args:
@@ -196,7 +195,7 @@ class Ranking:
             tried.append(Tried(WHOLE_RECIPE, one.protocol, False, one is self.in_force, score))
         self.tried = tried
 
-    def _descend(self, rows: Rows) -> list[Tried]:
+    def _descend(self, rows: SamplePixels) -> list[Tried]:
         while True:
             tried = self._neighbours(rows)
             scored = [(one.score, one) for one in tried if one.score and not one.best]
@@ -206,7 +205,7 @@ class Ranking:
             elif self.score.exact == self.score.rows or not self._change_two(tried, rows):
                 return tried
 
-    def _change_two(self, tried: list[Tried], rows: Rows) -> bool:
+    def _change_two(self, tried: list[Tried], rows: SamplePixels) -> bool:
         """Change two decisions at once, where one hides the other: JPEG noise hides which kernel it was."""
         open_ones = [one for one in tried if one.score and not one.best]
         pairs = [
@@ -225,7 +224,7 @@ class Ranking:
         self.best = pairs[best]
         return True
 
-    def _neighbours(self, rows: Rows) -> list[Tried]:
+    def _neighbours(self, rows: SamplePixels) -> list[Tried]:
         """Every single change of the best recipe, and the best recipe itself once a decision."""
         tried = []
         for key, values in self._alternatives.items():
@@ -244,8 +243,8 @@ class Ranking:
                 one.score = self.score
         return tried
 
-    def _turned(self, rows: Rows) -> list[Tried]:
-        """The best recipe's images, their axes in every order and direction; takes over what does better."""
+    def _turned(self, rows: SamplePixels) -> list[Tried]:
+        """Try the axes of the best recipe's images in every order and direction, and keep what does better."""
         choices = all_axes(self.best.dimensions)
         scores = {axes: Score() for axes in choices}
         renderer = Renderer(self.best, self.folder, [self.size])
@@ -260,8 +259,8 @@ class Ranking:
         self.axes = min(choices, key=lambda axes: (scores[axes].rank, axes != self.axes))
         return [Tried(AXES, axes, axes == self.axes, axes == choices[0], score) for axes, score in scores.items()]
 
-    def _tell_apart(self, tried: list[Tried], tied: list[Tried], many: Rows) -> bool:
-        """Compare on more rows what did exactly as well as the best; say whether one of them is better."""
+    def _tell_apart(self, tried: list[Tried], tied: list[Tried], many: SamplePixels) -> bool:
+        """Compare what did exactly as well as the best on more rows; return whether one of them is better."""
         changed = [self.best.changed({one.decision: one.value}) for one in tied]
         score, *scores = evaluate([self.best, *changed], self.folder, self.size, self.axes, many)
         for one, its in zip(tied, scores, strict=True):
@@ -279,11 +278,11 @@ class Ranking:
 
 def at(recipe: Recipe, size: int) -> Recipe:
     """The recipe with the values of one size for every size."""
-    values: Mapping[str, Any] = {key: choice.at(size) for key, choice in recipe.decisions.items()}
+    values: Mapping[str, object] = {key: choice.at(size) for key, choice in recipe.decisions.items()}
     return recipe.changed({key: value for key, value in values.items() if value != recipe.decisions[key].value})
 
 
-def differing(best: Recipe, recipe: Recipe, size: int) -> dict[str, Any]:
+def differing(best: Recipe, recipe: Recipe, size: int) -> dict[str, object]:
     """The decisions about pixels in which one recipe differs from another at one size, with its values."""
     return {
         key: choice.at(size)
@@ -293,7 +292,7 @@ def differing(best: Recipe, recipe: Recipe, size: int) -> dict[str, Any]:
     }
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value as a table shows it."""
     return value if isinstance(value, str) else json.dumps(value)
 

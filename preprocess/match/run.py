@@ -8,7 +8,6 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from preprocess.match import labelling, page, tiles
 from preprocess.match.features import (
     Candidates,
     Published,
+    Rendering,
     as_rendered,
     factor,
     published_digests,
@@ -28,7 +28,7 @@ from preprocess.match.features import (
     render,
 )
 from preprocess.match.pairs import Pair, find, matched, probe
-from preprocess.match.ranking import AXES, WHOLE_RECIPE, Ranking, Rows, Tried, as_text, differing, same_pixels
+from preprocess.match.ranking import AXES, WHOLE_RECIPE, Ranking, SamplePixels, Tried, as_text, differing, same_pixels
 from preprocess.recipe import Recipe
 from preprocess.table import Sample, read_samples, write_rows
 
@@ -85,16 +85,27 @@ class _Job:
     seed: int
 
 
-def match(
-    recipe: Recipe, folder: Path, index_table: Path, files: list[Path], out: Path, workers: int, seed: int
-) -> list[str]:
+@dataclass(frozen=True)
+class MatchFiles:
+    """What a match reads.
+
+    Attributes:
+        raw: the source's raw folder.
+        index: the dataset's index.
+        published: published npz of the dataset, of one or more sizes, or montages of its tiles.
+    """
+
+    raw: Path
+    index: Path
+    published: list[Path]
+
+
+def match(recipe: Recipe, files: MatchFiles, out: Path, workers: int, seed: int) -> list[str]:
     """Find the raw sample of every published row and rank the decisions; write ``out``, a folder.
 
     Args:
         recipe: the recipe to start from.
-        folder: the source's raw folder.
-        index_table: the dataset's index.
-        files: published npz of the dataset, of one or more sizes, or montages of its tiles.
+        files: what it reads.
         out: gets ``order.csv``, ``unmatched.csv``, ``decisions.tsv`` and ``index.html``.
         workers: processes to render with.
         seed: picks the rows that decisions are ranked on.
@@ -105,10 +116,10 @@ def match(
     Raises:
         PreprocessError: a file is not a published one of this dataset, or nothing can be rendered.
     """
-    known = verify(recipe, files)
-    samples = [sample for sample in read_samples(index_table) if not sample.excluded]
+    known = recognise(recipe, files.published)
+    samples = [sample for sample in read_samples(files.index) if not sample.reason]
     with atomic_folder(out) as part:
-        job = _Job(recipe, folder, samples, known, part / "store", workers, seed)
+        job = _Job(recipe, files.raw, samples, known, part / "store", workers, seed)
         job.store.mkdir()
         pairs, found = _search(job)
         if matched(pairs):
@@ -130,7 +141,7 @@ def match(
     return summary
 
 
-def verify(recipe: Recipe, files: list[Path]) -> dict[int, tuple[Source, Path]]:
+def recognise(recipe: Recipe, files: list[Path]) -> dict[int, tuple[Source, Path]]:
     """The files by size: npz recognised by their MD5, montages by their names.
 
     Raises:
@@ -192,7 +203,7 @@ def _search(job: _Job) -> tuple[list[Pair], dict[int, Sized]]:
 
 
 def _pair(job: _Job, theirs: Published, used: Recipe, axes: str, size: int) -> tuple[Candidates, list[Pair]]:
-    ours = render(used, job.folder, job.samples, size, axes, job.store / "raw", job.workers)
+    ours = render(Rendering(used, job.folder, size, axes), job.samples, job.store / "raw", job.workers)
     if not any(ours.digests):
         raise PreprocessError(f"{job.folder}: no sample of {job.recipe.name} can be rendered from what is there")
     pairs = find(theirs, ours, job.samples, job.recipe.value("split.keep") or {})
@@ -207,7 +218,7 @@ def _rank(job: _Job, ranking: Ranking, pairs: list[Pair], path: Path) -> None:
     few = RANKED[job.recipe.dimensions]
     most = max(few, min(few * FURTHER, HELD // math.prod(job.recipe.shape(ranking.size))))
 
-    def images(count: int) -> Rows:
+    def images(count: int) -> SamplePixels:
         chosen = sorted((known[i] for i in picked[:count]), key=lambda pair: pair.sample)
         wanted = {(pair.split, pair.index) for pair in chosen}
         published_rows = published_images(path, job.recipe.shape(ranking.size), wanted)
@@ -232,7 +243,8 @@ def _other_size(job: _Job, pairs: list[Pair], axes: str, size: int) -> Sized:
     _rank(job, ranking, pairs, path)
     rows = sorted(matched(pairs), key=lambda pair: pair.sample)
     wanted = [job.samples[pair.sample] for pair in rows]
-    ours = render(ranking.best, job.folder, wanted, size, ranking.axes, job.store / str(size), job.workers)
+    how = Rendering(ranking.best, job.folder, size, ranking.axes)
+    ours = render(how, wanted, job.store / str(size), job.workers)
     digests = published_digests(path, job.recipe.shape(size))
     inexact = [pair for pair, digest in zip(rows, ours.digests, strict=True) if digests[pair.row] != digest]
     shown = page.side_by_side(ranking, job.folder, job.samples, inexact, rows, path)
@@ -275,9 +287,9 @@ def grouped(tried: list[Tried]) -> dict[str, list[Tried]]:
     return {key: sorted((one for one in tried if one.decision == key), key=rank) for key in keys}
 
 
-def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
+def decision_rows(found: dict[int, Sized]) -> list[tuple[object, ...]]:
     """The lines of ``decisions.tsv``: the best recipe on all rows, then every alternative on a sample."""
-    lines: list[tuple[Any, ...]] = []
+    lines: list[tuple[object, ...]] = []
     for size, sized in found.items():
         best = " ".join(
             f"{one.decision}={as_text(one.value)}"
@@ -291,7 +303,7 @@ def decision_rows(found: dict[int, Sized]) -> list[tuple[Any, ...]]:
         )  # fmt: skip
         for one in itertools.chain(*grouped(sized.ranking.tried).values()):
             marks = ("yes" if one.best else "", "yes" if one.in_force else "")
-            figures: tuple[Any, ...] = ("", "", "", "", one.note)
+            figures: tuple[object, ...] = ("", "", "", "", one.note)
             if (score := one.score) is not None:
                 compared = "all rows found" if score.rows == sized.rows else "sample"
                 trouble = f"{score.failed} could not be rendered" if score.failed else ""

@@ -25,12 +25,13 @@ from typing import Any
 
 from preprocess import environment, order, published, sources, steps
 from preprocess.acquire import registry
-from preprocess.acquire.digests import DigestCache, Stat, scan
+from preprocess.acquire.digests import DigestCache
 from preprocess.acquire.verify import Lock
 from preprocess.errors import PreprocessError
 from preprocess.plan import fingerprint
 from preprocess.plan.settings import Settings
 from preprocess.plan.stages import FACTS, STAGES, Stage
+from preprocess.reading.archives import Stat, scan
 from preprocess.recipe import Recipe
 
 
@@ -40,7 +41,7 @@ def digest(*parts: object) -> str:
 
 
 class RawState:
-    """The raw files as they lie there: listed once a source, by the age of their content."""
+    """The state of the raw files: path, size and age of content of each, listed once per source."""
 
     def __init__(self, raw: Path, cache: Path) -> None:
         self.raw, self._cache = raw, cache

@@ -9,11 +9,11 @@ PLACES = {
     # ---- of the raw files, whatever the build
     "stand_in": "{base}/raw/{source}",
     "verified": "{base}/verified/{source}.json",
-    # ---- on the way
+    # ---- on the way; ``{sharing}`` are the datasets of a source that share what is prepared, joined by +
+    "prepared": "{out}/work/{source}/prepared/{sharing}/{batch}/{shard}",
     "index": "{out}/work/{dataset}/index.tsv",
     "census": "{out}/work/{dataset}/census.tsv",
     "split": "{out}/work/{dataset}/split.tsv",
-    "prepared": "{out}/work/{dataset}/prepared/{batch}/{shard}",
     "shard": "{out}/work/{dataset}/shards/{batch}/{shard}",
     "rows": "{out}/work/{dataset}/rows.tsv",
     "seen": "{out}/work/{dataset}/packed/seen{tail}.npz",

@@ -105,10 +105,10 @@ class Plan:
         return self.settings.sizes if self.recipe(dataset).dimensions == 2 else self.settings.sizes_3d
 
     def overrides(self, stage: str, dataset: str) -> str:
-        """What the user decided otherwise, as far as a stage's result depends on it, as JSON."""
+        """The user's overrides that a stage's result depends on, as JSON."""
         decided = self.settings.overrides.get(dataset, {})
         relevant = {key: value for key, value in decided.items() if DECISIONS[key].stage in STAGES[stage].decides}
-        if stage == "prepare":  # what else a dataset decides is nothing to those that share its prepared units
+        if stage == "prepare":  # its other decisions do not concern the datasets that share its prepared units
             relevant = {key: value for key, value in relevant.items() if key in self.recipe(dataset).preparation()}
         return json.dumps(relevant, sort_keys=True)
 
@@ -197,6 +197,7 @@ class Plan:
         """The datasets the lists of the folder speak of: those of the run, and others there that are current."""
         return [name for name in recipe.names() if name in self.scope or self._is_recorded_current(name)]
 
+    @cache  # noqa: B019  one plan a process
     def _record(self, dataset: str) -> dict[str, Any] | None:
         """The provenance of a dataset that lies in the build's folder."""
         try:
@@ -205,8 +206,9 @@ class Plan:
             return None
         return made if isinstance(made, dict) else None
 
+    @cache  # noqa: B019  one plan a process
     def _is_recorded_current(self, dataset: str) -> bool:
-        """Whether what lies there of a dataset is what this configuration would make of it."""
+        """Whether the files of a dataset that lie there are those this configuration would make."""
         made = self._record(dataset)
         if made is None or not self.is_present(dataset):
             return False
@@ -351,14 +353,24 @@ class Plan:
             )
         return [self.paths.of("match", dataset=name) for name in self.matchable()]
 
-    def prepared_by(self, dataset: str) -> str | None:
-        """The dataset whose prepare jobs serve this one too: the first of its source that decides the same."""
+    def sharing(self, dataset: str) -> list[str]:
+        """The datasets that one set of prepare jobs serves: this one, and those of its source that decide alike.
+
+        Empty where the recipe has no steps that are prepared.
+        """
         in_force = self.recipe(dataset)
         if not in_force.prepare:
+            return []
+        own = self._preparation(dataset)
+        return [name for name in self.of_source(in_force.source) if self._preparation(name) == own]
+
+    def prepared(self, dataset: str, batch: str, shard: str) -> str | None:
+        """The folder of one prepared shard of a batch of sizes, filed under the source and all it serves."""
+        sharing = self.sharing(dataset)
+        if not sharing:
             return None
-        return next(
-            name for name in self.of_source(in_force.source) if self._preparation(name) == self._preparation(dataset)
-        )
+        source = self.recipe(dataset).source
+        return self.paths.of("prepared", source=source, sharing="+".join(sharing), batch=batch, shard=shard)
 
     def _preparation(self, dataset: str) -> str:
         in_force = self.recipe(dataset)
@@ -425,7 +437,7 @@ class Plan:
 
     @property
     def raw_option(self) -> str:
-        """The raw folder as a listing is given it: nothing for the stand-ins."""
+        """The raw folder, for commands that list raw files; empty for the stand-ins."""
         return "" if self.is_miniature else str(self.raw)
 
     @property
@@ -460,7 +472,7 @@ class Plan:
     # ---- before the first job
 
     def begin(self, cores: int) -> list[str]:
-        """Take the results folder for this run; give what a person should know before it starts.
+        """Take the results folder for this run, and return the lines a person should read before it starts.
 
         Raises:
             PreprocessError: the folder cannot be written, another run holds it, or the disk has not enough room.
@@ -508,7 +520,7 @@ def _recipe(dataset: str, protocol: str, overrides: str) -> Recipe:
 
 
 def check_results(folder: Path, raw: Path | None) -> None:
-    """Refuse a results folder that is none, before anything is written: nothing is made to find out."""
+    """Refuse a results path that cannot be a folder. Nothing is created to find out."""
     whole = folder.resolve()
     if whole == Path(whole.anchor):
         raise PreprocessError(f"config: results: {folder} is the root of the file system; name a folder of its own")
@@ -528,7 +540,7 @@ def check_writable(folder: Path) -> None:
     """Make the results folder; refuse one that cannot be written.
 
     Raises:
-        PreprocessError: it cannot be.
+        PreprocessError: it cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

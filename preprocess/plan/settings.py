@@ -118,8 +118,8 @@ def _line(error: Exception) -> str:
 def _derived(overrides: dict[str, dict[str, Any]], seed: int | None) -> str:
     """The name of a variant by what it changes: ``kernel=lanczos``, ``seed=7``.
 
-    Several datasets are named where they do not change the same. What is long is cut, what a folder's name cannot
-    show is left out, and then a digest of all changes tells two variants apart.
+    Several datasets are named where they do not change the same. A long name is cut, and what a folder's name cannot
+    hold is left out; a digest of all changes then tells two variants apart.
     """
     if not overrides and seed is None:
         return ""
@@ -138,7 +138,7 @@ def _derived(overrides: dict[str, dict[str, Any]], seed: int | None) -> str:
     return f"{name[: LONGEST - 9].rstrip('-,')}-{digest}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}:{one}" for key, one in value.items())
     return str(value)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
+from preprocess.geometry import Bounds
 from preprocess.reading import gdcm
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import refuse_shifted
@@ -257,8 +258,8 @@ class Series:
         """mm between planes (the median), rows and columns."""
         return self.geometry.spacing
 
-    def box(self, bounds: tuple[tuple[int, int], ...]) -> NDArray[np.int16]:
-        """HU of a box, first and last + 1 plane, row and column, all inside; nothing is below -1024.
+    def cut(self, bounds: Bounds) -> NDArray[np.int16]:
+        """The HU in a box of the frame SPL that lies inside the series; nothing is below -1024.
 
         Rows run to Posterior, columns to Left.
 

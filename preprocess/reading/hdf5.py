@@ -1,4 +1,4 @@
-"""HDF5 files read in place: opened with the cause that fits, and boxes of which nobody wrote a part told."""
+"""HDF5 files read in place; a box of which a part was never written is refused, not filled in."""
 
 from __future__ import annotations
 

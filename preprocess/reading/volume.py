@@ -12,7 +12,7 @@ outside 0.05 to 50 mm (a wrong unit shows so); a volume that would unpack beyond
 qform, else pixdim alone, which has no orientation. Its columns' lengths are the voxel's edges. Units of
 metre and micron are turned into mm. pixdim, and the other form where both have a code, must agree with it;
 :attr:`Header.conflict` names both numbers where they do not, and :func:`spacing_of` refuses such a file
-to whoever depends on its edges.
+where a result depends on its edges.
 
 An uncompressed file is read where it lies. A compressed one is unpacked once into an unnamed temporary
 file, so that memory stays small whatever the volume; no more of it is unpacked than its header promises.
@@ -28,7 +28,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -37,12 +37,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
+from preprocess.geometry import Box, orientation, turns
 from preprocess.reading.archives import MAX_RATIO, SEPARATOR, Raw
 
 log = logging.getLogger(__name__)
 
-#: first and last + 1 along each axis
-Bounds = tuple[tuple[int, int], ...]
 #: how the name of a volume ends, for the patterns of the sources
 SUFFIX = r"\.(?:nii(?:\.gz)?|mha|mhd|nrrd)"
 #: the same as file name patterns
@@ -88,7 +87,7 @@ class Header:
 
 
 def spacing_of(header: Header) -> tuple[float, float, float]:
-    """The voxel edges in mm as stored, for whoever depends on them.
+    """The voxel edges in mm as stored, for what depends on them.
 
     Raises:
         UnreadableError: the header says two things of them.
@@ -301,7 +300,7 @@ def _edges(spacing: tuple[float, ...]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """The last line of what a library says: some say much."""
+    """The last line of a library's message; some write many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
@@ -391,7 +390,7 @@ def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
 
 
 def simpleitk() -> Any:
-    """The library, which does not type its own, with its warnings off: its errors are told in one line."""
+    """SimpleITK (untyped, as it has no types) with its warnings off: what it refuses is told in one line."""
     import SimpleITK
 
     library: Any = SimpleITK
@@ -481,22 +480,6 @@ def _itk(raw: Raw, path: str) -> _ItkImage:
 # ---- frames
 
 
-def orientation(axes: str, towards: str = "LPS") -> NDArray[Any]:
-    """The nibabel orientation array that brings stored ``axes`` into the order ``towards``."""
-    from nibabel.orientations import axcodes2ornt, ornt_transform
-
-    array: NDArray[Any] = ornt_transform(axcodes2ornt(axes), axcodes2ornt(towards))
-    return array
-
-
-def extents(shape: tuple[int, ...], axes: str, frame: str) -> tuple[int, ...]:
-    """The extents along the axes of ``frame`` of an array stored with ``axes``."""
-    turned = [0, 0, 0]
-    for extent, (target, _) in zip(shape, orientation(axes, frame).astype(int), strict=True):
-        turned[target] = extent
-    return tuple(turned)
-
-
 _OPPOSITE = str.maketrans("LRPASI", "RLAPIS")
 
 
@@ -549,16 +532,6 @@ def placed_on(header: Header, image: Header, name: str = "") -> str:
     )
 
 
-def turned(bounds: Bounds, shape: tuple[int, ...], axes: str, frame: str = "LPS") -> Bounds:
-    """Bounds in an array stored with ``axes``, told along the axes of ``frame``."""
-    found = [(0, 0)] * 3
-    for (first, end), extent, (target, direction) in zip(
-        bounds, shape, orientation(axes, frame).astype(int).tolist(), strict=True
-    ):
-        found[target] = (first, end) if direction == 1 else (extent - end, extent - first)
-    return tuple(found)
-
-
 @dataclass
 class Volume:
     """A CT volume to cut boxes out of.
@@ -573,8 +546,8 @@ class Volume:
     image: Stored
     axes: str
     beside: Mapping[str, Callable[[], Volume]] = field(default_factory=dict)
-    memory: dict[Any, Any] = field(default_factory=dict)
-    _read: Any = field(default_factory=hashlib.sha256)
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+    _read: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def companion(self, name: str) -> Volume:
         """A mask of ``beside``, opened once.
@@ -604,18 +577,15 @@ class Volume:
             UnreadableError: the header says two things of them.
         """
         turned = [0.0, 0.0, 0.0]
-        for edge, (target, _) in zip(
-            spacing_of(self.image.header), orientation(self.axes, frame).astype(int), strict=True
-        ):
+        for edge, (target, _) in zip(spacing_of(self.image.header), turns(self.axes, frame), strict=True):
             turned[target] = edge
         return tuple(turned)
 
-    def box(self, bounds: Bounds, frame: str) -> NDArray[np.int16]:
-        """Cut a box, given in the index grid of ``frame``, and return it in that frame's axes.
+    def cut(self, box: Box) -> NDArray[np.int16]:
+        """The HU in a box, in the axes of the box's frame.
 
         Args:
-            bounds: first and last + 1 along each axis of the frame.
-            frame: three letters such as ``LPS``; the stored axes give the array as stored.
+            box: in any frame of the body; the stored axes give the array as stored.
 
         Returns:
             HU: slope and intercept applied, rounded, clipped to the range of int16.
@@ -624,7 +594,7 @@ class Volume:
             IndexError: the box leaves the volume.
             UnreadableError: the file is damaged, or a voxel is not a number.
         """
-        part = self.values(bounds, frame)
+        part = self.values(box)
         if part.dtype != np.int16:
             if not np.isfinite(part).all():
                 raise UnreadableError("holds voxels that are not numbers")
@@ -632,27 +602,31 @@ class Volume:
         self._read.update(np.ascontiguousarray(part).data)
         return cast(NDArray[np.int16], part)
 
-    def values(self, bounds: Bounds, frame: str) -> NDArray[Any]:
-        """As :meth:`box`, in the type that the values have: a label's numbers."""
+    def values(self, box: Box) -> NDArray[Any]:
+        """As :meth:`cut`, in the type that the values have: a label's numbers."""
         from nibabel.orientations import apply_orientation
 
-        ornt = orientation(self.axes, frame)
+        turn = orientation(self.axes, box.frame)
         where: list[slice] = []
-        for extent, (target, direction) in zip(self.image.shape, ornt.astype(int), strict=True):
-            first, end = bounds[target]
+        for extent, (target, direction) in zip(self.image.shape, turn.astype(int), strict=True):
+            first, end = box.bounds[target]
             if not 0 <= first < end <= extent:
-                raise IndexError(f"{first}..{end} of {extent} voxels to {frame[target]}")
+                raise IndexError(f"{first}..{end} of {extent} voxels to {box.frame[target]}")
             where.append(slice(first, end) if direction == 1 else slice(extent - end, extent - first))
-        return np.asarray(apply_orientation(self.image.part(tuple(where)), ornt))
+        return np.asarray(apply_orientation(self.image.part(tuple(where)), turn))
 
     def sha256(self) -> str:
         """Digest of the voxels cut so far: int16 HU in C order."""
-        value: str = self._read.hexdigest()
-        return value
+        return self._read.hexdigest()
 
 
-def bounding_box(image: Stored) -> Bounds | None:
-    """Bounds of the voxels above 0 in stored axes, read some planes at a time; None where there are none."""
+def bounding_box(image: Stored, axes: str) -> Box | None:
+    """The box around all voxels above 0, read some planes at a time; None where there are none.
+
+    Args:
+        image: the volume.
+        axes: the direction each of its stored axes runs to, the frame of the box.
+    """
     hit = [np.zeros(extent, bool) for extent in image.shape]
     for start, values in image.slabs():
         part = values > 0
@@ -661,7 +635,7 @@ def bounding_box(image: Stored) -> Bounds | None:
         hit[2][start : start + part.shape[2]] = part.any(axis=(0, 1))
     if not hit[0].any():
         return None
-    return tuple((int(axis.argmax()), len(axis) - int(axis[::-1].argmax())) for axis in hit)
+    return Box(axes, tuple((int(axis.argmax()), len(axis) - int(axis[::-1].argmax())) for axis in hit))
 
 
 # ---- what HU can be

@@ -28,7 +28,7 @@ class Listing:
     """What a source's ``index`` found.
 
     Attributes:
-        samples: every sample, those that cannot be used included (``excluded`` says why).
+        samples: every sample, those that cannot be used included (``reason`` says why).
         census: named counts to compare with the known ones.
         notes: lines for the log, such as which of several layouts was met.
         warnings: lines a reader must see, such as a copy that differs from the published one.

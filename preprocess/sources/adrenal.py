@@ -24,7 +24,8 @@ Both at once are refused. Keys are ``<split>/<row>`` of the published file, else
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
@@ -32,6 +33,12 @@ from preprocess.reading.volume import GLOBS, SUFFIX
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, by_name, count, natural, one_of, own_table
 from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from preprocess.steps.grids import Mask
 
 PUBLISHED = "adrenalmnist3d_64.npz"
 PRESENT = (PUBLISHED, *GLOBS, *PACKED)
@@ -103,7 +110,7 @@ def _own(raw: Raw, masks: dict[str, RawFile], table: RawFile) -> Listing:
                 group=row["patient"],
                 source_split=one_of(row, "split", ("", *SPLITS), where),
                 original_label=one_of(row, "label", ("0", "1"), where),
-                excluded="" if file else "missing",
+                reason="" if file else "missing",
                 detail="" if file else f"{table.name} names it, there is no mask of that name",
                 attributes={"side": one_of(row, "side", ("left", "right"), where)},
             )
@@ -123,7 +130,7 @@ def _census(samples: list[Sample]) -> dict[str, int]:
     return {f"label {label}": n for label, n in count(samples, "original_label").items()}
 
 
-def open(raw: Raw, sample: Sample) -> Any:
+def open(raw: Raw, sample: Sample) -> NDArray[np.uint8] | Mask:
     """A published row, (64, 64, 64) uint8, or a :class:`~preprocess.steps.grids.Mask` in LPS.
 
     Raises:
@@ -138,12 +145,14 @@ def open(raw: Raw, sample: Sample) -> Any:
     import numpy as np
     from nibabel.orientations import apply_orientation
 
+    from preprocess.geometry import Box, orientation
     from preprocess.reading import volume
     from preprocess.steps.grids import MASK_MARGIN, Mask
 
     image = volume.load(raw, sample.path)
     spacing = [0.0, 0.0, 0.0]
-    turn = volume.orientation(image.header.axes)
+    axes = image.header.axes
+    turn = orientation(axes)
     for stored, (axis, _) in zip(volume.spacing_of(image.header), turn.astype(int), strict=True):
         spacing[axis] = stored
     values: set[float] = set()
@@ -154,16 +163,11 @@ def open(raw: Raw, sample: Sample) -> Any:
             raise UnreadableError("holds more than two different values; a mask of one gland has two")
     if min(values) > 0:
         raise UnreadableError("has no background: every voxel of it is set")
-    box = volume.bounding_box(image) or ((0, 1),) * 3
-    near = tuple(
-        slice(max(first - MASK_MARGIN, 0), min(end + MASK_MARGIN, extent))
-        for (first, end), extent in zip(box, image.shape, strict=True)
-    )
-    cells = np.ascontiguousarray(apply_orientation(image.part(near) > 0, turn))
-    held = tuple((part.start, part.stop) for part in near)
-    places = volume.turned(held, image.shape, image.header.axes)
-    first = (places[0][0], places[1][0], places[2][0])
-    return Mask(cells, (spacing[0], spacing[1], spacing[2]), first)
+    box = volume.bounding_box(image, axes) or Box(axes, ((0, 1),) * 3)
+    near = box.grown(MASK_MARGIN, image.shape)
+    cells = np.ascontiguousarray(apply_orientation(image.part(near.slices) > 0, turn))
+    (x, _), (y, _), (z, _) = near.turned(image.shape, "LPS").bounds
+    return Mask(cells, (spacing[0], spacing[1], spacing[2]), (x, y, z))
 
 
 class _Rows:
@@ -175,9 +179,9 @@ class _Rows:
         self._reader = npz.Reader(path)
         self._split = ""
         self._next = 0
-        self._rows: Any = iter(())
+        self._rows: Iterator[NDArray[np.uint8]] = iter(())
 
-    def get(self, split: str, row: int) -> Any:
+    def get(self, split: str, row: int) -> NDArray[np.uint8]:
         if split != self._split or row < self._next:
             self._split, self._next, self._rows = split, 0, self._reader.rows(f"{split}_images")
         for image in self._rows:

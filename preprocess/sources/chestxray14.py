@@ -96,7 +96,7 @@ def _sample(name: str, path: str, listed: dict[str, str], entries: dict[str, dic
         path=path,
         group=name[:8],
         original_label=entry.get("Finding Labels", ""),
-        excluded="" if path else "missing",
+        reason="" if path else "missing",
         detail="" if path else "named by the source's list, no such file",
         attributes={
             "list_label": listed.get(name, ""),

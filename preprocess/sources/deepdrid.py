@@ -99,7 +99,7 @@ def _part(raw: Raw, part: str, listed: RawFile, paths: dict[str, str]) -> list[S
                 original_label=whole(row[EYES[filled[0]]]),
                 group=patient,
                 source_split=part,
-                excluded="" if path else "missing",
+                reason="" if path else "missing",
                 detail="" if path else f"the list names {names[0]}",
                 attributes={"eye": filled[0]} | {name: whole(row[column]) for column, name in ATTRIBUTES.items()},
             )

@@ -59,7 +59,7 @@ def index(raw: Raw) -> Listing:
         notes.append(f"{unnamed:,} images the metadata do not name were left aside")
     census = {
         **count(samples, "original_label"),
-        "images": sum(not sample.excluded for sample in samples),
+        "images": sum(not sample.reason for sample in samples),
         "lesions": len({sample.group for sample in samples}),
         "pixels across the first image": first_width(raw, images.values()),
     }
@@ -72,7 +72,7 @@ def _sample(row: dict[str, str], file: RawFile | None) -> Sample:
         path=file.path if file else "",
         group=row["lesion_id"],
         original_label=row["dx"],
-        excluded="" if file else "missing",
+        reason="" if file else "missing",
         detail="" if file else "named by the metadata, no such file",
         attributes={name: row.get(name, "").removesuffix(".0") for name in ATTRIBUTES},
     )

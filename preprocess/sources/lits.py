@@ -34,9 +34,10 @@ whatever the order of the stored array. Ends are exclusive. What is irregular in
 
 **The published crops are of the arrays as stored**: the boxes' numbers, which are LPS, were applied without a
 look at the header. So they show their organ where the file is stored as LPS, and another place in LAS and
-RAS files. The column ``stored`` has the orientation, ``stored_known`` the table's; ``displaced`` says how far
-the published crop's centre lies from the organ's, in voxels to Left, Posterior and Superior, and ``shared`` which
-part of the organ's box it shows (1: all of it).
+RAS files. The column ``stored`` has the orientation, ``stored_by`` what tells it (``header``, ``boxes`` or
+``mask``), ``stored_known`` the table's; ``displaced`` says how far the published crop's centre lies from the
+organ's, in voxels to Left, Posterior and Superior, and ``shared`` which part of the organ's box it shows (1: all
+of it).
 
 Keys are ``train-112-8`` for box 8 of volume 112, and ``train-112-8-sagittal-028`` for a plane of it,
 28 being its index in the box zoomed to the "2 mm" grid. The group is the scan.
@@ -48,11 +49,12 @@ import csv
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.geometry import Box, extents
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
@@ -95,11 +97,15 @@ CONTENTS: dict[str, tuple[str, Callable[[NDArray[np.int16]], bool]]] = {
     "lung-r": ("air", lambda hu: bool(hu.mean() < -300)),
     "lung-l": ("air", lambda hu: bool(hu.mean() < -300)),
 }
-#: what ``axes`` says where only the liver's mask can tell
-UNKNOWN = "mask"
+#: what ``stored_by`` says: what tells the orientation of a stored array
+BY_HEADER, BY_BOXES, BY_MASK = "header", "boxes", "mask"
+#: the orientations that a volume without one in its header may have
+UNTOLD = ("LPS", "LAS", "RPS", "RAS")
+
+#: of the boxes, whatever the array
+FRAME = "LPS"
 
 Scan = tuple[str, int]
-Box = tuple[int, ...]
 
 
 def planes(first: int, end: int, view: str) -> list[int]:
@@ -115,8 +121,7 @@ def planes(first: int, end: int, view: str) -> list[int]:
 
 
 def _planes_of(box: Box, view: str) -> list[int]:
-    axis = VIEWS[view][0]
-    return planes(box[2 * axis], box[2 * axis + 1], view)
+    return planes(*box.bounds[VIEWS[view][0]], view)
 
 
 def index(raw: Raw, view: str) -> Listing:
@@ -166,25 +171,21 @@ def _stored_otherwise(samples: list[Sample]) -> list[str]:
     return [f"{line}; under orientation: raw its crops are not the published ones" for line in found.values()]
 
 
-def displacement(box: Box, extents: tuple[int, ...], stored: str) -> tuple[tuple[float, ...], float]:
+def displacement(box: Box, shape: tuple[int, ...], stored: str) -> tuple[tuple[float, ...], float]:
     """How the published crop of a box lies to the organ: the box's numbers applied to the array as stored.
 
     Args:
-        box: ``x0, x1, y0, y1, z0, z1`` in LPS, ends exclusive.
-        extents: the volume's, along the axes of LPS.
+        box: the organ's, in LPS.
+        shape: the volume's extents along the axes of LPS.
         stored: the orientation of the array, as :attr:`preprocess.reading.volume.Header.axes`.
 
     Returns:
         the way from the organ's centre to the crop's, in voxels to Left, Posterior and Superior; and which
         part of the organ's box the crop shows, 0 to 1.
     """
-    from preprocess.reading import volume as volumes
-
-    organ = tuple(zip(box[::2], box[1::2], strict=True))
-    shape = volumes.extents(extents, "LPS", stored)
-    crop = volumes.turned(organ, shape, stored)
-    away = tuple((a + b - c - d) / 2 for (a, b), (c, d) in zip(crop, organ, strict=True))
-    return away, _common(list(crop), list(organ)) / math.prod(end - first for first, end in organ)
+    crop = Box(stored, box.bounds).turned(extents(shape, FRAME, stored), FRAME)
+    away = tuple(there - here for there, here in zip(crop.centre.place, box.centre.place, strict=True))
+    return away, crop.common(box) / box.voxels
 
 
 def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> dict[Scan, str]:
@@ -224,8 +225,9 @@ def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan
             match = LINE.fullmatch(line)
             if match is None or ORGANS.get(match[1]) != int(match[2]):
                 raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line!r}; get the file again")
-            box = tuple(int(word) for word in match.groups()[2:])
-            if match[1] in of_scan or not all(first < end for first, end in zip(box[::2], box[1::2], strict=True)):
+            ends = [int(word) for word in match.groups()[2:]]
+            box = Box(FRAME, tuple(zip(ends[::2], ends[1::2], strict=True)))
+            if match[1] in of_scan or min(box.lengths) < 1:
                 raise PreprocessError(f"{where}: a second or an empty box: {line!r}; get the file again")
             of_scan[match[1]] = box
     return boxes
@@ -237,28 +239,34 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
     reference = known_orientations().get(number, "") if part == "train" else ""
     stored = ""
     known = next((organ for organ in (["liver"] if mask else CONTENTS) if organ in boxes), "")
-    attributes = {"mask": mask, "landmark": f"{known} {_text(boxes[known])}" if known else ""}
-    extents: tuple[int, ...] | None = None
+    attributes = {"mask": mask, "landmark": f"{known} {boxes[known].text}" if known else ""}
+    shape: tuple[int, ...] | None = None
     if not volume:
         excluded, detail = "missing", f"{'test-' if part == 'test' else ''}volume-{number}.nii"
     else:
         try:
-            axes, extents, spacing = _placed(raw, volume, boxes, masked=part == "train")
-            stored = reference if axes == UNKNOWN else axes
-            attributes |= {"axes": axes, "spacing": " ".join(f"{edge:g}" for edge in spacing), "stored": stored}
-            attributes |= {"stored_known": reference}
-            if axes == UNKNOWN and not (mask and known):
+            header = _header(raw, volume)
+            stored, by = _orientation(header, boxes, masked=part == "train")
+            if by == BY_MASK and mask and known:
+                stored = _by_mask(raw, volume, header.shape, mask, boxes[known])
+                if not stored:
+                    cause = f"has no orientation in its header, and {mask} does not fit it"
+                    excluded, detail = "unreadable", f"{volume}: {cause}"
+            elif by == BY_MASK:
                 excluded, detail = "missing", f"segmentation-{number}.nii, the only sign of the volume's orientation"
+            shape = extents(header.shape, stored or UNTOLD[0], FRAME)
+            attributes |= {"spacing": " ".join(f"{edge:g}" for edge in header.spacing), "stored": stored}
+            attributes |= {"stored_by": by, "stored_known": reference}
         except UnreadableError:
             pass  # rendering meets it again, and knows whether it is to stop the run
     samples: list[Sample] = []
     for organ, box in sorted(boxes.items(), key=lambda entry: ORGANS[entry[0]]):
         unit = f"{group}-{ORGANS[organ]}"
         reason, why = excluded, detail
-        if extents and not _fits([box], extents):
-            reason, why = "outside-volume", f"{organ} {_text(box)} in {'x'.join(map(str, extents))} voxels"
-        if extents and stored:
-            away, shared = displacement(box, extents, stored)
+        if shape and not box.fits(shape):
+            reason, why = "outside-volume", f"{organ} {box.text} in {'x'.join(map(str, shape))} voxels"
+        if shape and stored:
+            away, shared = displacement(box, shape, stored)
             attributes |= {"displaced": " ".join(f"{way:g}" for way in away), "shared": f"{shared:.2f}"}
         slices = _planes_of(box, view) if view in VIEWS else [None]
         for k in slices:
@@ -270,9 +278,9 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
                     group=group,
                     source_split=part,
                     original_label=organ,
-                    excluded=reason,
+                    reason=reason,
                     detail=why,
-                    attributes={"box": _text(box)}
+                    attributes={"box": box.text}
                     | ({} if k is None else {"view": view, "slice_index": str(k)})
                     | attributes,
                 )
@@ -280,73 +288,39 @@ def _samples_of_scan(raw: Raw, scan: Scan, boxes: dict[str, Box], volume: str, m
     return samples
 
 
-def _text(box: Box) -> str:
-    return " ".join(map(str, box))
-
-
-def _fits(boxes: list[Box], extents: tuple[int, ...]) -> bool:
-    return all(end <= extent for box in boxes for end, extent in zip(box[1::2], extents, strict=True))
-
-
-def _placed(raw: Raw, path: str, boxes: dict[str, Box], masked: bool) -> tuple[str, tuple[int, ...], tuple[float, ...]]:
-    """The stored axes of a volume, its extents in the boxes' grid, and its spacing as stored."""
+def _header(raw: Raw, path: str) -> volumes.Header:
     from preprocess.reading import volume as volumes
 
     header = volumes.read_header(raw, path)
     if header.conflict:
         log.warning("%s: %s: no pixel depends on it here", raw.root / path, header.conflict)
+    return header
+
+
+def _orientation(header: volumes.Header, boxes: dict[str, Box], masked: bool) -> tuple[str, str]:
+    """The stored axes of a volume and what tells them; empty where only the liver's mask can."""
+    if not header.oriented and masked:
+        return "", BY_MASK
     axes = header.axes
     swapped = axes[0] + axes[2] + axes[1]
-    if not header.oriented and masked:
-        return UNKNOWN, header.shape, header.spacing
-    as_said, as_swapped = (volumes.extents(header.shape, one, "LPS") for one in (axes, swapped))
-    if not _fits([*boxes.values()], as_said) and _fits([*boxes.values()], as_swapped):
-        return swapped, as_swapped, header.spacing
-    return axes, as_said, header.spacing
+    as_said, as_swapped = (extents(header.shape, one, FRAME) for one in (axes, swapped))
+    if not all(box.fits(as_said) for box in boxes.values()) and all(box.fits(as_swapped) for box in boxes.values()):
+        return swapped, BY_BOXES
+    return axes, BY_HEADER
 
 
-def open(raw: Raw, sample: Sample) -> volumes.Volume:
-    """The sample's volume, to cut its box from; one scan's file stays open for the boxes that follow.
-
-    Raises:
-        UnreadableError: the volume, or the mask that tells its orientation, cannot be read, or its values are
-            not HU.
-    """
-    from preprocess.reading import volume as volumes
-
-    columns = sample.attributes
-    axes = columns.get("axes", "")
-    if not axes:
-        volumes.read_header(raw, sample.path)  # the index could not read it: says why
-    told = (sample.path, axes, columns["mask"], columns["landmark"], columns.get("stored_known", ""))
-    image, axes = raw.memo(("lits", *told), partial(_opened, raw, *told), slot="lits scan")
-    return volumes.Volume(image, axes)
-
-
-def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str) -> tuple[Any, str]:
-    """The image, and the direction of its stored axes after a look at what lies in a box."""
-    from preprocess.reading import volume as volumes
-
-    image = volumes.load_ct(raw, path)
-    organ, *words = landmark.split() or [""]
-    box = tuple(map(int, words))
-    if organ in CONTENTS:
-        what, holds = CONTENTS[organ]
-        if _fits([box], volumes.extents(image.shape, axes, "LPS")) and not holds(
-            volumes.Volume(image, axes).box(tuple(zip(box[::2], box[1::2], strict=True)), "LPS")
-        ):
-            log.warning(
-                "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
-            )
-    if not mask or organ != "liver":
-        return image, axes
-    candidates = ["LPS", "LAS", "RPS", "RAS"] if axes == UNKNOWN else [axes]
-    fits = _fits_of_liver(raw, image.shape, mask, box, candidates, told=axes != UNKNOWN)
+def _by_mask(raw: Raw, path: str, shape: tuple[int, ...], mask: str, liver: Box) -> str:
+    """The stored axes by which the liver's mask fits its box best; empty where it fits by none."""
+    fits = _fits_of_liver(raw, shape, mask, liver, UNTOLD, told=False)
     if not fits:
-        if axes == UNKNOWN:
-            raise UnreadableError(f"has no orientation in its header, and {mask} does not fit it")
-        return image, axes
-    best = max(candidates, key=fits.__getitem__)
+        return ""
+    best = max(fits, key=fits.__getitem__)
+    _doubt(raw, path, fits, best)
+    return best
+
+
+def _doubt(raw: Raw, path: str, fits: dict[str, float], best: str) -> None:
+    """Say where mask and box of the liver do not lie on each other."""
     if fits[best] < GOOD_FIT:
         log.warning(
             "%s: the liver's mask and box overlap by %.2f only (%s): its crops may show the wrong place",
@@ -354,16 +328,50 @@ def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str, known: str
             fits[best],
             ", ".join(f"{one} {fit:.2f}" for one, fit in fits.items()),
         )
-    if axes == UNKNOWN and known and best != known:
-        log.warning(
-            "%s: lies as %s by the liver's mask and box, the published file is stored as %s: under orientation: raw "
-            "its crops are not the published ones", raw.root / path, best, known,
-        )  # fmt: skip
-    return image, best
+
+
+def open(raw: Raw, sample: Sample) -> volumes.Volume:
+    """The sample's volume, to cut its box from; one scan's file stays open for the boxes that follow.
+
+    Its orientation is the index's. What lies in the box that should tell is looked at once, and doubts are logged.
+
+    Raises:
+        UnreadableError: the volume cannot be read, or its values are not HU.
+    """
+    from preprocess.reading import volume as volumes
+
+    columns = sample.attributes
+    axes = columns.get("stored", "")
+    if not axes:
+        volumes.read_header(raw, sample.path)  # the index could not read it: says why
+    mask = columns["mask"] if columns.get("stored_by") != BY_MASK else ""  # it has had its say
+    told = (sample.path, axes, mask, columns["landmark"])
+    image = raw.memo(("lits", *told), partial(_opened, raw, *told), slot="lits scan")
+    return volumes.Volume(image, axes)
+
+
+def _opened(raw: Raw, path: str, axes: str, mask: str, landmark: str) -> volumes.Stored:
+    """The image, after a look at whether the landmark's box holds what it should."""
+    from preprocess.reading import volume as volumes
+
+    image = volumes.load_ct(raw, path)
+    organ, _, text = landmark.partition(" ")
+    if organ in CONTENTS:
+        box = Box.parse(text)
+        what, holds = CONTENTS[organ]
+        if box.fits(extents(image.shape, axes, FRAME)) and not holds(volumes.Volume(image, axes).cut(box)):
+            log.warning(
+                "%s: the box of %s holds no %s: its crops may show the wrong place", raw.root / path, organ, what
+            )
+    elif organ and mask:
+        fits = _fits_of_liver(raw, image.shape, mask, Box.parse(text), (axes,), told=True)
+        if fits:
+            _doubt(raw, path, fits, axes)
+    return image
 
 
 def _fits_of_liver(
-    raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: list[str], told: bool
+    raw: Raw, shape: tuple[int, ...], path: str, liver: Box, candidates: Sequence[str], told: bool
 ) -> dict[str, float]:
     """Intersection over union of the liver's box and the box of its mask, by stored axes; empty without a mask.
 
@@ -375,7 +383,7 @@ def _fits_of_liver(
     where = raw.root / path
     try:
         mask = volumes.load(raw, path)
-        found = volumes.bounding_box(mask)
+        found = volumes.bounding_box(mask, mask.header.axes)
     except UnreadableError as error:
         log.warning("%s: %s: the orientation of its volume is not checked", where, error)
         return {}
@@ -383,16 +391,15 @@ def _fits_of_liver(
     if own and not told:
         log.warning("%s: its header says %s, its volume's nothing: how they lie to each other is not known", where, own)
         return {}
-    box = list(zip(liver[::2], liver[1::2], strict=True))
     fits: dict[str, float] = {}
     for axes in candidates:
         lies = [axes] if own in ("", axes) else [own, axes]
-        extents = volumes.extents(shape, axes, "LPS")
-        fitting = [one for one in lies if found and volumes.extents(mask.shape, one, "LPS") == extents]
-        if not fitting:
+        wanted = extents(shape, axes, FRAME)
+        fitting = [one for one in lies if extents(mask.shape, one, FRAME) == wanted]
+        if found is None or not fitting:
             log.warning("%s: does not fit its volume: the orientation is not checked", where)
             return {}
-        overlaps = {one: _overlap(list(volumes.turned(found or (), mask.shape, one)), box) for one in fitting}
+        overlaps = {one: Box(one, found.bounds).turned(mask.shape, FRAME).overlap(liver) for one in fitting}
         best = max(overlaps, key=overlaps.__getitem__)
         if len(lies) > 1:
             log.warning(
@@ -400,12 +407,3 @@ def _fits_of_liver(
             )
         fits[axes] = overlaps[best]
     return fits
-
-
-def _common(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> int:
-    return math.prod(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in zip(one, other, strict=True))
-
-
-def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
-    common = _common(one, other)
-    return common / (sum(math.prod(end - first for first, end in box) for box in (one, other)) - common)

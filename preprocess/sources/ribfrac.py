@@ -34,9 +34,9 @@ true files: stored orientations differ; labels have several dtypes; one label ma
 its centroid then beside them. A label without voxels, voxels without a row and a scan that no table names
 are left out with the reason.
 
-The census counts scans, fractures, and fractures by code. The columns ``centroid`` (voxels of the image
-as stored), ``voxels`` and ``fracture`` (its label) are of the fracture, ``mask`` and ``ribs`` name the files,
-``ribs`` is ``none`` where no scan has one.
+The census counts scans, fractures, and fractures by code. The columns ``centroid`` (a point in the
+image as stored), ``voxels`` and ``fracture`` (its label) are of the fracture, ``mask`` and ``ribs`` name the
+files, ``ribs`` is ``none`` where no scan has one; ``mask_axes`` and ``ribs_axes`` lay them on the image.
 
 Keys are ``RibFrac1/3``: scan and label. The group is the scan; no patient id is published.
 """
@@ -45,6 +45,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.geometry import Point
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.tables import whole
 from preprocess.reading.volume import SUFFIX
@@ -60,7 +62,7 @@ from preprocess.sources.tools import by_name, natural, table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
-    from preprocess.reading.volume import Stored, Volume
+    from preprocess.reading.volume import Header, Stored, Volume
 
 PRESENT = ("ribfrac*-image.*", *(f"ribfrac{archive}" for archive in PACKED))
 IMAGE = re.compile(rf"(ribfrac\d+)-image{SUFFIX}", re.IGNORECASE)
@@ -157,15 +159,16 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
 
 def _scan_sample(name: str, image: RawFile | None, reason: str, detail: str) -> Sample:
     path = image.path if image else ""
-    return Sample(name, path, group=name, source_split=_split(name), excluded=reason, detail=detail)
+    return Sample(name, path, group=name, source_split=_split(name), reason=reason, detail=detail)
 
 
 def _fractures(
     raw: Raw, name: str, image: RawFile | None, label: RawFile | None, codes: dict[int, str], ribs: str
 ) -> list[Sample]:
     """The fractures of one scan. Where its label cannot be read they have no centroid: opening says why."""
-    places: dict[int, tuple[NDArray[np.float64], int]] = {}
+    places: dict[int, tuple[Point, int]] = {}
     columns = {"mask": label.path if label else "", "ribs": ribs, "spacing": "", "axes": ""}
+    columns |= {"mask_axes": "", "ribs_axes": ""}
     absent = " and ".join(kind for kind, file in (("image", image), ("label", label)) if file is None)
     readable = not absent
     if image and label:
@@ -174,9 +177,14 @@ def _fractures(
         try:
             header = volume.read_header(raw, image.path)
             columns |= {"axes": header.axes, "spacing": " ".join(f"{edge:.6g}" for edge in header.spacing)}
-            places = _places(raw, image.path, label.path)
+            mask = _beside(raw, header, label.path)
+            places = _places(mask, header.axes)
+            columns["mask_axes"] = mask.axes
         except UnreadableError:
             readable = False
+        if readable and ribs not in ("", NO_RIBS):
+            with suppress(UnreadableError):  # opening says why, where the mask is asked for
+                columns["ribs_axes"] = _lies(raw, header, ribs, volume.read_header(raw, ribs))
     samples = []
     for number in sorted({*codes, *places}):
         sample = Sample(
@@ -189,51 +197,53 @@ def _fractures(
             attributes={**columns, "fracture": str(number), "centroid": "", "voxels": ""},
         )
         if absent:
-            sample.excluded, sample.detail = "missing", f"no {absent} of {name}"
+            sample.reason, sample.detail = "missing", f"no {absent} of {name}"
         elif readable and number not in places:
-            sample.excluded, sample.detail = "empty-mask", f"no voxel of {label.name if label else name} is {number}"
+            sample.reason, sample.detail = "empty-mask", f"no voxel of {label.name if label else name} is {number}"
         elif number not in codes:
-            sample.excluded, sample.detail = "no-label", f"no information table has label {number} of {name}"
+            sample.reason, sample.detail = "no-label", f"no information table has label {number} of {name}"
         if number in places:
             centroid, voxels = places[number]
-            sample.attributes["centroid"] = " ".join(f"{value:.6f}" for value in centroid)
+            sample.attributes["centroid"] = centroid.text(6)
             sample.attributes["voxels"] = str(voxels)
         samples.append(sample)
     return samples
 
 
-def _places(raw: Raw, image: str, label: str) -> dict[int, tuple[NDArray[np.float64], int]]:
-    """The centroid, in voxels of the image as stored, and the number of voxels of every label.
+def _places(mask: Volume, axes: str) -> dict[int, tuple[Point, int]]:
+    """The centroid of every label, in the frame ``axes`` of the image as stored, and its number of voxels.
 
     Raises:
-        UnreadableError: the image's header or the label cannot be read, or they do not lie on each other.
+        UnreadableError: the label's voxels cannot be read.
+    """
+    return {
+        number: (Point.of(mask.axes, place.tolist()).turned(mask.shape, axes), voxels)
+        for number, (place, voxels) in instances(mask.image).items()
+    }
+
+
+def _lies(raw: Raw, image: Header, path: str, header: Header) -> str:
+    """The axes of a label or mask that lay it on its image.
+
+    Raises:
+        UnreadableError: it does not lie on its image.
     """
     from preprocess.reading import volume
 
-    header = volume.read_header(raw, image)
-    mask = _beside(raw, image, label)
-    turn = volume.orientation(mask.axes, header.axes).astype(int).tolist()
-    found = {}
-    for number, (place, voxels) in instances(mask.image).items():
-        there = np.zeros(3)
-        for value, extent, (axis, direction) in zip(place, mask.shape, turn, strict=True):
-            there[axis] = value if direction == 1 else extent - 1 - value
-        found[number] = there, voxels
-    return found
+    return volume.placed_on(header, image, str(raw.root / path))
 
 
-def _beside(raw: Raw, image: str, path: str) -> Volume:
-    """A label or mask, with the axes that lay it on its image.
+def _beside(raw: Raw, image: Header, path: str, axes: str = "") -> Volume:
+    """A label or mask, with the axes that lay it on its image: those that the index found, or found here.
 
     Raises:
         UnreadableError: it cannot be read, or does not lie on its image.
     """
     from preprocess.reading import volume
 
-    header = volume.read_header(raw, image)
     try:
         mask = volume.load(raw, path)
-        return volume.Volume(mask, volume.placed_on(mask.header, header, str(raw.root / path)))
+        return volume.Volume(mask, axes or _lies(raw, image, path, mask.header))
     except UnreadableError as error:
         raise UnreadableError(f"{path.rpartition('/')[2]} {error}") from error
 
@@ -272,11 +282,13 @@ def open(raw: Raw, sample: Sample) -> Volume:
     from preprocess.reading import volume
 
     columns = sample.attributes
-    header = volume.read_header(raw, sample.path)
-    volume.spacing_of(header)
-    if not columns["centroid"]:
-        _places(raw, sample.path, columns["mask"])
-    beside = {"labels": partial(_beside, raw, sample.path, columns["mask"])}
+    if not columns["mask_axes"]:  # the index could not read it: says why
+        header = volume.read_header(raw, sample.path)
+        volume.spacing_of(header)
+        _places(_beside(raw, header, columns["mask"]), header.axes)
+    image = volume.load_ct(raw, sample.path)
+    volume.spacing_of(image.header)
+    beside = {"labels": partial(_beside, raw, image.header, columns["mask"], columns["mask_axes"])}
     if columns["ribs"] not in ("", NO_RIBS):
-        beside["ribs"] = partial(_beside, raw, sample.path, columns["ribs"])
-    return volume.Volume(volume.load_ct(raw, sample.path), header.axes, beside)
+        beside["ribs"] = partial(_beside, raw, image.header, columns["ribs"], columns["ribs_axes"])
+    return volume.Volume(image, columns["axes"], beside)

@@ -24,15 +24,20 @@ from __future__ import annotations
 import itertools
 import re
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.geometry import ARRAY, Box
 from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.picture import Picture
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, by_name, count, extent, one_of, own_table
 from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PRESENT = ("im*.png", "*.h5", "*.hdf5", *PACKED)
 SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
@@ -68,7 +73,8 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
             centre = [round(float(row[axis])) for axis in AXES]
         except (ValueError, OverflowError):
             raise PreprocessError(f"{where}: z, y and x must be numbers") from None
-        box = [(at - edge // 2, at - edge // 2 + edge) for at, edge in zip(centre, edges, strict=True)]
+        starts = [at - edge // 2 for at, edge in zip(centre, edges, strict=True)]
+        box = Box(ARRAY, tuple((start, start + edge) for start, edge in zip(starts, edges, strict=True)))
         reason, detail = volume.problem(box)
         sample = Sample(
             key=row.get("id") or "-".join(map(str, centre)),
@@ -76,9 +82,9 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
             group=row.get("neuron", ""),
             source_split=one_of(row, "split", ("", *SPLITS), where),
             original_label=one_of(row, "label", ("0", "1"), where),
-            excluded=reason,
+            reason=reason,
             detail=detail,
-            attributes=dict(zip(AXES, map(str, centre))) | {"box": " ".join(f"{a}:{b}" for a, b in box)},
+            attributes=dict(zip(AXES, map(str, centre))) | {"box": box.text},
         )
         samples.append(sample)
     samples.sort(key=lambda one: ([int(one.attributes[axis]) for axis in AXES], one.key))
@@ -87,14 +93,13 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
     return Listing(samples, census, notes)
 
 
-def open(raw: Raw, sample: Sample) -> Any:
+def open(raw: Raw, sample: Sample) -> NDArray[np.uint8]:
     """The cube around a synapse: uint8, (z, y, x), in voxels of the volume.
 
     Raises:
         UnreadableError: a slice or the file is damaged, or not of 8-bit gray.
     """
-    box = [[int(end) for end in bounds.split(":")] for bounds in sample.attributes["box"].split()]
-    return _volume(raw).read([slice(*bounds) for bounds in box])
+    return _volume(raw).read(Box.parse(sample.attributes["box"]))
 
 
 class _Stack:
@@ -112,20 +117,21 @@ class _Stack:
             )
         width, height = found
         self.shape = (max(files) + 1, height, width)
-        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._kept: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
 
-    def problem(self, box: list[tuple[int, int]]) -> tuple[str, str]:
+    def problem(self, box: Box) -> tuple[str, str]:
         reason, detail = _leaves(box, self.shape)
-        if not reason and (gap := [z for z in range(*box[0]) if z not in self._files]):
+        if not reason and (gap := [z for z in range(*box.bounds[0]) if z not in self._files]):
             return "missing", f"{len(gap)} of its slices are not there, the first is {gap[0]}"
         return reason, detail
 
-    def read(self, box: list[slice]) -> Any:
+    def read(self, box: Box) -> NDArray[np.uint8]:
         import numpy as np
 
-        return np.stack([self._slice(z)[box[1], box[2]] for z in range(box[0].start, box[0].stop)])
+        _, rows, columns = box.slices
+        return np.stack([self._slice(z)[rows, columns] for z in range(*box.bounds[0])])
 
-    def _slice(self, z: int) -> Any:
+    def _slice(self, z: int) -> NDArray[np.uint8]:
         import numpy as np
 
         if z not in self._kept:
@@ -146,11 +152,11 @@ class _Stack:
         return self._kept[z]
 
 
-def _unwritten(data: Any, box: list[tuple[int, int]]) -> int:
+def _unwritten(data: Any, box: Box) -> int:
     """How many chunks of an HDF5 data set that a box touches were never written: their voxels are filled in."""
     if data.chunks is None:
         return int(data.id.get_storage_size() == 0)
-    firsts = (range(a // edge * edge, b, edge) for (a, b), edge in zip(box, data.chunks, strict=True))
+    firsts = (range(a // edge * edge, b, edge) for (a, b), edge in zip(box.bounds, data.chunks, strict=True))
     return sum(data.id.get_chunk_info_by_coord(place).byte_offset is None for place in itertools.product(*firsts))
 
 
@@ -178,21 +184,21 @@ class _Hdf5:
         self._data = next(iter(found.values()))
         self.shape: tuple[int, ...] = self._data.shape
 
-    def problem(self, box: list[tuple[int, int]]) -> tuple[str, str]:
+    def problem(self, box: Box) -> tuple[str, str]:
         reason, detail = _leaves(box, self.shape)
         if not reason and (gaps := _unwritten(self._data, box)):
             return "missing", f"{gaps} chunks of {self.path} that it touches were never written"
         return reason, detail
 
-    def read(self, box: list[slice]) -> Any:
-        return hdf5.box(self._data, box)
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        return hdf5.box(self._data, box.slices)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _leaves(box: list[tuple[int, int]], shape: tuple[int, ...]) -> tuple[str, str]:
-    for axis, (first, end), length in zip(AXES, box, shape, strict=True):
+def _leaves(box: Box, shape: tuple[int, ...]) -> tuple[str, str]:
+    for axis, (first, end), length in zip(AXES, box.bounds, shape, strict=True):
         if first < 0 or end > length:
             return "outside-volume", f"{axis} {first}..{end} of {length} voxels"
     return "", ""

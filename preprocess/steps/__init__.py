@@ -1,9 +1,18 @@
-"""The steps: pure array functions a recipe chains by name.
+"""The steps: functions of arrays that a recipe chains by name.
 
 A step takes what the step before it returned as its first argument. Its keyword parameters are
 named after what they receive: a decision of the recipe (``kernel``), a column of the sample's row
 (``box``), or ``size``, the edge of the output grid. That is the whole wiring; a new step is one
 function and one line below.
+
+What holds for every step: the same arguments give the same result, no argument is changed, and no step remembers
+anything of its own from one call to the next. Most are pure functions of arrays. Not quite so are
+
+- the step that cuts a CT (``cut``, ``cut_cube``, ``isotropic``): it takes a volume or series that lies in files, and
+  reads from them the voxels it needs, so it may find a file unreadable. What it works out of a whole volume is kept
+  in :attr:`preprocess.reading.volume.Volume.memory`, and goes with the volume;
+- JPEG by a named version of libjpeg, which goes through a temporary file (:mod:`preprocess.steps.ijg`);
+- steps that have something to say of a sample that is built all the same (:mod:`preprocess.notices`).
 """
 
 from __future__ import annotations

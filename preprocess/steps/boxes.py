@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.geometry import Bounds, Box, Point
+from preprocess.geometry import extents as extents_of
 from preprocess.reading.dicom import AIR
-from preprocess.reading.volume import Volume, bounding_box, turned
-from preprocess.reading.volume import extents as extents_of
-from preprocess.reading.volume import orientation as orientation_of
+from preprocess.reading.volume import Volume, bounding_box
 from preprocess.steps.grids import MARGIN, Lattice
 
 #: a box's "2 mm" grid: the spacing of one scan, applied to every scan: x and y, z
@@ -22,11 +22,11 @@ def cut(volume: Volume, orientation: str, box: str) -> NDArray[np.int16]:
     """Cut a box out of a volume.
 
     Args:
-        volume: what a source of NIfTI volumes opens.
+        volume: what a source of CT volumes opens.
         orientation: the frame the box is applied to and the crop is returned in: ``lps``;
             ``lps-y-reversed``, in which the numbers, which are LPS, meet the array with y reversed
             (so the crop shows the patient elsewhere); ``raw``, the array as stored.
-        box: ``x0 x1 y0 y1 z0 z1``, ends exclusive.
+        box: the text of a :class:`~preprocess.geometry.Box`; its numbers are taken in the frame of ``orientation``.
 
     Returns:
         HU, axes x, y, z of the frame.
@@ -34,9 +34,9 @@ def cut(volume: Volume, orientation: str, box: str) -> NDArray[np.int16]:
     Raises:
         ExcludeSample: the box leaves the volume.
     """
-    numbers = [int(word) for word in box.split()]
+    applied = Box(_frame(volume, orientation), Box.parse(box).bounds)
     try:
-        return volume.box(tuple(zip(numbers[::2], numbers[1::2], strict=True)), _frame(volume, orientation))
+        return volume.cut(applied)
     except IndexError as error:
         raise ExcludeSample("outside-volume", str(error)) from error
 
@@ -70,7 +70,7 @@ def cut_cube(
             voxels after the numbers of all labels were resampled to 1 mm as if they were amounts.
         mask: ``ribs`` sets what is outside the ribs' mask to -1024 (the mask's voxel that lies
             nearest counts); ``none`` leaves it.
-        centroid: the label's centroid, in voxels of the array as stored.
+        centroid: the label's centroid, the text of a :class:`~preprocess.geometry.Point`.
         fracture: its label's number.
         ribs: the file of the ribs' mask; empty where this scan has none and others have; ``none`` where
             no scan has one, and then nothing is masked.
@@ -91,10 +91,8 @@ def cut_cube(
     spacing = volume.spacing(frame)
     extents = extents_of(volume.shape, volume.axes, frame)
     lattice = Lattice.of(extents, spacing, 1.0)
-    place = np.zeros(3)
-    turn = orientation_of(volume.axes, frame).astype(int).tolist()
-    for value, extent, (axis, direction) in zip(centroid.split(), volume.shape, turn, strict=True):
-        place[axis] = float(value) if direction == 1 else extent - 1 - float(value)
+    told = Point.parse(centroid)
+    place = np.array(told.turned(extents_of(volume.shape, volume.axes, told.frame), frame).place)
     if centre == "mask":
         place_1mm = place / lattice.ratio
     else:
@@ -103,14 +101,14 @@ def cut_cube(
     masked = mask == "ribs" and ribs != "none"
     if pitch == "1mm":  # a voxel is a mm here, whatever crop_unit counts
         start = np.round(place_1mm).astype(int) - cube // 2
-        hu = np.rint(lattice.cube(lambda bounds: volume.box(bounds, frame), start, cube, AIR))
+        hu = np.rint(lattice.cube(lambda bounds: volume.cut(Box(frame, bounds)), start, cube, AIR))
         if masked:
             bones = volume.companion("ribs")
-            hu[~lattice.nearest(lambda bounds: bones.values(bounds, frame) > 0, start, cube, False)] = AIR
+            hu[~lattice.nearest(lambda bounds: bones.values(Box(frame, bounds)) > 0, start, cube, False)] = AIR
         return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
     lengths = [cube if crop_unit == "voxel" else max(round(cube / edge), 1) for edge in spacing]
     starts = [round(float(at)) - length // 2 for at, length in zip(place, lengths, strict=True)]
-    bounds = tuple(
+    bounds: Bounds = tuple(
         (min(max(start, 0), extent - 1), max(min(start + length, extent), 1))
         for start, length, extent in zip(starts, lengths, extents, strict=True)
     )
@@ -118,9 +116,9 @@ def cut_cube(
         (first - start, start + length - end)
         for (first, end), start, length in zip(bounds, starts, lengths, strict=True)
     ]
-    part = volume.box(bounds, frame)
+    part = volume.cut(Box(frame, bounds))
     if masked:
-        part = np.where(volume.companion("ribs").values(bounds, frame) > 0, part, np.int16(AIR))
+        part = np.where(volume.companion("ribs").values(Box(frame, bounds)) > 0, part, np.int16(AIR))
     return np.pad(part, ends, constant_values=AIR)
 
 
@@ -140,14 +138,12 @@ def _interpolated_centre(volume: Volume, frame: str, lattice: Lattice, label: in
 
 
 def _interpolated_centres(labels: Volume, frame: str, lattice: Lattice, order: int) -> dict[int, NDArray[np.float64]]:
-    box = bounding_box(labels.image)
+    box = bounding_box(labels.image, labels.axes)
     if box is None:
         return {}
-    bounds = np.array(turned(box, labels.shape, labels.axes, frame))
-    margin = 2 if order == 1 else MARGIN
-    first = np.maximum(bounds[:, 0] - margin, 0)
-    end = np.minimum(bounds[:, 1] + margin, lattice.extents)
-    numbers = np.rint(labels.values(tuple(zip(first.tolist(), end.tolist(), strict=True)), frame)).astype(np.int16)
+    near = box.turned(labels.shape, frame).grown(2 if order == 1 else MARGIN, lattice.extents.tolist())
+    first, end = np.array(near.bounds).T
+    numbers = np.rint(labels.values(near)).astype(np.int16)
     low = np.ceil(first / lattice.ratio).astype(int)
     high = np.minimum(np.floor((end - 1) / lattice.ratio).astype(int) + 1, lattice.target)
     soft = ndimage.spline_filter(numbers.astype(np.float32), 3) if order > 1 else numbers

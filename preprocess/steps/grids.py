@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from preprocess.errors import ExcludeSample
+from preprocess.geometry import Bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +66,12 @@ class Lattice:
         return cls(own, target, (own - 1) / (target - 1))
 
     def cube(
-        self,
-        read: Callable[[tuple[tuple[int, int], ...]], NDArray[Any]],
-        start: NDArray[np.int64],
-        edge: int,
-        fill: float,
+        self, read: Callable[[Bounds], NDArray[Any]], start: NDArray[np.int64], edge: int, fill: float
     ) -> NDArray[np.float64]:
         """A cube of the grid by the cubic spline, worked out of the voxels around it alone.
 
         Args:
-            read: gives a box of the volume, first and last + 1 along each axis.
+            read: gives the voxels of a box of the volume.
             start: the cube's first voxel in the grid; may lie outside.
             edge: its length in voxels of the grid.
             fill: what lies beyond the volume.
@@ -95,11 +92,7 @@ class Lattice:
         return cube
 
     def nearest(
-        self,
-        read: Callable[[tuple[tuple[int, int], ...]], NDArray[Any]],
-        start: NDArray[np.int64],
-        edge: int,
-        fill: float,
+        self, read: Callable[[Bounds], NDArray[Any]], start: NDArray[np.int64], edge: int, fill: float
     ) -> NDArray[Any]:
         """As :meth:`cube`, each voxel that of the volume which lies nearest, the higher of two at one distance."""
         low, high = np.clip(start, 0, self.target), np.clip(start + edge, 0, self.target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,27 +22,34 @@ _TO_GRAY = {"1", "L", "LA", "La"}
 _TO_RGB = {"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"}
 
 
-class _Twins:
-    """One array and the Pillow image of the same pixels, the last that were asked for.
+class _Pictured(np.ndarray[Any, np.dtype[np.uint8]]):
+    """Pixels that keep the Pillow image of the same pixels, once there is one; it goes with them.
 
-    An array is resized to every size, and Pillow cannot look at colour without copying it.
+    An array is resized to every size, and Pillow cannot look at colour without copying it. Parts of it, and what is
+    computed from it, begin without an image. As everywhere in a chain of steps, the pixels are not changed.
     """
 
-    def __init__(self) -> None:
-        self._array: Pixels | None = None
-        self._image: Image.Image | None = None
+    picture: Image.Image | None
 
-    def image(self, array: Pixels) -> Image.Image:
-        if self._image is None or array is not self._array:
-            self._array, self._image = array, Image.fromarray(np.ascontiguousarray(array))
-        return self._image
-
-    def array(self, image: Image.Image) -> Pixels:
-        self._array, self._image = np.asarray(image), image
-        return self._array
+    def __array_finalize__(self, source: object) -> None:
+        self.picture = None
 
 
-_TWINS = _Twins()
+def _pixels(image: Image.Image) -> Pixels:
+    """The pixels of a Pillow image."""
+    pixels = np.asarray(image).view(_Pictured)
+    pixels.picture = image
+    return pixels
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    """The Pillow image of some pixels."""
+    image = pixels.picture if isinstance(pixels, _Pictured) else None
+    if image is None:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        if isinstance(pixels, _Pictured):
+            pixels.picture = image
+    return image
 
 
 def decode(picture: Picture, decoder: str) -> Pixels:
@@ -60,14 +68,14 @@ def decode(picture: Picture, decoder: str) -> Pixels:
     """
     mode = picture.mode
     if mode in _TO_GRAY:
-        return _TWINS.array(picture.converted("L"))
+        return _pixels(picture.converted("L"))
     if mode not in _TO_RGB:
         raise UnreadableError(f"has pixels of mode {mode}; only 8-bit images are known to this source")
     image = picture.converted("RGB")
     # Pillow has read the whole file by now: what follows may not meet a damaged one
     if decoder.startswith("ijg-") and picture.format == "JPEG" and mode == "RGB":
-        return ijg.decode(picture.data, decoder.removeprefix("ijg-"))
-    return _TWINS.array(image)
+        return ijg.decode(picture.data, decoder.removeprefix("ijg-")).view(_Pictured)
+    return _pixels(image)
 
 
 def gray(image: Pixels, gray: str) -> Pixels:
@@ -79,7 +87,7 @@ def gray(image: Pixels, gray: str) -> Pixels:
     if image.ndim == 2:
         return image
     if gray == "luma":
-        return _TWINS.array(_TWINS.image(image).convert("L"))
+        return _pixels(_image(image).convert("L"))
     if gray == "first":
         return np.ascontiguousarray(image[..., 0])
     if gray == "libpng":
@@ -130,7 +138,7 @@ def resize(image: Pixels, size: int, kernel: str) -> Pixels:
     if kernel == LATTICE_KERNEL:
         return gaussian(image, size)
     resampling = Image.Resampling[kernel.upper()]
-    picture = _TWINS.image(image)
+    picture = _image(image)
     if picture.width != picture.height:
         picture = picture.resize((size, picture.height), resampling)
     return np.asarray(picture.resize((size, size), resampling))

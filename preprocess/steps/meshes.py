@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,31 +149,14 @@ def repair(mesh: Mesh, repair: str) -> Mesh:
             f"{len(sizes) - 1} are dropped"
         )
     try:
-        with _quiet():
-            fixer = pymeshfix.MeshFix(mesh.vertices, mesh.faces.astype(np.int32))
-            fixer.repair()
-            points, faces = np.asarray(fixer.points, np.float64), np.asarray(fixer.faces, np.int64)
+        fixer = pymeshfix.MeshFix(mesh.vertices, mesh.faces.astype(np.int32), verbose=False)
+        fixer.repair()
+        points, faces = np.asarray(fixer.points, np.float64), np.asarray(fixer.faces, np.int64)
     except (RuntimeError, ValueError) as error:
         raise ExcludeSample("repair-failed", f"MeshFix: {error}") from error
     if not len(faces):
         raise ExcludeSample("repair-failed", f"MeshFix leaves nothing of its {len(mesh.faces)} triangles")
     return Mesh(points, faces)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what a C library prints off the terminal."""
-    with contextlib.ExitStack() as stack:
-        sink = os.open(os.devnull, os.O_WRONLY)
-        stack.callback(os.close, sink)
-        for descriptor in (1, 2):
-            kept = os.dup(descriptor)
-            stack.callback(os.close, kept)
-            stack.callback(os.dup2, kept, descriptor)
-            os.dup2(sink, descriptor)
-        # what C has buffered must not come out later
-        stack.callback(ctypes.CDLL(None).fflush, None)
-        yield
 
 
 def voxelise(mesh: Mesh, voxels: str, cube: int) -> Mesh | Cells:

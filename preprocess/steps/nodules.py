@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError
+from preprocess.geometry import Box, Point
 from preprocess.reading.dicom import AIR, Series
 from preprocess.steps.grids import Lattice
 
@@ -18,7 +19,7 @@ class Surroundings:
 
     Attributes:
         series: the CT series.
-        centre: plane, row and column; fractions of voxels.
+        centre: plane, row and column, the frame SPL; fractions of voxels.
         cube: edge in mm of the cube about it.
     """
 
@@ -39,18 +40,16 @@ def surroundings(series: Series, centre: str, cube: int, centroid: str, box: str
         series: what the source opens.
         centre: ``centroid`` or ``box``: which of the two columns the cube is centred on.
         cube: its edge in mm.
-        centroid: plane, row and column of the readers' mean centroid.
-        box: first and last plane, row and column of all readers' outlines together.
+        centroid: the readers' mean centroid, the text of a :class:`~preprocess.geometry.Point` in the frame SPL.
+        box: around all readers' outlines together, the text of a :class:`~preprocess.geometry.Box` in the same.
 
     Raises:
         PreprocessError: another centre is asked for.
     """
     if centre not in ("centroid", "box"):
         raise PreprocessError(f"centre: {centre} is not a nodule's; it is centred on its centroid or its box")
-    if centre == "centroid":
-        return Surroundings(series, tuple(float(word) for word in centroid.split()), cube)
-    ends = [int(word) for word in box.split()]
-    return Surroundings(series, tuple((ends[i] + ends[i + 1]) / 2 for i in (0, 2, 4)), cube)
+    place = Point.parse(centroid) if centre == "centroid" else Box.parse(box).centre
+    return Surroundings(series, place.place, cube)
 
 
 def isotropic(place: Surroundings, pitch: str, size: int) -> NDArray[np.int16]:
@@ -78,5 +77,5 @@ def isotropic(place: Surroundings, pitch: str, size: int) -> NDArray[np.int16]:
     edge = place.cube if pitch == "1mm" else size
     lattice = Lattice.of(place.series.shape, place.series.spacing, place.cube / edge)
     start = np.round(np.array(place.centre) / lattice.ratio).astype(int) - edge // 2
-    hu = lattice.cube(place.series.box, start, edge, AIR)
+    hu = lattice.cube(place.series.cut, start, edge, AIR)
     return np.clip(np.rint(hu), AIR, 2**15 - 1).astype(np.int16)

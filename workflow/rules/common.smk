@@ -6,11 +6,16 @@ plan = config["plan"]
 paths = plan.paths
 
 
+def dataset_of(wildcards):
+    """The dataset of a job; of a prepare job the first of those it serves, which decide alike."""
+    return wildcards.get("dataset") or wildcards.sharing.partition("+")[0]
+
+
 def current(stage):
     """Digest of all that a stage's result depends on: Snakemake runs a job again when it is another."""
 
     def of_dataset(wildcards):
-        return plan.current(stage, wildcards.dataset)
+        return plan.current(stage, dataset_of(wildcards))
 
     return of_dataset
 
@@ -23,7 +28,7 @@ def overrides(stage):
     """What the user decided otherwise, as far as it is a stage's, as JSON."""
 
     def of_dataset(wildcards):
-        return plan.overrides(stage, wildcards.dataset)
+        return plan.overrides(stage, dataset_of(wildcards))
 
     return of_dataset
 
@@ -44,14 +49,14 @@ def needed(wildcards, attempt):
 
 def needed_for_scans(wildcards, attempt):
     """Memory of a job that reads raw files of a dataset."""
-    return plan.memory(wildcards.dataset, of_scans=True) * 2 ** (attempt - 1)
+    return plan.memory(dataset_of(wildcards), of_scans=True) * 2 ** (attempt - 1)
 
 
 # a user's own paths are given by functions: Snakemake looks for wildcards in plain texts, and paths may hold braces
 
 
 def raw_folder(wildcards):
-    return str(plan.folder(wildcards.dataset))
+    return str(plan.folder(dataset_of(wildcards)))
 
 
 def raw_root(wildcards):
@@ -75,16 +80,15 @@ def order_table(wildcards):
 
 
 def prepared_folder(wildcards):
-    maker = plan.prepared_by(wildcards.dataset)
-    if not maker:
-        return []
-    return paths.of(
-        "prepared", dataset=maker, batch=wildcards.batch, shard=wildcards.shard
-    )
+    return plan.prepared(wildcards.dataset, wildcards.batch, wildcards.shard) or []
+
+
+def index_of_first(wildcards):
+    return paths.of("index", dataset=dataset_of(wildcards))
 
 
 def shards(wildcards):
-    return plan.shards(wildcards.dataset)
+    return plan.shards(dataset_of(wildcards))
 
 
 def table_shards(wildcards):

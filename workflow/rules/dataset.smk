@@ -10,6 +10,7 @@ SOURCE = config["source"]
 
 wildcard_constraints:
     dataset="|".join(plan.of_source(SOURCE)),
+    sharing=r"[^/]+",
     batch=r"\d+",
     shard=r"\d+",
     tail=f"({'|'.join(plan.tails(SOURCE))})",
@@ -130,13 +131,13 @@ if plan.prepares(SOURCE):
     rule prepare:
         "Read one block of scans once for all datasets of this source that share the first steps."
         input:
-            paths["index"],
+            index_of_first,
         output:
-            temp(directory(paths["prepared"])),
+            temp(directory(paths.of("prepared", source=SOURCE))),
         log:
-            paths.log("prepare_{batch}_{shard}"),
+            paths.log("prepare_{batch}_{shard}", f"{SOURCE}/{{sharing}}"),
         benchmark:
-            paths.benchmark("prepare_{batch}_{shard}")
+            paths.benchmark("prepare_{batch}_{shard}", f"{SOURCE}/{{sharing}}")
         group:
             "prepare"
         conda:
@@ -145,13 +146,14 @@ if plan.prepares(SOURCE):
             mem_mb=needed_for_scans,
             runtime=doubling(120),
         params:
+            dataset=dataset_of,
             protocol=plan.settings.protocol,
             overrides=overrides("prepare"),
             raw=raw_folder,
             shards=shards,
             current=current("prepare"),
         shell:
-            "python -m preprocess prepare {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+            "python -m preprocess prepare {params.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
             "--raw {params.raw:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
             "--output {output:q} "
             "--log {log:q}"

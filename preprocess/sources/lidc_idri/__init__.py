@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def present(folder: Path) -> bool:
         if name.endswith((".dcm", *_ARCHIVES)):
             return True
         if not name.endswith(_NOT_DICOM):
-            with (folder / path).open("rb") as file:
+            with suppress(OSError), (folder / path).open("rb") as file:
                 if is_dicom(file.read(132)):
                     return True
     return False
@@ -77,7 +78,7 @@ def index(raw: Raw) -> Listing:
     One header a folder is read, and all where the number of files is not the number of slices.
 
     Raises:
-        PreprocessError: a series lies in two folders, or no series is there.
+        PreprocessError: a series lies in two folders.
     """
     from preprocess.sources.lidc_idri import readers
 
@@ -122,7 +123,7 @@ def index(raw: Raw) -> Listing:
     samples = [_sample(nodule, *found[nodule.scan.id]) for nodule in nodules]
     for sample, nodule in zip(samples, nodules, strict=True):
         if nodule.scan.id in unreadable:
-            sample.excluded, sample.detail = "unreadable", unreadable[nodule.scan.id][1]
+            sample.reason, sample.detail = "unreadable", unreadable[nodule.scan.id][1]
     return Listing(samples, census, notes, warnings)
 
 
@@ -179,14 +180,14 @@ def _sample(nodule: Nodule, folder: str, missing: int) -> Sample:
         unit=scan.series,
         group=scan.patient,
         original_label=" ".join(map(str, nodule.scores)),
-        excluded="missing" if missing else "",
+        reason="missing" if missing else "",
         detail=f"{missing} of {len(scan.positions)} slices of its series are not there" if missing else "",
         attributes={
             "series": scan.series,
             "readers": str(len(nodule.scores)),
             "diameter": f"{nodule.diameter:.2f}",
-            "centroid": " ".join(f"{value:.4f}" for value in nodule.centroid),
-            "box": " ".join(map(str, nodule.box.ravel())),
+            "centroid": nodule.centroid.text(4),
+            "box": nodule.box.text,
             "slice_spacing": f"{np.median(np.diff(scan.positions)):.4g}",
             "slice_thickness": f"{scan.slice_thickness:.4g}",
             "pixel_spacing": f"{scan.pixel_spacing:.6g}",
@@ -213,6 +214,9 @@ def match(slices: list[Slice], positions: NDArray[np.float64]) -> list[Slice | N
 
 def open(raw: Raw, sample: Sample) -> Series:
     """Find the slices of a sample's series by their headers; pixels are read when asked for.
+
+    The index read one header a folder, which tells the series. The order of its slices takes all of them, and is
+    found here alone.
 
     Raises:
         UnreadableError: a slice is missing, two copies of one differ, or the slices do not lie as the

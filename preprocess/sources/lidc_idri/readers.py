@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError
+from preprocess.geometry import Box, Point
 from preprocess.labels import READERS_RULES, readers_score
 from preprocess.table import write_rows
 
@@ -35,6 +36,8 @@ DATABASE_MD5 = "63e69625adb44db1142534c480b52160"
 MAX_READERS = 4
 SHRINK, MIN_TOLERANCE = 0.9, 0.1
 PUBLISHED = 1633
+#: of slice, row and column: slices count from the lowest z, rows run to Posterior, columns to Left
+FRAME = "SPL"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,16 +102,16 @@ class Nodule:
         return [annotation.malignancy for annotation in self.annotations]
 
     @property
-    def centroid(self) -> NDArray[np.float64]:
-        """Mean of the readers' centroids: slice, row, column."""
-        return np.asarray(np.mean([annotation.points.mean(axis=0) for annotation in self.annotations], axis=0))
+    def centroid(self) -> Point:
+        """Mean of the readers' centroids."""
+        return Point.of(FRAME, np.mean([annotation.points.mean(axis=0) for annotation in self.annotations], axis=0))
 
     @property
-    def box(self) -> NDArray[np.int64]:
-        """(3, 2): first and last slice, row and column that any reader's outline touches."""
+    def box(self) -> Box:
+        """The box around what any reader's outline touches."""
         lowest = np.min([annotation.points.min(axis=0) for annotation in self.annotations], axis=0)
         highest = np.max([annotation.points.max(axis=0) for annotation in self.annotations], axis=0)
-        return np.stack([lowest, highest], axis=1)
+        return Box(FRAME, tuple(zip(lowest.tolist(), (highest + 1).tolist(), strict=True)))
 
     @property
     def diameter(self) -> float:
@@ -256,7 +259,7 @@ def rows(found: Iterable[Nodule]) -> list[tuple[object, ...]]:
             " ".join(map(str, nodule.scores)),
             *(readers_score(nodule.scores, rule) for rule in READERS_RULES),
             f"{nodule.diameter:.2f}",
-            *(f"{value:.2f}" for value in nodule.centroid),
+            *(f"{value:.2f}" for value in nodule.centroid.place),
         )
         for nodule in found
     ]
