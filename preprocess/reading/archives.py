@@ -47,7 +47,7 @@ MAX_FREE_SIZE = 256 * 2**20
 #: deflate itself cannot exceed about 1032:1; medical images stay far below
 MAX_RATIO = 200
 MAX_NESTING = 3
-#: what may follow the end of a packed tar: blocks of zeros that fill it up
+#: what may follow the end of a packed tar or volume, in bytes: zeros that fill it up
 MAX_TAIL = 64 * 2**20
 #: the ways to pack a zip's members that Python reads: none, Deflate, bzip2, LZMA
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)

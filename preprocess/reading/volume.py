@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
-from preprocess.reading.archives import MAX_RATIO, SEPARATOR, Raw
+from preprocess.reading.archives import MAX_RATIO, MAX_TAIL, SEPARATOR, Raw
 
 log = logging.getLogger(__name__)
 
@@ -358,7 +358,10 @@ def _refuse_bomb(raw: Raw, path: str, voxels: int, unpacked: int) -> None:
 
 
 def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
-    """Copy what a volume's header promises, unpacked; what follows it is left, but a gzip's checksum is checked."""
+    """Copy what a volume's header promises, unpacked; what follows it is left, but a gzip's checksum is checked.
+
+    Damage can make a packed file unpack to more than it should, so its end is always looked for.
+    """
     size = 0
     if not packed:
         while size < wanted and (data := stream.read(min(_CHUNK, wanted - size))):
@@ -377,12 +380,14 @@ def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
         if unpacker.eof and size < wanted:  # gzip files may be joined
             unpacker = zlib.decompressobj(31)
     beyond = 0
-    while not unpacker.eof and beyond < _CHUNK:  # to its end, where the checksum is
+    while not unpacker.eof:  # to its end, where the checksum is
         data = data or stream.read(_CHUNK)
         part = unpacker.decompress(data, _CHUNK)
         if not data and not part:
             raise EOFError("the packed file ends early")
         beyond += len(part)
+        if beyond > MAX_TAIL:
+            raise ValueError(f"more than {MAX_TAIL >> 20} MB follow what its header promises")
         data = unpacker.unconsumed_tail
     return size
 
