@@ -220,7 +220,7 @@ def test_no_boxes_two_copies_and_the_msd_copy_are_refused(tmp_path):
     annotate(tmp_path, 3, {"liver": LIVER})
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "volume-3.nii.gz").write_bytes(b"")
-    with pytest.raises(PreprocessError, match="there twice"):
+    with pytest.raises(PreprocessError, match="have one name and differ"):
         lits.index(Raw(tmp_path), "volume")
     shutil.rmtree(tmp_path / "copy")
     (tmp_path / "volume-3.nii").rename(tmp_path / "liver_3.nii")

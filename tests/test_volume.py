@@ -421,7 +421,7 @@ def test_real_segmentations_lie_as_the_table_says(real):
     table = {row["volume"]: row for row in csv.DictReader(table_lines("tables/lits_orientation.csv"))}
     assert len(table) == 112
     annotated = lits._read_boxes(
-        Raw(real / "lits"), lits._by_scan(Raw(real / "lits"), Raw(real / "lits").files(), lits.BOXES), []
+        Raw(real / "lits"), lits._by_scan(Raw(real / "lits"), Raw(real / "lits").files(), lits.BOXES)[0], []
     )
     raw = Raw(real / "lits_segmentations")
     seen = set()

@@ -53,10 +53,11 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.reading import tables
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import table_lines
+from preprocess.sources.tools import Copies, table_lines, unique
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -130,14 +131,16 @@ def index(raw: Raw, view: str) -> Listing:
         PreprocessError: no boxes, lines that are not as published, or two copies of a file.
     """
     files = raw.files()
-    volumes, masks = _by_scan(raw, files, VOLUME), _by_scan(raw, files, MASK)
+    (volumes, volume_copies), (masks, mask_copies), (listed, box_copies) = (
+        _by_scan(raw, files, pattern) for pattern in (VOLUME, MASK, BOXES)
+    )
     if not volumes and any(MSD.fullmatch(file.name) for file in files):
         raise PreprocessError(
             f"{raw.root}: holds the MSD copy of LiTS (liver_0.nii.gz ...), whose numbering is not known to be that of "
             f"the organ boxes; get the volumes as volume-0.nii ... test-volume-69.nii"
         )
-    notes: list[str] = []
-    boxes = _read_boxes(raw, _by_scan(raw, files, BOXES), notes)
+    notes = [*volume_copies.notes("volumes"), *mask_copies.notes("masks"), *box_copies.notes("box files")]
+    boxes = _read_boxes(raw, listed, notes)
     samples: list[Sample] = []
     for scan in sorted(boxes, key=lambda scan: (scan[0] != "train", scan[1])):
         samples.extend(_samples_of_scan(raw, scan, boxes[scan], volumes.get(scan, ""), masks.get(scan, ""), view))
@@ -187,24 +190,22 @@ def displacement(box: Box, extents: tuple[int, ...], stored: str) -> tuple[tuple
     return away, _common(list(crop), list(organ)) / math.prod(end - first for first, end in organ)
 
 
-def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> dict[Scan, str]:
-    """The path of each scan's file of one kind."""
-    found: dict[Scan, str] = {}
-    for file in files:
+def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> tuple[dict[Scan, str], Copies]:
+    """The path of each scan's file of one kind, and copies of them."""
+
+    def name_of(file: RawFile) -> str | None:
         if (match := pattern.fullmatch(file.name)) is None:
-            continue
+            return None
         part = "test" if match[0].lower().startswith("test-") else "train"
         number = int(re.findall(r"-(\d+)\.", match[0])[0])
         if number >= SCANS[part]:
             raise PreprocessError(
                 f"{raw.root / file.path}: LiTS has {SCANS[part]} {part} scans, from 0; remove the file"
             )
-        if (part, number) in found:
-            raise PreprocessError(
-                f"{raw.root}: {file.name} is there twice: {found[part, number]} and {file.path}; keep one copy"
-            )
-        found[part, number] = file.path
-    return found
+        return f"{part} {number}"
+
+    found, copies = unique(raw, files, name_of)
+    return {(name.split()[0], int(name.split()[1])): file.path for name, file in found.items()}, copies
 
 
 def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan, dict[str, Box]]:
@@ -216,17 +217,17 @@ def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan
     boxes: dict[Scan, dict[str, Box]] = {}
     for scan, path in paths.items():
         of_scan = boxes.setdefault(scan, {})
-        for number, line in enumerate(raw.read(path).decode("ascii", "replace").splitlines(), 1):
+        for number, line in enumerate(tables.text_of(raw.read(path), raw.root / path).splitlines(), 1):
             where = f"{raw.root / path}: line {number}"
             if (scan, line) == WRONG_LINE[:2]:
                 line = WRONG_LINE[2]
                 notes.append(f"{path}: the older boxes; the pancreas ends at 60, not 70: corrected")
             match = LINE.fullmatch(line)
             if match is None or ORGANS.get(match[1]) != int(match[2]):
-                raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line!r}; get the file again")
+                raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line[:80]!r}; get the file again")
             box = tuple(int(word) for word in match.groups()[2:])
             if match[1] in of_scan or not all(first < end for first, end in zip(box[::2], box[1::2], strict=True)):
-                raise PreprocessError(f"{where}: a second or an empty box: {line!r}; get the file again")
+                raise PreprocessError(f"{where}: a second or an empty box: {line[:80]!r}; get the file again")
             of_scan[match[1]] = box
     return boxes
 

@@ -52,8 +52,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.reading import tables
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.reading.tables import whole
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import by_name, natural, table
@@ -141,13 +141,13 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
         if not set(COLUMNS) <= set(information.columns):
             continue
         for line, row in information:
-            scan, label, code = (whole(row[column]) for column in COLUMNS)
-            if not (SCAN.fullmatch(scan) and label.isdecimal()):
+            scan, label, code = (tables.whole(row[column]) for column in COLUMNS)
+            if not SCAN.fullmatch(scan) or (one := tables.number(label)) is None:
                 raise PreprocessError(f"{raw.root / file.path}: line {line}: not a scan and a label: {scan},{label}")
             held = found.setdefault(scan.lower(), {})
-            if held.setdefault(int(label), code) != code:
+            if held.setdefault(one, code) != code:
                 raise PreprocessError(
-                    f"{raw.root / file.path}: label {label} of {scan} has the codes {held[int(label)]} and {code}; "
+                    f"{raw.root / file.path}: label {label} of {scan} has the codes {held[one]} and {code}; "
                     f"keep the published tables only"
                 )
     for held in found.values():

@@ -22,10 +22,15 @@ def natural(text: str) -> str:
     Every number is preceded by how many digits it has: a text takes a tenth of the memory of a tuple of pieces.
     """
     return "".join(
-        f"\0{len(digits := str(int(piece))):04}{digits}" if piece.isdecimal() else f"\1{piece}"
+        f"\0{len(digits := _digits(piece)):04}{digits}" if piece.isdecimal() else f"\1{piece}"
         for piece in re.split(r"(\d+)", text)
         if piece
     )
+
+
+def _digits(number: str) -> str:
+    """A number of any length without zeros before it."""
+    return number.lstrip("0") or "0" if number.isascii() else str(int(number))
 
 
 def count(samples: Iterable[Sample], *columns: str) -> dict[str, int]:
