@@ -171,7 +171,7 @@ def test_two_nuclei_of_one_name_are_refused(tmp_path, capsys):
     put(tmp_path / "raw", "a/F33/CD/1.tif", "b/F33/CD/1.tif")
     with pytest.raises(CommandError):
         build("tissuemnist", tmp_path / "raw", tmp_path / "out", census="warn", miniature=False)
-    assert "the key F33/CD/1.tif occurs twice" in capsys.readouterr().err
+    assert "a/F33/CD/1.tif and b/F33/CD/1.tif have one name and differ" in capsys.readouterr().err
 
 
 # ---- the authors' HDF5 store

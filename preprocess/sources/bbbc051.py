@@ -42,12 +42,12 @@ from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import SPLITS, count, natural, unique
+from preprocess.sources.tools import SPLITS, by_name, count, natural, unique
 from preprocess.table import Sample
 
 PRESENT = ("*.tif", "*.tiff", "*.h5", "*.hdf5", *PACKED)
 TIFF = (".tif", ".tiff")
-STORE = (".h5", ".hdf5")
+STORE = re.compile(r"(.+)\.(?:h5|hdf5)", re.IGNORECASE)
 CELL_TYPES = (
     "S1", "S2", "S3", "S1S2", "S2S3", "TAL", "DCT", "CD", "CNT", "CD_CNT", "CD31_glom", "CD31_inter",
     "CD45", "CD45.0", "CD45.1", "CD45.2", "Nestin",
@@ -80,11 +80,12 @@ def index(raw: Raw, neighbours: str, numbering: str, intensity: str) -> Listing:
     """
     files = raw.files()
     stacks = [file for file in files if file.inner.suffix.lower() in TIFF]
-    stores = [file for file in files if file.inner.suffix.lower() in STORE]
-    if len(stores) + bool(stacks) > 1:
-        raise PreprocessError(f"{raw.root}: {stores[0].path} and other crops beside it; keep one form of the data")
-    if stores:
-        samples, notes = list(_rows(raw, stores[0], numbering)), [f"HDF5 store {stores[0].path}"]
+    stores, copies = by_name(raw, files, STORE)
+    store = next(iter(stores.values()), None)
+    if store and len(stores) + bool(stacks) > 1:
+        raise PreprocessError(f"{raw.root}: {store.path} and other crops beside it; keep one form of the data")
+    if store:
+        samples, notes = list(_rows(raw, store, numbering)), [f"HDF5 store {store.path}", *copies.notes("stores")]
     elif stacks:
         samples, notes = _stacks(raw, stacks, neighbours, numbering)
     else:
@@ -150,9 +151,10 @@ def _stacks(raw: Raw, files: list[RawFile], neighbours: str, numbering: str) -> 
             f"get the others, or override neighbours of tissuemnist"
         )
     crops = [file for file, kind in zip(files, kinds, strict=True) if kind == wanted]
+    sample_of = {file.path: _sample(raw, file, numbering) for file in crops}
     # beside a crop.tif a crop.tiff may lie
-    crops_of, copies = unique(raw, crops, lambda file: file.path.rpartition(".")[0].lower())
-    samples = [_sample(raw, file, numbering) for file in crops_of.values()]
+    found, copies = unique(raw, crops, lambda file: sample_of[file.path].key.rpartition(".")[0].lower())
+    samples = [sample_of[file.path] for file in found.values()]
     left = ", ".join(f"{number:,} {kind or 'in other folders'}" for kind, number in seen.items() if kind != wanted)
     notes = [f"{len(samples):,} TIFF crops in folders" + (f", surroundings {wanted}" if wanted else "")]
     notes += [*copies.notes("crops"), *([f"left aside: {left}"] if left else [])]

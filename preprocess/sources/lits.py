@@ -13,7 +13,7 @@ Expected contents, each found by its name wherever it lies:
 Volumes and masks may also be .mha, .mhd or .nrrd (:mod:`preprocess.reading.volume`). A volume whose HU are off
 by 1024 is ``unreadable``.
 
-Refused: two copies of one file; the MSD copy of the volumes (``liver_0.nii.gz``), whose numbering is
+Refused: the MSD copy of the volumes (``liver_0.nii.gz``), whose numbering is
 not known to be the same; lines of boxes that are not as published. The older training boxes have one
 wrong number, the pancreas of segmentation-0 ends at 70 instead of 60: corrected with a note.
 
@@ -224,7 +224,9 @@ def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan
                 notes.append(f"{path}: the older boxes; the pancreas ends at 60, not 70: corrected")
             match = LINE.fullmatch(line)
             if match is None or ORGANS.get(match[1]) != int(match[2]):
-                raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line[:80]!r}; get the file again")
+                raise PreprocessError(
+                    f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line[:80]!r}; get the file again"
+                )
             box = tuple(int(word) for word in match.groups()[2:])
             if match[1] in of_scan or not all(first < end for first, end in zip(box[::2], box[1::2], strict=True)):
                 raise PreprocessError(f"{where}: a second or an empty box: {line[:80]!r}; get the file again")

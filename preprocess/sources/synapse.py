@@ -31,11 +31,12 @@ from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.picture import Picture
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import SPLITS, by_name, count, extent, one_of, own_table
+from preprocess.sources.tools import SPLITS, TABLE, by_name, count, extent, one_of, own_table
 from preprocess.table import Sample
 
 PRESENT = ("im*.png", "*.h5", "*.hdf5", *PACKED)
 SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
+STORE = re.compile(r"(.+)\.(?:h5|hdf5)", re.IGNORECASE)
 COLUMNS = ("z", "y", "x", "label")
 AXES = ("z", "y", "x")
 #: decoded slices kept, in bytes
@@ -56,14 +57,15 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
         PreprocessError: there is not one volume and one table, or they do not fit the form.
     """
     files = raw.files()
-    tables = [file for file in files if file.name.lower().endswith((".csv", ".tsv"))]
+    tables, copies = by_name(raw, files, TABLE)
     if len(tables) != 1:
         raise PreprocessError(f"{raw.root}: needs one table (CSV) of {', '.join(COLUMNS)}, holds {len(tables)}")
     volume = _volume(raw)
     edges = [round(cube / length) for length in voxel]
+    (table,) = tables.values()
     samples = []
-    for row in own_table(raw, tables[0], COLUMNS):
-        where = f"{raw.root / tables[0].path}: {row}"
+    for row in own_table(raw, table, COLUMNS):
+        where = f"{raw.root / table.path}: {row}"
         try:
             centre = [round(float(row[axis])) for axis in AXES]
         except (ValueError, OverflowError):
@@ -83,7 +85,11 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
         samples.append(sample)
     samples.sort(key=lambda one: ([int(one.attributes[axis]) for axis in AXES], one.key))
     census = {f"label {label}": n for label, n in count(samples, "original_label").items()}
-    notes = [f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)", *volume.notes]
+    notes = [
+        f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)",
+        *volume.notes,
+        *copies.notes("tables"),
+    ]
     return Listing(samples, census, notes)
 
 
@@ -157,10 +163,10 @@ def _unwritten(data: Any, box: list[tuple[int, int]]) -> int:
 class _Hdf5:
     """A volume in an HDF5 file, of which boxes are read."""
 
-    def __init__(self, raw: Raw, file: RawFile) -> None:
+    def __init__(self, raw: Raw, file: RawFile, notes: list[str]) -> None:
         import h5py
 
-        self.path, self.notes = file.path, list[str]()
+        self.path, self.notes = file.path, notes
         where = raw.root / file.path
         if raw.local(file.path) is None and file.size > LARGEST_PACKED:
             raise PreprocessError(f"{where}: parts of it cannot be read inside an archive; unpack it")
@@ -205,13 +211,13 @@ def _volume(raw: Raw) -> _Stack | _Hdf5:
 def _find_volume(raw: Raw) -> _Stack | _Hdf5:
     files = raw.files()
     slices, copies = by_name(raw, files, SLICE)
-    archives = [file for file in files if file.name.lower().endswith((".h5", ".hdf5"))]
+    archives, archive_copies = by_name(raw, files, STORE)
     if slices and not archives:
         numbered = {int(number): file for number, file in slices.items()}
         if len(numbered) == len(slices):
             return _Stack(raw, numbered, copies.notes("slices"))
     elif len(archives) == 1 and not slices:
-        return _Hdf5(raw, archives[0])
+        return _Hdf5(raw, next(iter(archives.values())), archive_copies.notes("volumes"))
     raise PreprocessError(
         f"{raw.root}: needs one volume, slices im0000.png ... or one HDF5 file; holds {len(slices)} slices and "
         f"{len(archives)} HDF5 files"

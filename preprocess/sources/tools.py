@@ -57,6 +57,10 @@ class Copies:
         return [f"{len(self.paths):,} copies of {what} were left aside, equal byte for byte: {named}"]
 
 
+#: the name of a table of the user's own, for :func:`by_name`
+TABLE = re.compile(r"(.+\.(?:csv|tsv))", re.IGNORECASE)
+
+
 def by_name(raw: Raw, files: Iterable[RawFile], pattern: re.Pattern[str]) -> tuple[dict[str, RawFile], Copies]:
     """The files whose own name matches ``pattern`` whole, by their first group in lower case, in reading order.
 
