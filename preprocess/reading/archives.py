@@ -326,12 +326,9 @@ class Raw:
         except (FileNotFoundError, KeyError):
             raise PreprocessError(f"{self.root / path}: no such file") from None
         except _BROKEN as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise PreprocessError(
-                    f"{tempfile.gettempdir()}: no room for a copy of {path}; set TMPDIR to a larger disk"
-                ) from error
             place = path.rpartition(SEPARATOR)[0] or path
-            if place in self._zips and not (isinstance(error, OSError) and error.errno):
+            refuse_machine(error, self.root / place, path)
+            if place in self._zips:
                 raise UnreadableError(_damaged(error), path, self.root) from error
             raise PreprocessError(f"{self.root / place}: {_damaged(error)}") from error
 
@@ -584,6 +581,26 @@ def _is_last_of_several(file: IO[bytes]) -> bool:
     file.seek(0)
     place = tail.rfind(b"PK\5\6")
     return 0 <= place <= len(tail) - 22 and 0 < int.from_bytes(tail[place + 4 : place + 6], "little") < 0xFFFF
+
+
+def refuse_machine(error: BaseException, where: Path, copied: str = "") -> None:
+    """Stop where an error is the machine's (no room, no right, a bad disk): it says nothing against the file.
+
+    Args:
+        error: what was raised on reading.
+        where: the file.
+        copied: what was copied to the temporary folder, where it is told otherwise.
+
+    Raises:
+        PreprocessError: it is one.
+    """
+    if not isinstance(error, OSError) or not error.errno:
+        return
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise PreprocessError(
+            f"{tempfile.gettempdir()}: no room for a copy of {copied or where}; set TMPDIR to a larger disk"
+        ) from error
+    raise PreprocessError(f"{where}: {_damaged(error)}") from error
 
 
 def _close(value: Any) -> None:

@@ -137,7 +137,7 @@ class Picture:
         # Pillow has told what it can tell of a damaged file by now
         damage = jpeg.damage(self.data) if image.format == "JPEG" else jpeg.damage_in_tiff(self.data, image)
         if damage:
-            raise UnreadableError(f"is damaged: libjpeg says {damage}")
+            raise UnreadableError(f"is damaged: {damage}")
         return turned
 
     def _refuse(self) -> None:
