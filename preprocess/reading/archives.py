@@ -395,22 +395,17 @@ class Raw:
             )
 
     def _tar_members(self, path: str) -> Iterator[tuple[str, int]]:
-        stream = self._stream(path)
         try:
-            packed = stream.seek(0, os.SEEK_END)
-            reader = _TarReader(stream)
-            try:
-                while (info := reader.next()) is not None:
-                    self._check_ratio(path, info.name, info.size, packed)
-                    yield info.name, info.size
-                if not reader.is_ended:
-                    raise tarfile.ReadError("its end is missing")
-            finally:
-                reader.archive.close()
+            with contextlib.closing(self._stream(path)) as stream:
+                packed = stream.seek(0, os.SEEK_END)
+                with contextlib.closing(_TarReader(stream)) as reader:
+                    while (info := reader.next()) is not None:
+                        self._check_ratio(path, info.name, info.size, packed)
+                        yield info.name, info.size
+                    if not reader.is_ended:
+                        raise tarfile.ReadError("its end is missing")
         except _BROKEN as error:
             raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
-        finally:
-            stream.close()
 
     def _stream(self, path: str) -> IO[bytes]:
         archive, _, member = path.rpartition(SEPARATOR)
