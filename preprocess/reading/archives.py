@@ -429,7 +429,10 @@ class Raw:
                         f"{self.root / path}: the last part of a split zip; join the parts with "
                         f"'zip -s 0 {PurePosixPath(path).name} --out whole.zip', and take them away"
                     )
-                opened = self._zips[path] = zipfile.ZipFile(file)
+                opened = zipfile.ZipFile(file)
+                if _is_of_another(file, opened):
+                    raise zipfile.BadZipFile("its end is missing, what was found is that of an archive in it")
+                self._zips[path] = opened
                 self._renamed[path] = {
                     name: info for info in opened.infolist() if (name := _zip_name(info)) != info.filename
                 }
@@ -576,6 +579,12 @@ def _is_last_of_several(file: IO[bytes]) -> bool:
     file.seek(0)
     place = tail.rfind(b"PK\5\6")
     return 0 <= place <= len(tail) - 22 and 0 < int.from_bytes(tail[place + 4 : place + 6], "little") < 0xFFFF
+
+
+def _is_of_another(file: IO[bytes], archive: zipfile.ZipFile) -> bool:
+    """Whether a directory was found that leaves out the file's first member, as that of a zip stored in a cut one."""
+    file.seek(0)
+    return file.read(4) == b"PK\3\4" and 0 not in map(_header_offset, archive.infolist())
 
 
 def refuse_machine(error: BaseException, where: Path, copied: str = "") -> None:
