@@ -38,9 +38,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.errors import PreprocessError, UnreadableError, told
 from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.picture import DAMAGE
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, by_name, count, natural, unique
 from preprocess.table import Sample
@@ -107,33 +108,40 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
     """
     if table := sample.attributes.get("table"):
         store = _store(raw, sample.path)
-        row = _values(store, table).row(int(sample.attributes["row"]))
+        with hdf5.looking(raw.root / sample.path):
+            row = _values(store, table).row(int(sample.attributes["row"]))
         return _depth_first(row.reshape(EXTENT) if row.size == np.prod(EXTENT) and row.ndim == 1 else row)
-    import struct
-    import zlib
-
     import tifffile
 
     data = raw.read(sample.path)
     try:
-        return _depth_first(tifffile.imread(io.BytesIO(data)))
-    except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
-        if "imagecodecs" in str(error):
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            found = file.series[0]
+            _refuse_shape(found.shape, found.dtype)  # before anything is unpacked
+            return _depth_first(found.asarray())
+    except (*DAMAGE, ImportError) as error:
+        # of Zstandard it says that a module of a later Python is missing
+        if isinstance(error, ImportError) or "imagecodecs" in str(error):
             raise PreprocessError(
                 f"{raw.root / sample.path}: packed in a way that needs the package imagecodecs; install it with: "
                 f"pip install imagecodecs"
             ) from error
-        raise UnreadableError(f"cannot be decoded ({error})") from error
+        raise UnreadableError(f"cannot be decoded ({told(error) or type(error).__name__})") from error
+
+
+def _refuse_shape(extents: tuple[int, ...], dtype: Any) -> None:
+    if 0 in extents:
+        raise UnreadableError("cannot be decoded (no picture in it)")
+    shape = tuple(length for length in extents if length != 1)
+    if sorted(shape) != sorted(EXTENT) or getattr(dtype, "kind", "") not in tuple("uif"):
+        raise UnreadableError(
+            f"holds {dtype} of shape {extents}; a nucleus has one axis of 7 and two of 32, nothing is guessed"
+        )
 
 
 def _depth_first(array: NDArray[Any]) -> NDArray[Any]:
-    if array.size == 0:
-        raise UnreadableError("cannot be decoded (no picture in it)")
+    _refuse_shape(array.shape, array.dtype)
     shape = tuple(length for length in array.shape if length != 1)
-    if sorted(shape) != sorted(EXTENT) or array.dtype.kind not in "uif":
-        raise UnreadableError(
-            f"holds {array.dtype} of shape {array.shape}; a nucleus has one axis of 7 and two of 32, nothing is guessed"
-        )
     return np.ascontiguousarray(np.moveaxis(array.reshape(shape), shape.index(7), 0))
 
 
@@ -216,16 +224,19 @@ def _numbered(raw: Raw, path: str, number: int, numbering: str) -> str:
 
 
 def _rows(raw: Raw, file: RawFile, numbering: str) -> Iterator[Sample]:
-    store = _store(raw, file.path)
+    store, where = _store(raw, file.path), raw.root / file.path
+    with hdf5.looking(where):
+        if "train_data" not in store and "test_data" not in store:
+            raise PreprocessError(f"{where}: has neither train_data nor test_data; this is not the authors' store")
     for split in ("train", "test"):
-        if f"{split}_data" not in store:
-            continue
-        if f"{split}_labels" not in store:
-            raise PreprocessError(f"{raw.root / file.path}: has {split}_data, but no {split}_labels")
-        labels = np.asarray(_values(store, f"{split}_labels")[:]).reshape(-1)
-        rows = len(_values(store, f"{split}_data"))
+        with hdf5.looking(where):
+            if f"{split}_data" not in store:
+                continue
+            if f"{split}_labels" not in store:
+                raise PreprocessError(f"{where}: has {split}_data, but no {split}_labels")
+            labels, rows = _labels(store, split, where), len(_values(store, f"{split}_data"))
         if len(labels) != rows:
-            raise PreprocessError(f"{raw.root / file.path}: {rows} rows of {split}_data and {len(labels)} labels")
+            raise PreprocessError(f"{where}: {rows} rows of {split}_data and {len(labels)} labels")
         for row, number in enumerate(labels.tolist()):
             cell_type = _numbered(raw, file.path, int(number), numbering)
             yield Sample(
@@ -235,6 +246,16 @@ def _rows(raw: Raw, file: RawFile, numbering: str) -> Iterator[Sample]:
                 source_split=split,
                 attributes={"specimen": "", "table": f"{split}_data", "row": str(row)},
             )
+
+
+def _labels(store: Any, split: str, where: object) -> NDArray[Any]:
+    try:
+        labels = _values(store, f"{split}_labels").all().reshape(-1)
+    except UnreadableError as error:
+        raise PreprocessError(f"{where}: {split}_labels {error}; download it again") from error
+    if labels.dtype.kind not in "iuf" or not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
+        raise PreprocessError(f"{where}: {split}_labels holds other things than numbers of classes")
+    return labels
 
 
 def _store(raw: Raw, path: str) -> Any:
@@ -250,8 +271,9 @@ class _Field:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return np.asarray(self.table[rows][self.name])
+    def all(self) -> NDArray[Any]:
+        """All rows' values."""
+        return np.asarray(hdf5.box(self.table, [slice(0, len(self))])[self.name])
 
     def row(self, number: int) -> NDArray[Any]:
         """One row's values."""
@@ -267,8 +289,9 @@ class _Plain:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return np.asarray(self.table[rows])
+    def all(self) -> NDArray[Any]:
+        """All rows' values."""
+        return np.asarray(hdf5.box(self.table, [slice(0, extent) for extent in self.table.shape]))
 
     def row(self, number: int) -> NDArray[Any]:
         """One row's values."""

@@ -21,7 +21,6 @@ more than fit into 640 MB: one sample's of 4096 x 4096. Wider ones are better ke
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import OrderedDict
 from typing import Any
@@ -152,14 +151,6 @@ class _Stack:
         return self._kept[z]
 
 
-def _unwritten(data: Any, box: list[tuple[int, int]]) -> int:
-    """How many chunks of an HDF5 data set that a box touches were never written: their voxels are filled in."""
-    if data.chunks is None:
-        return int(data.id.get_storage_size() == 0)
-    firsts = (range(a // edge * edge, b, edge) for (a, b), edge in zip(box, data.chunks, strict=True))
-    return sum(data.id.get_chunk_info_by_coord(place).byte_offset is None for place in itertools.product(*firsts))
-
-
 class _Hdf5:
     """A volume in an HDF5 file, of which boxes are read."""
 
@@ -177,16 +168,20 @@ class _Hdf5:
             if isinstance(item, h5py.Dataset) and item.ndim == 3:
                 found[name] = item
 
-        archive.visititems(look)
-        if len(found) != 1 or str(next(iter(found.values())).dtype) != "uint8":
-            told = ", ".join(f"{name} ({item.dtype})" for name, item in found.items()) or "none"
-            raise PreprocessError(f"{where}: needs one data set of three axes and uint8, holds {told}")
-        self._data = next(iter(found.values()))
-        self.shape: tuple[int, ...] = self._data.shape
+        with hdf5.looking(where):
+            archive.visititems(look)
+            if len(found) != 1 or str(next(iter(found.values())).dtype) != "uint8":
+                told = ", ".join(f"{name} ({item.dtype})" for name, item in found.items()) or "none"
+                raise PreprocessError(f"{where}: needs one data set of three axes and uint8, holds {told}")
+            self._data = next(iter(found.values()))
+            self.shape: tuple[int, ...] = self._data.shape
+        self._where = where
 
     def problem(self, box: list[tuple[int, int]]) -> tuple[str, str]:
         reason, detail = _leaves(box, self.shape)
-        if not reason and (gaps := _unwritten(self._data, box)):
+        with hdf5.looking(self._where):
+            gaps = 0 if reason else sum(1 for _ in hdf5.unwritten(self._data, [slice(*ends) for ends in box]))
+        if gaps:
             return "missing", f"{gaps} chunks of {self.path} that it touches were never written"
         return reason, detail
 
