@@ -126,7 +126,7 @@ def test_names_that_are_not_utf_8(dataset, changed):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_a_table_as_excel_saves_it(encoding, changed):
-    folder, samples, outcome = changed("dermamnist")
+    folder, _, outcome = changed("dermamnist")
     path = next(folder.rglob("HAM10000_metadata.csv"))
     text = path.read_text()
     path.write_bytes(text.replace("unknown", "inconnu é").encode(encoding))

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess import index, miniature, recipe, split
+from preprocess import index, miniature, recipe, sources, split
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.reading.archives import is_tar, is_zip
 from preprocess.reading.dicom import Series
@@ -71,6 +71,7 @@ _RENDERED: dict[tuple[str, str, str], str] = {}
 def built(dataset: str, folder: Path, census: dict[str, int]) -> Result:
     """Index, split and render everything at 28, as the stages do under ``census: warn``."""
     in_force = recipe.load(dataset, "paper")
+    sources.is_present(in_force.source, folder, **in_force.dataset.options)
     indexed = index.build(in_force, folder, "warn", census)
     samples = split.assign(in_force, indexed.samples, 42).samples
     result = Result({}, {}, {name: found for name, _, found in indexed.census if found}, census)

@@ -53,7 +53,7 @@ MAX_TAIL = 64 * 2**20
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _METHOD_NAMES = {9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
 #: what damaged or cut archives raise; ValueError and the like come from fields that hold nonsense
-_BROKEN = (
+BROKEN = (
     OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error,
     NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError,
 )  # fmt: skip
@@ -325,7 +325,7 @@ class Raw:
             yield
         except (FileNotFoundError, KeyError):
             raise PreprocessError(f"{self.root / path}: no such file") from None
-        except _BROKEN as error:
+        except BROKEN as error:
             place = path.rpartition(SEPARATOR)[0] or path
             refuse_machine(error, self.root / place, path)
             if place in self._zips:
@@ -404,7 +404,7 @@ class Raw:
                         yield info.name, info.size
                     if not reader.is_ended:
                         raise tarfile.ReadError("its end is missing")
-        except _BROKEN as error:
+        except BROKEN as error:
             raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
 
     def _stream(self, path: str) -> IO[bytes]:
@@ -436,7 +436,7 @@ class Raw:
                 self._renamed[path] = {
                     name: info for info in opened.infolist() if (name := _zip_name(info)) != info.filename
                 }
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         return self._zips[path]
 

@@ -477,7 +477,6 @@ class _ItkImage(Stored):
         except RuntimeError as error:
             raise UnreadableError(f"cannot be read ({_line(error)})") from error
 
-
     def _unpack(self) -> None:
         room = shutil.disk_usage(tempfile.gettempdir()).free
         if self._bytes > room:

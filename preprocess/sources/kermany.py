@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.errors import PreprocessError
-from preprocess.reading.archives import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
+from preprocess.reading.archives import BROKEN, SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, Copies, different, open_picture
 from preprocess.table import Sample
@@ -96,7 +96,7 @@ def _may_hold(path: Path, part: str) -> bool:
         with zipfile.ZipFile(path) as archive:
             names = [name.replace("\\", "/") for name in archive.namelist()]
             members = [member for member in names if not is_junk(member)]
-    except (OSError, zipfile.BadZipFile):
+    except BROKEN:
         return True  # the index says what is wrong with it
     inner = [member.rpartition("/")[2].lower() for member in members if is_zip(member) or is_tar(member)]
     return any(part in KNOWN_ARCHIVES.get(one, CLASSES) for one in inner) or any(_is_of(one, part) for one in members)
