@@ -229,7 +229,8 @@ DECISIONS: dict[str, Decision] = {
         "2mm": "scipy.ndimage.zoom, order 3, int16, by 0.703125/2, 0.703125/2 and 5/2 whatever the spacing",
     }),
     "window": Decision(
-        "render", "the HU that become 0 and 255, clipped outside", {}, pattern=r"-?[0-9]+(\.[0-9]+)?,-?[0-9]+(\.[0-9]+)?",
+        "render", "the HU that become 0 and 255, clipped outside", {},
+        pattern=r"-?[0-9]+(\.[0-9]+)?,-?[0-9]+(\.[0-9]+)?",
         limits=(_is_window, "runs backwards, is empty or leaves the range of CT; the lower HU come first"),
     ),
     "window_rounding": Decision("render", "how the gray of a window becomes whole", {

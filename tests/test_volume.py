@@ -482,7 +482,7 @@ def test_damage_that_makes_a_packed_volume_longer_is_seen(hole, stand_in, tmp_pa
     """512 zeros within it can unpack to more than the header promises: its checksum lies behind that."""
     whole = (stand_in("adrenal") / "masks" / "P003_L.nii.gz").read_bytes()
     (tmp_path / "a.nii.gz").write_bytes(whole[:hole] + bytes(512) + whole[hole + 512 :])
-    with Raw(tmp_path) as raw, pytest.raises(UnreadableError, match="cannot be read|ends early"):
+    with Raw(tmp_path) as raw, pytest.raises(UnreadableError, match=r"cannot be read|ends early"):
         volume.load(raw, "a.nii.gz")
 
 
