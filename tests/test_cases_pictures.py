@@ -165,6 +165,7 @@ def test_any_archive_of_volumes(dataset, form, stand_in, tmp_path):
         (place / name).rename(place / f"ribfrac-{name}")  # RibFrac's own archives are told by their names
     assert sources.is_present(source, place, **in_force.dataset.options)
     found = index.build(in_force, place, "strict", miniature.census(dataset)).samples
+    assert any("unpack it" in line for line in listing(dataset, place).warnings) == (form != "zip")
     told, known = ({one.key: (one.label, one.excluded) for one in samples} for samples in (found, wanted))
     assert told == known
 

@@ -30,7 +30,7 @@ from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import GLOBS, SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import SPLITS, TABLE, by_name, count, natural, one_of, own_table
+from preprocess.sources.tools import SPLITS, TABLE, by_name, count, in_packed_tars, natural, one_of, own_table
 from preprocess.table import Sample
 
 PUBLISHED = "adrenalmnist3d_64.npz"
@@ -63,6 +63,7 @@ def index(raw: Raw) -> Listing:
         )
     listing = _own(raw, masks, next(iter(tables.values())))
     listing.notes += [*copies.notes("masks"), *table_copies.notes("tables")]
+    listing.warnings += in_packed_tars(file.path for file in masks.values())
     return listing
 
 

@@ -57,7 +57,7 @@ from preprocess.reading import tables
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import Copies, table_lines, unique
+from preprocess.sources.tools import Copies, in_packed_tars, table_lines, unique
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def index(raw: Raw, view: str) -> Listing:
     if view in VIEWS:
         counts |= {f"{part} {view} planes": sum(one.source_split == part for one in samples) for part in SCANS}
     notes.append(f"{len(masks)} of {SCANS['train']} liver masks are there to check orientations by")
-    return Listing(samples, counts, notes, _stored_otherwise(samples))
+    warnings = in_packed_tars([*volumes.values(), *masks.values()])
+    return Listing(samples, counts, notes, warnings + _stored_otherwise(samples))
 
 
 @cache

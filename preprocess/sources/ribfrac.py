@@ -56,7 +56,7 @@ from preprocess.reading import tables
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import by_name, natural, table
+from preprocess.sources.tools import by_name, in_packed_tars, natural, table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def index(raw: Raw) -> Listing:
             rib = ribs[scan].path if scan in ribs else "" if ribs else NO_RIBS
             samples += _fractures(raw, name, image, label, codes[scan], rib)
     notes += [*image_copies.notes("images"), *label_copies.notes("labels"), *rib_copies.notes("masks of ribs")]
-    warnings = []
+    warnings = in_packed_tars(file.path for kind in (images, labels, ribs) for file in kind.values())
     if unnamed:
         warnings.append(
             f"{len(unnamed)} scans are in no information table, the first is {unnamed[0]}: add the tables "

@@ -11,7 +11,7 @@ from importlib import resources
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.published import SPLITS as SPLITS
 from preprocess.reading import tables
-from preprocess.reading.archives import SEPARATOR, Raw, RawFile
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile, stream_of
 from preprocess.reading.picture import Picture
 from preprocess.table import Sample
 
@@ -114,6 +114,15 @@ def different(raw: Raw, files: list[RawFile], groups: list[list[RawFile]]) -> tu
             if sums[file.path] != sums[group[0].path]:
                 return group[0], file
     return None
+
+
+def in_packed_tars(paths: Iterable[str]) -> list[str]:
+    """A warning where files that are not read in their order lie in a packed tar; none elsewhere."""
+    if not (found := sorted({archive for path in paths if (archive := stream_of(path))})):
+        return []
+    return [
+        f"{', '.join(found[:3])}: a packed tar is read from its start for every step back, which is slow: unpack it"
+    ]
 
 
 # ---- tables

@@ -42,9 +42,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.reading.archives import SEPARATOR, Raw, RawFile, stream_of, walk
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile, walk
 from preprocess.reading.dicom import Series, Slice, decode, geometry, is_dicom, read_header, read_headers
 from preprocess.sources import Listing
+from preprocess.sources.tools import in_packed_tars
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ def index(raw: Raw) -> Listing:
     census = {"patients": len({scan.patient for scan in scans}), "scans": len(scans), "nodules": len(nodules)}
     notes = [f"{folder}: the same series once more, byte for byte, ignored" for folder in copies]
     notes += [f"{len(others):,} further series, not CT scans of LIDC-IDRI, ignored"] if others else []
-    if any(stream_of(folder) for folder, _ in found.values()):
-        notes.append("slices in packed tar archives are found by reading the archive again and again: unpack them")
+    warnings += in_packed_tars(folder for folder, _ in found.values())
     samples = [_sample(nodule, *found[nodule.scan.id]) for nodule in nodules]
     for sample, nodule in zip(samples, nodules, strict=True):
         if nodule.scan.id in unreadable:
