@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from preprocess.errors import PreprocessError
@@ -75,8 +76,10 @@ def scan(root: Path, folder: str = "") -> list[Stat]:
                         walk(entry.path, f"{prefix}{name}/")
                     else:
                         status = entry.stat()
+                        if not S_ISREG(status.st_mode):  # a pipe: to read it may never end
+                            raise OSError
                         found.append((prefix + name, status.st_size, status.st_mtime_ns))
-                except OSError:  # a dangling link, a folder without permission: for the reader to tell
+                except OSError:  # a dangling link, a folder without permission, a pipe: for the reader to tell
                     found.append((prefix + name, -1, 0))
 
     start = root / folder

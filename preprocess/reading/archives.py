@@ -246,11 +246,13 @@ class Raw:
     def expand(self, path: str) -> Iterator[RawFile]:
         """The data files of one file of the folder: itself, or an archive's members as stored."""
         try:
-            size = on_disk(self.root, path).stat().st_size
+            status = on_disk(self.root, path).stat()
         except OSError as error:
             remedy = _REMEDIES.get(error.errno or 0, "remove it")
             raise PreprocessError(f"{self.root / path}: cannot be read ({error.strerror}); {remedy}") from error
-        yield from self._expand(path, size, 0)
+        if not stat.S_ISREG(status.st_mode):  # to read a pipe may never end
+            raise PreprocessError(f"{self.root / path}: is a pipe, a socket or a device, not a file; remove it")
+        yield from self._expand(path, status.st_size, 0)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one file. Reading a tar.gz in listing order costs one pass.

@@ -113,7 +113,7 @@ def _sample(name: str, path: str, listed: dict[str, str], entries: dict[str, dic
 
 def age_in_years(text: str) -> str:
     """``57`` and ``057Y`` are 57; ``006M`` is 0.5; ``365D`` is 1; an age of another form is kept as it is."""
-    match = re.fullmatch(r"(\d+)([YMD]?)", text.strip().upper())
+    match = re.fullmatch(r"(\d{1,9})([YMD]?)", text.strip().upper())
     return f"{int(match[1]) / YEARS[match[2] or 'Y']:.3g}" if match else text.strip()
 
 

@@ -77,7 +77,7 @@ VOLUME = re.compile(rf"(test-)?volume-(\d+){SUFFIX}", re.IGNORECASE)
 MASK = re.compile(rf"segmentation-(\d+){SUFFIX}", re.IGNORECASE)
 BOXES = re.compile(r"(test-)?segmentation-(\d+)\.txt", re.IGNORECASE)
 MSD = re.compile(r"liver_\d+\.nii(\.gz)?", re.IGNORECASE)
-LINE = re.compile(r"([a-z-]+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)")
+LINE = re.compile(r"([a-z-]+) " + " ".join([r"(\d{1,9})"] * 7))
 SCANS = {"train": 131, "test": 70}
 ORGANS = {
     "liver": 1, "kidney-r": 2, "kidney-l": 3, "femur-r": 4, "femur-l": 5, "bladder": 6,

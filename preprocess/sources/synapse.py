@@ -36,6 +36,7 @@ from preprocess.table import Sample
 PRESENT = ("im*.png", "*.h5", "*.hdf5", *PACKED)
 SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
 STORE = re.compile(r"(.+)\.(?:h5|hdf5)", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]*)?")
 COLUMNS = ("z", "y", "x", "label")
 AXES = ("z", "y", "x")
 #: decoded slices kept, in bytes
@@ -65,10 +66,9 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
     samples = []
     for row in own_table(raw, table, COLUMNS):
         where = f"{raw.root / table.path}: {row}"
-        try:
-            centre = [round(float(row[axis])) for axis in AXES]
-        except (ValueError, OverflowError):
-            raise PreprocessError(f"{where}: z, y and x must be numbers") from None
+        if not all(NUMBER.fullmatch(row[axis]) for axis in AXES):
+            raise PreprocessError(f"{where}: z, y and x must be numbers of voxels")
+        centre = [round(float(row[axis])) for axis in AXES]
         box = [(at - edge // 2, at - edge // 2 + edge) for at, edge in zip(centre, edges, strict=True)]
         reason, detail = volume.problem(box)
         sample = Sample(
