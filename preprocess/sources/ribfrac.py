@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from preprocess.reading.volume import Stored, Volume
 
 PRESENT = ("ribfrac*-image.*", *(f"ribfrac{archive}" for archive in PACKED))
-IMAGE = re.compile(rf"(ribfrac\d{1, 9})-image{SUFFIX}", re.IGNORECASE)
-LABEL = re.compile(rf"(ribfrac\d{1, 9})-label{SUFFIX}", re.IGNORECASE)
-RIBS = re.compile(rf"(ribfrac\d{1, 9})-rib-seg{SUFFIX}", re.IGNORECASE)
+IMAGE = re.compile(rf"(ribfrac\d{{1,9}})-image{SUFFIX}", re.IGNORECASE)
+LABEL = re.compile(rf"(ribfrac\d{{1,9}})-label{SUFFIX}", re.IGNORECASE)
+RIBS = re.compile(rf"(ribfrac\d{{1,9}})-rib-seg{SUFFIX}", re.IGNORECASE)
 #: what the column ``ribs`` says where no scan has a mask
 NO_RIBS = "none"
 SCAN = re.compile(r"ribfrac(\d{1,9})", re.IGNORECASE)
