@@ -34,8 +34,8 @@ _EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 _BITS, _ORIENTATION, _NUMBERS = 258, 274, 339
 #: Pillow's transposition that undoes a turn, by orientation; the two quarter turns are each other's
 _UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-#: what Pillow lets through where a header or the data hold nonsense
-_DAMAGE = (
+#: what Pillow and tifffile let through where a header or the data hold nonsense
+DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
     RuntimeError, MemoryError, AssertionError, ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
@@ -137,7 +137,7 @@ class Picture:
         # Pillow has told what it can tell of a damaged file by now
         damage = jpeg.damage(self.data) if image.format == "JPEG" else jpeg.damage_in_tiff(self.data, image)
         if damage:
-            raise UnreadableError(f"is damaged: libjpeg says {damage}")
+            raise UnreadableError(f"is damaged: {damage}")
         return turned
 
     def _refuse(self) -> None:
@@ -193,7 +193,7 @@ def _reading() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faulty TIFF headers are common and harmless
             yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UnreadableError(f"cannot be decoded ({told(error) or type(error).__name__})") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit

@@ -20,8 +20,10 @@ file, so that memory stays small whatever the volume; no more of it is unpacked 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
 import re
 import shutil
 import struct
@@ -38,7 +40,7 @@ from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
 from preprocess.geometry import Box, orientation, turns
-from preprocess.reading.archives import MAX_RATIO, SEPARATOR, Raw
+from preprocess.reading.archives import MAX_RATIO, MAX_TAIL, SEPARATOR, Raw, refuse_machine
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +109,7 @@ def read_header(raw: Raw, path: str) -> Header:
         with _itk(raw, path) as image:
             return image.header
     with raw.stream(path) as stream:
-        return _nifti_header(_beginning(stream, 540))[0]
+        return _nifti_header(_beginning(stream, 540, raw.root / path))[0]
 
 
 def load(raw: Raw, path: str) -> Stored:
@@ -116,7 +118,9 @@ def load(raw: Raw, path: str) -> Stored:
     Raises:
         UnreadableError: it is damaged, shorter than its header says, or no 3D volume.
     """
-    return _itk(raw, path) if path.lower().endswith(_ITK) else _nifti(raw, path)
+    found = _itk(raw, path) if path.lower().endswith(_ITK) else _nifti(raw, path)
+    found.where = raw.root / path
+    return found
 
 
 class Stored:
@@ -124,9 +128,11 @@ class Stored:
 
     Attributes:
         header: what its header says.
+        where: its file, for messages.
     """
 
     header: Header
+    where: Path = Path()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -138,10 +144,12 @@ class Stored:
 
         Raises:
             UnreadableError: the file is damaged.
+            PreprocessError: the machine cannot read it.
         """
         try:
             return self._part(where)
         except _DAMAGE as error:
+            refuse_machine(error, self.where)
             raise UnreadableError(f"cannot be read ({_line(error)})") from error
 
     def slabs(self) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -157,7 +165,7 @@ class Stored:
 # ---- NIfTI
 
 
-def _beginning(stream: IO[bytes], size: int) -> bytes:
+def _beginning(stream: IO[bytes], size: int, where: Path) -> bytes:
     """The first bytes of a file, unpacked where it is gzip by its own first bytes; its name does not matter."""
     try:
         data = stream.read(size)
@@ -169,6 +177,7 @@ def _beginning(stream: IO[bytes], size: int) -> bytes:
                 packed = unpacker.unconsumed_tail or stream.read(_CHUNK)
             data = found
     except _DAMAGE as error:
+        refuse_machine(error, where)
         raise UnreadableError(f"cannot be read ({_line(error)})") from error
     return data
 
@@ -322,7 +331,7 @@ class _Nifti(Stored):
 
 def _nifti(raw: Raw, path: str) -> _Nifti:
     with raw.stream(path) as stream:
-        header, layout = _nifti_header(_beginning(stream, 540))
+        header, layout = _nifti_header(_beginning(stream, 540, raw.root / path))
     wanted = layout.offset + int(np.prod(header.shape)) * layout.dtype.itemsize
     with raw.stream(path) as stream:
         packed = stream.read(2) == _GZIP
@@ -341,6 +350,7 @@ def _nifti(raw: Raw, path: str) -> _Nifti:
             file.flush()
         file.seek(0)
     except _DAMAGE as error:
+        refuse_machine(error, raw.root / path)
         raise UnreadableError(f"cannot be read ({_line(error)})") from error
     if size < wanted:
         raise UnreadableError(f"ends early: {size:,} of {wanted:,} bytes")
@@ -357,7 +367,10 @@ def _refuse_bomb(raw: Raw, path: str, voxels: int, unpacked: int) -> None:
 
 
 def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
-    """Copy what a volume's header promises, unpacked; what follows it is left, but a gzip's checksum is checked."""
+    """Copy what a volume's header promises, unpacked; what follows it is left, but a gzip's checksum is checked.
+
+    Damage can make a packed file unpack to more than it should, so its end is always looked for.
+    """
     size = 0
     if not packed:
         while size < wanted and (data := stream.read(min(_CHUNK, wanted - size))):
@@ -376,12 +389,14 @@ def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
         if unpacker.eof and size < wanted:  # gzip files may be joined
             unpacker = zlib.decompressobj(31)
     beyond = 0
-    while not unpacker.eof and beyond < _CHUNK:  # to its end, where the checksum is
+    while not unpacker.eof:  # to its end, where the checksum is
         data = data or stream.read(_CHUNK)
         part = unpacker.decompress(data, _CHUNK)
         if not data and not part:
             raise EOFError("the packed file ends early")
         beyond += len(part)
+        if beyond > MAX_TAIL:
+            raise ValueError(f"more than {MAX_TAIL >> 20} MB follow what its header promises")
         data = unpacker.unconsumed_tail
     return size
 
@@ -399,10 +414,20 @@ def simpleitk() -> Any:
 
 
 class _ItkImage(Stored):
-    """A volume of SimpleITK, read from a file of its own."""
+    """A volume of SimpleITK, read from a file of its own.
 
-    def __init__(self, path: Path, held: tempfile.TemporaryDirectory[str] | None) -> None:
-        self._held = held
+    Of an .nrrd, and of any compressed file, the library reads all for each part that is asked for. So such a one is
+    unpacked first, into a temporary file that it reads in parts; for that it is held in memory once.
+
+    Args:
+        path: the file, and another one beside it where it keeps its voxels there.
+        size: bytes of both.
+        packed: whether its voxels are compressed, or cannot be read in parts.
+        held: the folder they lie in, where that is a temporary one.
+    """
+
+    def __init__(self, path: Path, size: int, packed: bool, held: tempfile.TemporaryDirectory[str] | None) -> None:
+        self._held, self._path, self._packed = held, path, packed
         self._reader = simpleitk().ImageFileReader()
         self._reader.SetFileName(str(path))
         try:
@@ -425,8 +450,12 @@ class _ItkImage(Stored):
         told = not np.allclose(np.abs(affine), np.eye(4))
         dtype = simpleitk().GetPixelIDValueAsString(reader.GetPixelID()).replace("-bit ", " ")
         self.header = Header((shape[0], shape[1], shape[2]), axes, told, spacing, affine, dtype)
-        if (voxels := int(np.prod(shape))) > MAX_FREE_VOXELS and path.stat().st_size * MAX_RATIO < voxels:
-            raise UnreadableError(f"would unpack to {voxels:,} voxels; not a volume of a patient, refused")
+        voxels = int(np.prod(shape))
+        self._bytes = wanted = voxels * int(simpleitk().Image([1, 1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
+        if max(voxels, wanted // 4) > MAX_FREE_VOXELS and size * MAX_RATIO < wanted:
+            raise UnreadableError(
+                f"would unpack {size:,} bytes to {voxels:,} voxels; not a volume of a patient, refused"
+            )
 
     def __enter__(self) -> _ItkImage:
         return self
@@ -437,6 +466,8 @@ class _ItkImage(Stored):
 
     def _part(self, where: tuple[slice, ...]) -> NDArray[Any]:
         ends = [one.indices(extent) for one, extent in zip(where, self.shape, strict=True)]
+        if self._packed:
+            self._unpack()
         further = [0] * (len(self._reader.GetSize()) - 3)
         self._reader.SetExtractIndex([first for first, _, _ in ends] + further)
         self._reader.SetExtractSize([end - first for first, end, _ in ends] + further)
@@ -445,7 +476,23 @@ class _ItkImage(Stored):
         except RuntimeError as error:
             raise UnreadableError(f"cannot be read ({_line(error)})") from error
 
+    def _unpack(self) -> None:
+        room = shutil.disk_usage(tempfile.gettempdir()).free
+        if self._bytes > room:
+            refuse_machine(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self.where)
+        folder = tempfile.TemporaryDirectory()
+        place = str(Path(folder.name) / "unpacked.mha")
+        try:
+            simpleitk().WriteImage(simpleitk().ReadImage(str(self._path)), place, False)
+        except RuntimeError as error:
+            folder.cleanup()
+            raise UnreadableError(f"cannot be read ({_line(error)})") from error
+        self._held, self._packed = folder, False
+        self._reader.SetFileName(place)
+        self._reader.ReadImageInformation()
 
+
+_COMPRESSED = re.compile(rb"^\s*CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
 _DETACHED = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -463,10 +510,11 @@ def _itk(raw: Raw, path: str) -> _ItkImage:
         raise UnreadableError(
             f"keeps its voxels in {name!r}, not in one file beside it; save it as one .mha or .nii.gz"
         )
+    packed = path.lower().endswith(".nrrd") or bool(_COMPRESSED.search(head))
     if (local := raw.local(path)) is not None:
         if name and not (local.parent / name).is_file():
             raise UnreadableError(f"keeps its voxels in {name}, which is not beside it")
-        return _ItkImage(local, None)
+        return _ItkImage(local, _size(local, local.parent / name), packed, None)
     held = tempfile.TemporaryDirectory()
     where = Path(held.name) / f"volume{PurePosixPath(path).suffix.lower()}"
     inner = path.rpartition("/")[0] if "/" in path.rpartition(SEPARATOR)[2] else path.rpartition(SEPARATOR)[0]
@@ -474,7 +522,12 @@ def _itk(raw: Raw, path: str) -> _ItkImage:
     for member, target in ((path, where), (beside, Path(held.name) / name)) if name else ((path, where),):
         with raw.stream(member) as stream, open(target, "wb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
-    return _ItkImage(where, held)
+    return _ItkImage(where, _size(where, where.parent / name), packed, held)
+
+
+def _size(*places: Path) -> int:
+    """Bytes of some files; a folder counts nothing."""
+    return sum(place.stat().st_size for place in places if place.is_file())
 
 
 # ---- frames
