@@ -91,6 +91,24 @@ rule audit:
         all_audits,
 
 
+rule rehearse:
+    "A rehearsal on n samples of each dataset, through every step and in a folder of its own: --config n=200."
+    input:
+        rehearsal,
+        summaries=rehearsed_summaries,
+        matches=rehearsed_matches,
+    log:
+        plan.paths.log("rehearse", ""),
+    localrule: True
+    conda:
+        "envs/preprocess.yaml"
+    params:
+        datasets=rehearsed_datasets,
+    shell:
+        "python -m preprocess rehearsed {params.datasets} --summaries {input.summaries:q} --matches {input.matches:q} "
+        "--log {log:q}"
+
+
 rule match:
     "Everything that can be matched with a published file in <raw>/released."
     input:

@@ -39,6 +39,7 @@ MAY = {
     "render": {"recipe", "sources", "steps", "reading", "prepared"},
     "shards": {"recipe", "render", "prepared", "reading", "npz"},
     "prepare": {"recipe", "sources", "render", "shards", "prepared", "reading"},
+    "rehearsal": set(),
     "collect": {"shards", "split"},
     "npz": set(),
     "pack": {"recipe", "npz", "shards", "split"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -45,12 +46,12 @@ def _figures() -> dict[str, Any]:
     return content
 
 
-def cost(dataset: str, sizes: Iterable[int]) -> Cost:
-    """Estimate one dataset at some sizes."""
+def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None) -> Cost:
+    """Estimate one dataset at some sizes; ``at_most`` so many of its samples."""
     about, figures = recipe.dataset(dataset), _figures()
     own = figures["datasets"].get(dataset, figures["other"])
     sizes = list(sizes)
-    samples = sum(about.published.values())
+    samples = min(sum(about.published.values()), at_most or sys.maxsize)
     arrays = sum(samples * about.channels * size**about.dimensions for size in sizes)
     seconds = samples * (own["open_ms"] + own["size_ms"] * len(sizes)) / 1000 * figures["overhead"]
     seconds += arrays / figures["deflate"]

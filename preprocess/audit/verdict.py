@@ -18,7 +18,7 @@ images are held against those of the published array: so a wrong window, crop or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,7 +121,14 @@ class _Comparison:
 
 
 def judge(
-    recipe: Recipe, size: int, path: Path, samples_table: Path, sums: dict[str, str], released: Path, miniature: bool
+    recipe: Recipe,
+    size: int,
+    path: Path,
+    samples_table: Path,
+    sums: dict[str, str],
+    released: Path,
+    miniature: bool,
+    rehearsal: int = 0,
 ) -> Verdict:
     """Compare one built npz with what was published.
 
@@ -133,10 +140,16 @@ def judge(
         sums: MD5 of the file by ``<file>``, sha256 of its arrays by ``<file>:<array>``.
         released: the published file of that name, which need not be there.
         miniature: whether it was built from a stand-in.
+        rehearsal: how many samples a rehearsal draws: what is compared then says so; 0 for a build.
 
     Raises:
         PreprocessError: a file cannot be read, or the order does not fit the published file.
     """
+    if rehearsal:
+        found = judge(recipe, size, path, samples_table, sums, released, miniature)
+        if found.verdict == "not comparable" and not _excuse(recipe, size, miniature):
+            found = replace(found, text="not comparable", without_raw=0)  # what a whole build lacks is not the reason
+        return replace(found, text=f"a rehearsal on {rehearsal:,} samples, no build: {found.text}")
     reason = _excuse(recipe, size, miniature)
     if reason:
         return _not_comparable(path, reason)

@@ -86,7 +86,14 @@ class _Job:
 
 
 def match(
-    recipe: Recipe, folder: Path, index_table: Path, files: list[Path], out: Path, workers: int, seed: int
+    recipe: Recipe,
+    folder: Path,
+    index_table: Path,
+    files: list[Path],
+    out: Path,
+    workers: int,
+    seed: int,
+    rehearsal: int = 0,
 ) -> list[str]:
     """Find the raw sample of every published row and rank the decisions; write ``out``, a folder.
 
@@ -98,6 +105,7 @@ def match(
         out: gets ``order.csv``, ``unmatched.csv``, ``decisions.tsv`` and ``index.html``.
         workers: processes to render with.
         seed: picks the rows that decisions are ranked on.
+        rehearsal: how many samples a rehearsal drew, where the table holds those alone; 0 for a match of all.
 
     Returns:
         what a user wants to read at the end.
@@ -116,6 +124,9 @@ def match(
         shutil.rmtree(job.store)
         _write_tables(part, pairs, samples, found)
         summary = _summary(recipe, pairs, samples, found)
+        if rehearsal:
+            told = f"a rehearsal on {len(samples):,} samples: the rows of all others find no raw image"
+            summary.insert(0, f"{recipe.name}: {told}")
         page.write(
             part / "index.html",
             recipe=recipe,

@@ -9,6 +9,8 @@ PLACES = {
     # ---- of the raw files, whatever the build
     "stand_in": "{base}/raw/{source}",
     "verified": "{base}/verified/{source}.json",
+    "inspected": "{base}/inspect/{source}.md",
+    "inspected_data": "{base}/inspect/{source}.json",
     # ---- on the way
     "index": "{out}/work/{dataset}/index.tsv",
     "census": "{out}/work/{dataset}/census.tsv",

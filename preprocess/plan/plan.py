@@ -28,6 +28,12 @@ from preprocess.recipe import Recipe
 
 #: targets that write no results
 LISTINGS = frozenset({"sources", "fetch"})
+#: the target that looks at raw files and writes reports on them
+INSPECT = "inspect"
+#: where rehearsals lie, beside the builds; no build has this name
+REHEARSAL = "rehearsal"
+#: the most jobs that render a rehearsal
+REHEARSED_SHARDS = 4
 
 
 class Plan:
@@ -43,7 +49,7 @@ class Plan:
             recipe.validate(name)
         self.results = Path(self.settings.results)
         self.base = self.results / MINIATURE if self.is_miniature else self.results
-        self.out = self.base / self.settings.build
+        self.out = self.base / REHEARSAL / self.settings.build if self.is_rehearsal else self.base / self.settings.build
         self.raw = self.results / MINIATURE / "raw" if self.is_miniature else Path(self.settings.raw)
         self.paths = Paths(self.base, self.out)
         self._check()
@@ -93,6 +99,11 @@ class Plan:
         """Whether the run uses the embedded stand-ins."""
         return self.settings.is_miniature
 
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether a sample of each dataset is built, which is no build of it."""
+        return self.settings.n is not None
+
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a dataset with the decisions in force."""
         return _recipe(dataset, self.settings.protocol, json.dumps(self.settings.overrides.get(dataset, {})))
@@ -123,6 +134,7 @@ class Plan:
             "census": chosen.census,
             "overrides": {dataset: overrides} if overrides else {},
             "exceptions": chosen.exceptions,
+            **({"n": chosen.n} if self.is_rehearsal else {}),
         }
 
     # ---- datasets
@@ -235,6 +247,8 @@ class Plan:
     def shards(self, dataset: str) -> int:
         """How many jobs render the dataset; a miniature has at most two, so that joining is exercised."""
         shards: int = self.recipe(dataset).dataset.shards
+        if self.is_rehearsal:
+            shards = min(shards, REHEARSED_SHARDS)
         return min(shards, 2) if self.is_miniature else shards
 
     # ---- files
@@ -261,8 +275,8 @@ class Plan:
         return self._npz(dataset, self.audit_size(dataset))
 
     def verified(self, source: str) -> list[str]:
-        """The report on a source's checksums a build waits for; stand-ins have none."""
-        return [] if self.is_miniature else [self.paths.of("verified", source=source)]
+        """The report on a source's checksums a build waits for; stand-ins have none, and a rehearsal waits for none."""
+        return [] if self.is_miniature or self.is_rehearsal else [self.paths.of("verified", source=source)]
 
     def stand_in(self, source: str) -> list[str]:
         """The generated folder a build waits for; real files are there already."""
@@ -310,10 +324,33 @@ class Plan:
             )
         return [self.paths.of("match", dataset=name) for name in self.matchable()]
 
+    def candidates(self, dataset: str) -> str:
+        """The table of the samples that a match looks at: all, in a rehearsal those that were drawn."""
+        return self.paths.of("split" if self.is_rehearsal else "index", dataset=dataset)
+
+    @property
+    def match_stage(self) -> str:
+        """The stage of a match, by what it depends on."""
+        return "match_sample" if self.is_rehearsal else "match"
+
+    def rehearsal(self) -> list[str]:
+        """All of a rehearsal: every file of a build, and the matches where published files are at hand.
+
+        Raises:
+            PreprocessError: the number of samples is not given, or there is nothing to build.
+        """
+        if not self.is_rehearsal:
+            raise PreprocessError("rehearse: say on how many samples of each dataset, as in --config n=200")
+        return [*self.everything(), *(self.paths.of("match", dataset=name) for name in self.rehearsed_matches())]
+
+    def rehearsed_matches(self) -> list[str]:
+        """The datasets whose rehearsal is matched: released ones with a published file at hand."""
+        return self.matchable() if self.is_rehearsal and self.settings.protocol == "released" else []
+
     def prepared_by(self, dataset: str) -> str | None:
         """The dataset whose prepare jobs serve this one too: the first of its source that decides the same."""
         in_force = self.recipe(dataset)
-        if not in_force.prepare:
+        if not in_force.prepare or self.is_rehearsal:  # all that the source holds would be prepared
             return None
         return next(
             name for name in self.of_source(in_force.source) if self._preparation(name) == self._preparation(dataset)
@@ -332,7 +369,9 @@ class Plan:
         return [self.paths.of("shard", dataset=dataset, shard=shard) for shard in range(self.shards(dataset))]
 
     def exports(self, dataset: str) -> list[str]:
-        """The further formats asked for, of every size."""
+        """The further formats asked for, of every size; a rehearsal is not handed on."""
+        if self.is_rehearsal:
+            return []
         tails = [Path(npz).stem.removeprefix(dataset) for npz in self.npz(dataset)]
         return [
             self.paths.of(place, dataset=dataset, tail=tail)
@@ -362,8 +401,12 @@ class Plan:
 
     @property
     def shared(self) -> list[str]:
-        """What is made of all datasets of the folder: lists of checksums, index of the audit."""
-        return [self.paths[name] for name in (*SUM_LISTS, "collection", "audit_index", "audit_data")]
+        """What is made of all datasets of the folder: lists of checksums, index of the audit.
+
+        No list attests a rehearsal.
+        """
+        lists = () if self.is_rehearsal else SUM_LISTS
+        return [self.paths[name] for name in (*lists, "collection", "audit_index", "audit_data")]
 
     def everything(self) -> list[str]:
         """All a run makes where nothing is named. Raises PreprocessError: there is nothing to make it from."""
@@ -428,6 +471,8 @@ class Plan:
             return []  # a download may go on beside a build
         check_writable(self.base)
         environment.hold(self.base)
+        if self.targets and set(self.targets) == {INSPECT}:
+            return []  # it builds nothing
         told = [f"ERROR: {line}" for name in self.scope for line in recipe.fallbacks(self.recipe(name))]
         told += [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
         return [*told, *self.forecast(self.outdated, cores)]
@@ -440,7 +485,7 @@ class Plan:
         """
         from preprocess.acquire import estimate
 
-        costs = [estimate.cost(name, self.sizes(name)) for name in sorted(datasets)]
+        costs = [estimate.cost(name, self.sizes(name), self.settings.n) for name in sorted(datasets)]
         if self.is_miniature or not costs:
             return []
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]

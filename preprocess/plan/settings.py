@@ -37,6 +37,7 @@ class Settings:
     overrides: dict[str, dict[str, Any]]
     exports: tuple[str, ...]
     exceptions: str | None
+    n: int | None
     sources: tuple[str, ...]
     default_seed: int
 

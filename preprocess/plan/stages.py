@@ -84,6 +84,15 @@ STAGES = {
         ("raw", "published"),
         ("recipe", "published", "template"),
     ),
+    # in a rehearsal, of the samples that were drawn
+    "match_sample": Stage(
+        ("preprocess.match.run",),
+        ("split",),
+        ALL,
+        ("source", "steps"),
+        ("raw", "published"),
+        ("recipe", "published", "template"),
+    ),
     # of all datasets together
     "checksums": Stage(("preprocess.checksums",), ("sums",)),
     "collection": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),

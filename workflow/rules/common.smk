@@ -69,6 +69,10 @@ def prepared_folder(wildcards):
     return paths.of("prepared", dataset=maker, shard=wildcards.shard) if maker else []
 
 
+def candidates(wildcards):
+    return plan.candidates(wildcards.dataset)
+
+
 def shards(wildcards):
     return plan.shards(wildcards.dataset)
 

@@ -116,10 +116,11 @@ rule split:
         overrides=overrides("split"),
         seed=plan.settings.seed,
         order=order_table,
+        rehearsal=plan.settings.n or 0,
         current=current("split"),
     shell:
         "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--seed {params.seed} --order-table {params.order:q} --index {input:q} "
+        "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} --index {input:q} "
         "--output {output.split:q} --unmatched {output.unmatched:q} "
         "--log {log:q}"
 
@@ -276,10 +277,12 @@ rule check:
         sizes=sizes,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
+        rehearsal=plan.settings.n or 0,
         current=current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --raw {params.raw:q} --seed {params.seed} --index {input.index:q} --counts {input.counts:q} "
+        "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seed {params.seed} "
+        "--index {input.index:q} --counts {input.counts:q} "
         "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
         "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
         "--log {log:q}"
@@ -333,10 +336,11 @@ rule verdict:
         sizes=sizes,
         released=released_folder,
         miniature="--miniature" if plan.is_miniature else "",
+        rehearsal=plan.settings.n or 0,
         current=current("verdict"),
     shell:
         "python -m preprocess verdict {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--released {params.released:q} {params.miniature} --samples {input.samples:q} --sums {input.sums:q} "
+        "--released {params.released:q} {params.miniature} --rehearsal {params.rehearsal} --samples {input.samples:q} --sums {input.sums:q} "
         "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
         "--log {log:q}"
 
@@ -375,10 +379,11 @@ rule provenance:
         miniature="--miniature" if plan.is_miniature else "",
         default_seed=plan.settings.default_seed,
         variant=plan.settings.variant_name,
+        rehearsal=plan.settings.n or 0,
         current=current("provenance"),
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
+        "{params.miniature} --rehearsal {params.rehearsal} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
         "--samples {input.samples:q} --sums {input.sums:q} "
         "--checks {input.checks:q} --verdict {input.verdict:q} --verified {input.verified:q} --current {params.current} "
         "--output {output:q} "
