@@ -92,7 +92,7 @@ rule audit:
 
 
 rule rehearse:
-    "A rehearsal on n samples of each dataset, through every step and in a folder of its own: --config n=200."
+    "A rehearsal on some samples of each dataset, through every step and in a folder of its own: --config rehearsal=200."
     input:
         rehearsal,
         summaries=rehearsed_summaries,

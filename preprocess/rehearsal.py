@@ -97,9 +97,9 @@ def outcome(name: str, summary: Path, match: Path | None) -> list[str]:
         match: the ``decisions.tsv`` of its match with the published file, or None where there was none.
     """
     audit = read_json(summary)
-    rows, limit = sum(audit["counts"].values()), audit["rehearsal"]
+    rows = sum(audit["counts"].values())
     lines = [
-        f"{name}: a rehearsal on {rows:,} samples (n {limit:,}), no build: "
+        f"{name}: a rehearsal on {rows:,} samples, no build: "
         f"{_number(audit['errors'], 'error')}, {_number(audit['warnings'], 'warning')}"
     ]
     lines += [f"{name}: {file}: {verdict['text']}" for file, verdict in audit["verdict"].items()]

@@ -107,7 +107,7 @@ def _census(built: _Contents) -> Iterator[Finding]:
 def _rehearsal(built: _Contents, drawn: int) -> Iterator[Finding]:
     """A rehearsal says so, before its numbers of rows are taken for those of a build."""
     if drawn:
-        whole = f"{len(built.samples):,} of {len(built.indexed):,} samples (n {drawn:,})"
+        whole = f"{len(built.samples):,} of {len(built.indexed):,} samples"
         yield Finding("rehearsal", "warning", f"this is a rehearsal on {whole}, no build: its rows are not the dataset")
 
 

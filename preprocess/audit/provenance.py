@@ -233,7 +233,7 @@ def command(in_force: Recipe, run: RunFacts) -> str:
     """
     config = run.config
     keys = ("raw", "results", "protocol", "sizes" if in_force.dimensions == 2 else "sizes_3d", "seed", "census")
-    values = {key: config[key] for key in (*keys, "n", "exceptions") if config.get(key) is not None}
+    values = {key: config[key] for key in (*keys, "rehearsal", "exceptions") if config.get(key) is not None}
     if run.variant:
         values["variant"] = run.variant
     if overrides := config.get("overrides", {}).get(in_force.name):

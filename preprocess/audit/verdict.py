@@ -149,6 +149,10 @@ def judge(
         found = judge(recipe, size, path, samples_table, sums, released, miniature)
         if found.verdict == "not comparable" and not _excuse(recipe, size, miniature):
             found = replace(found, text="not comparable", without_raw=0)  # what a whole build lacks is not the reason
+        if found.verdict == "rows":  # rows that were not drawn lack nothing
+            first = f"; first: {found.differences[0]}" if found.differences else ""
+            text = f"{found.identical:,} of {found.rows:,} rows identical, worst difference {found.worst}{first}"
+            found = replace(found, text=text, without_raw=0)
         return replace(found, text=f"a rehearsal on {rehearsal:,} samples, no build: {found.text}")
     reason = _excuse(recipe, size, miniature)
     if reason:

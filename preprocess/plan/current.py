@@ -105,7 +105,7 @@ class Current:
 
     def _drawn(self) -> object:
         """What places the samples besides decisions: the seed, and how many a rehearsal draws."""
-        return [self.settings.seed, self.settings.n] if self.settings.n else self.settings.seed
+        return [self.settings.seed, self.settings.rehearsal] if self.settings.rehearsal else self.settings.seed
 
     def of_all(self, stage: str, recipes: Iterable[Recipe]) -> str:
         """The digest of what is made of several datasets together."""

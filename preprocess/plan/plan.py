@@ -102,7 +102,7 @@ class Plan:
     @property
     def is_rehearsal(self) -> bool:
         """Whether a sample of each dataset is built, which is no build of it."""
-        return self.settings.n is not None
+        return self.settings.rehearsal is not None
 
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a dataset with the decisions in force."""
@@ -134,7 +134,7 @@ class Plan:
             "census": chosen.census,
             "overrides": {dataset: overrides} if overrides else {},
             "exceptions": chosen.exceptions,
-            **({"n": chosen.n} if self.is_rehearsal else {}),
+            **({"rehearsal": chosen.rehearsal} if self.is_rehearsal else {}),
         }
 
     # ---- datasets
@@ -340,7 +340,7 @@ class Plan:
             PreprocessError: the number of samples is not given, or there is nothing to build.
         """
         if not self.is_rehearsal:
-            raise PreprocessError("rehearse: say on how many samples of each dataset, as in --config n=200")
+            raise PreprocessError("rehearse: say on how many samples of each dataset, as in --config rehearsal=200")
         return [*self.everything(), *(self.paths.of("match", dataset=name) for name in self.rehearsed_matches())]
 
     def rehearsed_matches(self) -> list[str]:
@@ -485,7 +485,7 @@ class Plan:
         """
         from preprocess.acquire import estimate
 
-        costs = [estimate.cost(name, self.sizes(name), self.settings.n) for name in sorted(datasets)]
+        costs = [estimate.cost(name, self.sizes(name), self.settings.rehearsal) for name in sorted(datasets)]
         if self.is_miniature or not costs:
             return []
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]

@@ -37,7 +37,7 @@ class Settings:
     overrides: dict[str, dict[str, Any]]
     exports: tuple[str, ...]
     exceptions: str | None
-    n: int | None
+    rehearsal: int | None
     sources: tuple[str, ...]
     default_seed: int
 

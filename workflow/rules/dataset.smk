@@ -116,7 +116,7 @@ rule split:
         overrides=overrides("split"),
         seed=plan.settings.seed,
         order=order_table,
-        rehearsal=plan.settings.n or 0,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("split"),
     shell:
         "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
@@ -277,7 +277,7 @@ rule check:
         sizes=sizes,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
-        rehearsal=plan.settings.n or 0,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
@@ -336,7 +336,7 @@ rule verdict:
         sizes=sizes,
         released=released_folder,
         miniature="--miniature" if plan.is_miniature else "",
-        rehearsal=plan.settings.n or 0,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("verdict"),
     shell:
         "python -m preprocess verdict {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
@@ -379,7 +379,7 @@ rule provenance:
         miniature="--miniature" if plan.is_miniature else "",
         default_seed=plan.settings.default_seed,
         variant=plan.settings.variant_name,
-        rehearsal=plan.settings.n or 0,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("provenance"),
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "

@@ -30,7 +30,7 @@ rule match_dataset:
         published=published_files,
         seed=plan.settings.seed,
         folder=subpath(output.page, parent=True),
-        rehearsal=plan.settings.n or 0,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current(plan.match_stage),
     shell:
         "python -m preprocess match {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
