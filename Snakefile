@@ -109,6 +109,21 @@ rule rehearse:
         "--log {log:q}"
 
 
+rule inspect:
+    "What the raw files are, before hours are spent on them: --config sources=[...]; one screen a source, and a report to share."
+    input:
+        reports,
+    log:
+        plan.paths.log("inspect", ""),
+    localrule: True
+    conda:
+        "envs/preprocess.yaml"
+    params:
+        results=plan.settings.results,
+    shell:
+        "python -m preprocess inspected {input:q} --results {params.results:q} --log {log:q}"
+
+
 rule match:
     "Everything that can be matched with a published file in <raw>/released."
     input:

@@ -48,10 +48,11 @@ MAY = {
     "acquire": {"recipe", "sources", "reading"},
     # what was built
     "audit": {"recipe", "sources", "steps", "render", "split", "npz", "checksums", "acquire"},
+    "inspection": {"recipe", "sources", "miniature", "index", "order", "acquire", "reading", "steps"},
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
-    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit"},
+    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
     "docs": {"recipe", "sources", "steps", "acquire", "audit"},
 }
 #: they call everything, and nothing calls them

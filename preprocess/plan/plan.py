@@ -24,6 +24,7 @@ from preprocess.plan.current import Current, digest, order_table
 from preprocess.plan.paths import EXPORTS, SUM_LISTS, Paths
 from preprocess.plan.settings import MINIATURE
 from preprocess.plan.stages import STAGES
+from preprocess.reading.archives import walk
 from preprocess.recipe import Recipe
 
 #: targets that write no results
@@ -430,6 +431,41 @@ class Plan:
         """The raw folder as a listing is given it: nothing for the stand-ins."""
         return "" if self.is_miniature else str(self.raw)
 
+    @cached_property
+    def inspected(self) -> list[str]:
+        """The sources to look at: those named, or served by a dataset that is named; without names all that are there.
+
+        Raises:
+            PreprocessError: there is no such source or dataset, or it holds nothing.
+        """
+        if not self.settings.sources:
+            there = [name for name in self.sources if self.is_miniature or self._holds(name)]
+            if not there:
+                raise PreprocessError(
+                    f"inspect: {self.raw} holds no folder of a source; see 'snakemake --cores 1 sources'"
+                )
+            return there
+        wanted = []
+        for name in self.settings.sources:
+            source = recipe.dataset(name).source if name in recipe.names() else name
+            if source not in self.sources:
+                raise PreprocessError(
+                    f"inspect: no source and no dataset is called {name!r}; the sources are {', '.join(self.sources)}"
+                )
+            if not (self.is_miniature or self._holds(source)):
+                raise PreprocessError(f"inspect: {self.raw / source} holds no file; see 'snakemake --cores 1 sources'")
+            wanted.append(source)
+        return list(dict.fromkeys(wanted))
+
+    def _holds(self, source: str) -> bool:
+        """Whether there is any file in the folder that serves a source."""
+        folder = self.folder(self.of_source(source)[0])
+        return folder.is_dir() and next(iter(walk(folder)), None) is not None
+
+    def reports(self) -> list[str]:
+        """The report of every look, as data; each has a page of its name beside it."""
+        return [self.paths.of("inspected_data", source=name) for name in self.inspected]
+
     @property
     def priced(self) -> list[str]:
         """The datasets whose cost a listing estimates: those of the configuration."""
@@ -454,6 +490,11 @@ class Plan:
     def current_of_source(self, source: str) -> str:
         """The same of the verification of a source's files."""
         return digest([self.current("verify", name) for name in self.of_source(source)])
+
+    def current_of_look(self, source: str) -> str:
+        """The same of a look at a source's files."""
+        looked = [self.settings.overrides, self.settings.sizes, self.settings.sizes_3d, self.settings.protocol]
+        return digest([self.current("inspect", name) for name in self.of_source(source)], looked)
 
     def current_of_all(self, stage: str) -> str:
         """The same of what is made of all datasets of the folder together."""

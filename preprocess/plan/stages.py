@@ -35,6 +35,7 @@ FACTS = {
     "source": ("tables/sources/{source}.yaml",),
     "published": ("tables/published.yaml",),
     "template": ("audit/templates/*", "match/templates/*"),
+    "report": ("inspection/templates/*", "recipes/*", "tables/sources/*"),
     "versions": (),  # of Python and the libraries: no file
 }
 
@@ -83,6 +84,10 @@ STAGES = {
         ("source", "steps"),
         ("raw", "published"),
         ("recipe", "published", "template"),
+    ),
+    # a look at the files of a source
+    "inspect": Stage(
+        ("preprocess.inspection.look",), ("miniature",), ALL, ("source",), ("source",), ("recipe", "source", "report")
     ),
     # in a rehearsal, of the samples that were drawn
     "match_sample": Stage(

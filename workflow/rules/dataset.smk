@@ -61,6 +61,40 @@ rule verify:
         "--output {output:q} --log {log:q}"
 
 
+rule inspect:
+    "Look at the source's files and write a report that can be shared."
+    input:
+        plan.stand_in(SOURCE),
+    output:
+        page=paths.of("inspected", source=SOURCE),
+        data=paths.of("inspected_data", source=SOURCE),
+    log:
+        paths.log(SOURCE, "inspect"),
+    benchmark:
+        paths.benchmark(SOURCE, "inspect")
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=doubling(2000),
+        runtime=doubling(120),
+    params:
+        source=SOURCE,
+        raw=raw_root,
+        cache=cache_folder,
+        protocol=plan.settings.protocol,
+        overrides=all_overrides,
+        sizes=plan.settings.sizes,
+        sizes_3d=plan.settings.sizes_3d,
+        seed=plan.settings.seed,
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current_of_look,
+    shell:
+        "python -m preprocess inspect {params.source} --raw {params.raw:q} --cache {params.cache:q} "
+        "--protocol {params.protocol} --overrides {params.overrides:q} "
+        "--sizes {params.sizes} --sizes-3d {params.sizes_3d} --seed {params.seed} {params.miniature} "
+        "--output {output.page:q} --json {output.data:q} --log {log:q}"
+
+
 rule index:
     "List, label and count the samples: one row a sample."
     input:

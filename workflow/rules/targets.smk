@@ -42,6 +42,11 @@ def matches(wildcards):
 
 
 @refusing
+def reports(wildcards):
+    return plan.reports()
+
+
+@refusing
 def rehearsal(wildcards):
     return plan.rehearsal()
 
