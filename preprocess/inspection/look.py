@@ -19,7 +19,7 @@ from preprocess.errors import PreprocessError
 from preprocess.inspection import expected, masking
 from preprocess.inspection.report import Counted, Dataset, Layout, Report, Trouble, histograms
 from preprocess.inspection.survey import EVERY, Progress, Survey, survey
-from preprocess.reading.archives import Raw
+from preprocess.reading.archives import Raw, is_tar, is_zip
 from preprocess.recipe import Recipe
 from preprocess.table import Sample
 
@@ -75,7 +75,7 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
             datasets = [_dataset(name, raw, wish, found, say) for name in about.datasets] if found.files else []
     stock = inventory.take(about, wish.root, DigestCache(wish.cache, wish.source, wish.root))
     compared = [] if wish.miniature else expected.compare(wish.source, found.seen)
-    state, why = _state(found, datasets, layouts, wish.source)
+    state, why = _state(found, datasets, layouts, about)
     return Report(
         source=wish.source,
         title=about.content["title"],
@@ -85,7 +85,7 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
         versions={"medmnist-rebuild": __version__, **environment.versions()},
         platform=sys.platform,
         protocol=wish.protocol,
-        known_files="a stand-in: not compared" if wish.miniature else f"{stock.state}: {_known(about, stock, wish.root)}",
+        known_files="a stand-in: not compared" if wish.miniature else _known(about, stock, wish.root),
         layouts=tuple(layouts),
         files=found.files,
         bytes_stored=found.stored,
@@ -114,7 +114,8 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
 
 def _known(about: registry.Source, stock: inventory.Stock, root: Path) -> str:
     """What of the files that the registry names is there, in words that name published files only."""
-    told = [f"{len(about.needed) - len(stock.absent)} of {len(about.needed)} known files are there"]
+    there = len(about.needed) - len(stock.absent)
+    told = [f"{stock.state}: {there} of {len(about.needed)} published files are there, or what may be in them"]
     if about.needed and stock.absent:
         told.append(f"not {', '.join(file.name for file in stock.absent[:6])}{' ...' if stock.absent[6:] else ''}")
     size, exact = about.about()
@@ -235,18 +236,20 @@ def _fallbacks(in_force: Recipe, samples: list[Sample], wish: Wish) -> Iterator[
         yield "mask: no mask of the ribs is at hand: the volumes show everything"
 
 
-def _state(found: Survey, datasets: list[Dataset], layouts: list[Layout], source: str) -> tuple[str, str]:
+def _state(found: Survey, datasets: list[Dataset], layouts: list[Layout], about: registry.Source) -> tuple[str, str]:
     """What is there in one word, and why: see :data:`preprocess.inspection.report.STATES`."""
     if not found.files and not found.archives:
         return "missing", "no file is there"
     if damaged := [one for one in found.archives if one.error]:
         return "broken", f"{damaged[0].name}: {damaged[0].error}"
+    source = about.name
     own = [one for one in layouts if one.source == source]
+    listed = {file.name for file in about.files if not (is_zip(file.name) or is_tar(file.name))}
     if not any(one.samples for one in datasets):
         if own and not any(one.usable for one in own):
             return "unusable", f"it is {own[0].name}"
         other = [one for one in layouts if one.source != source and one.usable]
-        if own:
+        if own or any(name.rpartition("/")[2] in listed for name in found.names):
             return ("broken", _first(found)) if found.unreadable else ("incomplete", datasets[0].why)
         told = f"; it looks like {other[0].source}: {other[0].name}" if other else ""
         return "foreign", f"no known layout of {source}, and no sample of it{told}"

@@ -44,7 +44,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _KEPT = frozenset(" ()[]{}-_.,&+'!/")
 #: numbers, and words that are not known, that follow each other with little between
 _RUNS = re.compile(r"[#*](?:[._\- ^=]*[#*])+")
-_ABSOLUTE = re.compile(r"(?<![\w>.])(?:/|[A-Za-z]:[\\/])[^\s:;,'\"()]+")
+_ABSOLUTE = re.compile(r"(?<![^\s'\"(=:,])(?:/|[A-Za-z]:[\\/])[^\s:;,'\"()]+")
 
 
 def words_of(text: str) -> set[str]:
@@ -71,6 +71,17 @@ def vocabulary() -> frozenset[str]:
         quoted = re.findall(r"``(.*?)``|^ {4}(.*)$", documented, re.MULTILINE | re.DOTALL)
         found |= words_of(" ".join(part for pair in quoted for part in pair))
     return frozenset(found)
+
+
+@cache
+def _with_digits() -> frozenset[str]:
+    """What stays although it holds digits, in lower case: names of sources and datasets, pieces of published names."""
+    texts = [*recipe.names(), *registry.load()]
+    for one in registry.load().values():
+        texts += [file["name"] for file in one.content["files"]]
+        texts += [pattern for layout in one.layouts for pattern in layout["match"]]
+    pieces = re.findall(r"[^\W_]+", " ".join(texts).lower())
+    return frozenset(piece for piece in pieces if not piece.isdecimal() and not piece.isalpha())
 
 
 @cache
@@ -115,7 +126,9 @@ def _masked_name(text: str, known: frozenset[str]) -> Iterable[str]:
             yield piece["gap"] if piece["gap"] in _KEPT else "*"
             continue
         letters = _WORD.findall(word)
-        if all(part.lower() in known and (len(part) > 1 or part == word) for part in letters):
+        if word.lower() in _with_digits():
+            yield word
+        elif all(part.lower() in known and (len(part) > 1 or part == word) for part in letters):
             yield re.sub(r"\d+", "#", word)
         else:
             yield "*"
@@ -150,6 +163,8 @@ def message(text: str, root: Path | None = None) -> str:
             pieces.append(found if not _joined(before, after) else "#")
         elif found.isdecimal():
             pieces.append(found if len(found) <= 2 and not _joined(before, after) else "#")
+        elif found.lower() in _with_digits():
+            pieces.append(found)
         elif all(word.lower() in known for word in _WORD.findall(found)):
             pieces.append(re.sub(r"\d+", "#", found))
         else:
