@@ -24,7 +24,7 @@ from preprocess.decisions import EVIDENCE
 from preprocess.inspection import expected, masking, report, survey
 from preprocess.inspection.look import Wish, look
 from preprocess.inspection.report import Report
-from preprocess.reading.archives import Raw, is_tar, is_zip
+from preprocess.reading.archives import Raw, is_junk, is_tar, is_zip
 from tests.builds import names_of_source, run
 
 SOURCES = sorted({recipe.read(name)["source"] for name in recipe.names()})
@@ -55,14 +55,15 @@ def copied(stand_in, tmp_path) -> Callable[[str], Path]:
 def test_a_whole_stand_in_is_complete(source, copied):
     found = looked(source, copied(source))
     assert (found.state, found.traceback, found.unreadable) == ("complete", (), ())
-    assert [one.name for one in found.datasets] == names_of_source(source)
+    assert sorted(one.name for one in found.datasets) == names_of_source(source)
     for one in found.datasets:
         assert one.builds == "yes"
         known = miniature.census(one.name)  # the generator's own counts
         assert {name: there for name, _, there in one.counts} == known
         assert sum(one.by_class.values()) >= one.samples or recipe.dataset(one.name).task == "multi-label"
     assert 0 < found.opened <= survey.OPENED
-    assert any(one.source == source and one.usable for one in found.layouts)
+    if source != "adrenal":  # its stand-in is a holder's own masks, of which no layout is published
+        assert any(one.source == source and one.usable for one in found.layouts)
     assert sum(files for files, _ in found.patterns.values()) == found.files == sum(found.kinds.values())
 
 
@@ -92,8 +93,12 @@ def halve(folder: Path) -> None:
                     members[info] = (inside / "x.zip").read_bytes()
                 shutil.rmtree(inside)
             elif len(members) > 3:
-                kinds = Counter(Path(info.filename).suffix for info in members if not info.is_dir())
-                most = [info for info in members if Path(info.filename).suffix == kinds.most_common(1)[0][0]]
+                kinds = Counter(Path(info.filename).suffix for info in members if not is_junk(info.filename))
+                most = [
+                    info
+                    for info in members
+                    if Path(info.filename).suffix == kinds.most_common(1)[0][0] and not is_junk(info.filename)
+                ]
                 for info in most[::2]:
                     del members[info]
             with zipfile.ZipFile(path, "w") as archive:
@@ -166,6 +171,7 @@ def test_an_edition_that_cannot_be_used_is_told(tmp_path):
 
 def packed(path: Path, pictures: int) -> None:
     """BUSI's tree with so many small pictures, of 2 x 1 pixels but one, as a zip or a tar."""
+
     def picture(edge: int) -> bytes:
         buffer = io.BytesIO()
         Image.new("RGB", (edge, 1)).save(buffer, "PNG")
@@ -232,7 +238,7 @@ def test_progress_is_told(tmp_path):
     packed(tmp_path / "busi" / "x.tar.gz", 300)
     said: list[str] = []
     look(Wish("busi", tmp_path, "paper", {}, (28,), (28,), 42, False, tmp_path / "cache"), said.append, every=0.0)
-    assert said[0] == "busi: reading *.tar.gz"
+    assert said[0] == "busi: reading x.tar.gz"
     assert "busi: 300 files in tar archives so far" in said
     assert "busi: 200 files opened so far" in said
     assert said[-1].endswith("counting the samples of breastmnist") or any("counting" in line for line in said)
@@ -266,7 +272,11 @@ def plant_dicom(folder: Path) -> None:
 
 def plant_nifti(folder: Path) -> None:
     image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.diag([0.7, 0.7, 2.5, 1]))
-    image.header["descrip"], image.header["aux_file"], image.header["db_name"] = b"Mustermann 20230517", b"MRN0815", b"4711"
+    image.header["descrip"], image.header["aux_file"], image.header["db_name"] = (
+        b"Mustermann 20230517",
+        b"MRN0815",
+        b"4711",
+    )
     image.header["intent_name"] = b"Erika"
     folder.mkdir(parents=True)
     nibabel.save(image, folder / "Mustermann-1961-04-12.nii.gz")
@@ -308,7 +318,7 @@ def check_is_shareable(found: Report, root: Path) -> None:
         bare = re.sub(r"[\d,.]+ (?:k?b|mb|gb)\b", "", bare)
         bare = re.sub(r"\| [\d,]+ \| [\d,]+ \|", "", bare)
         for secret in SECRETS:
-            assert secret not in bare, (secret, bare[max(bare.index(secret) - 80, 0) :][:200])
+            assert not re.search(rf"(?<![a-z]){re.escape(secret)}(?![a-z])", bare), secret
         assert str(root) not in text
         assert "/home" not in text
         assert str(Path.cwd()) not in text
@@ -351,18 +361,30 @@ def test_names_are_masked(text, masked):
     [
         ("/data/raw/busi: damaged or incomplete (Error -3 while decompressing data: invalid distance too far back)",
          "<raw>/busi: damaged or incomplete (Error -# while decompressing data: invalid distance too far back)"),
-        ("patient 0078 of 1961-04-12 in /home/erika/x y", "patient # of # in <path> * *"),
+        ("patient 0078 of 1961-04-12 in /home/erika/x y", "patient # of # in <path> y"),
         ("has 16 bits a channel; 1,349 files, MRN0815", "has 16 bits a channel; 1,349 files, *"),
     ],
 )  # fmt: skip
 def test_messages_are_masked(text, masked):
-    assert masking.message(text, Path("/data/raw")).replace("x y", "* *") == masked
+    assert masking.message(text, Path("/data/raw")) == masked
 
 
 def test_the_vocabulary_holds_no_name_of_a_person():
     """Those the project itself names in citations and docstrings: they stand for any other."""
-    cited = {"dhabyani", "kermany's", "tschandl", "rosendahl", "kittler", "acevedo", "woloshuk", "ljosa", "armato", "xia"}
-    assert not cited & (masking.vocabulary() | masking._phrases())
+    cited = {
+        "dhabyani",
+        "kermany's",
+        "tschandl",
+        "rosendahl",
+        "kittler",
+        "acevedo",
+        "woloshuk",
+        "ljosa",
+        "armato",
+        "xia",
+    }
+    assert cited.isdisjoint(masking.vocabulary())
+    assert cited.isdisjoint(masking._phrases())
 
 
 # ---- what is expected
