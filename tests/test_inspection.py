@@ -1,7 +1,8 @@
-"""The first look at raw files: whole, half, broken and foreign ones told apart, and a report that says nothing private."""
+"""The first look at raw files: whole, half, broken and foreign ones told apart; a report that says nothing private."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -247,8 +248,10 @@ def test_progress_is_told(tmp_path):
 # ---- nothing private
 
 #: what must not be found, in any case
-SECRETS = ("mustermann", "erika", "4711", "mrn0815", "1961", "0412", "20230517", "2023-05-17", "1.2.840.99999", "klinik",
-           "geheim", "doe", "smith")  # fmt: skip
+SECRETS = (
+    "mustermann", "erika", "4711", "mrn0815", "1961", "0412", "20230517", "2023-05-17", "1.2.840.99999", "klinik",
+    "geheim", "doe", "smith",
+)  # fmt: skip
 
 
 def plant_dicom(folder: Path) -> None:
@@ -308,6 +311,56 @@ def test_names_ids_and_dates_do_not_reach_the_report(source, form, tmp_path):
     found = looked(source, root, drawn=False, cache=tmp_path / "cache")
     assert found.files >= 2
     assert found.headers or found.unreadable
+    check_is_shareable(found, root)
+
+
+def plant_in_dicoms(root: Path) -> None:
+    """In every header of the stand-in's folders."""
+    for path in (root / "lidc_idri").rglob("*"):
+        if path.is_file() and path.read_bytes()[128:132] == b"DICM":
+            data = pydicom.dcmread(path)
+            data.PatientName, data.PatientID, data.PatientBirthDate = "Mustermann^Erika", "MRN0815", "19610412"
+            data.StudyDate, data.InstitutionName, data.AccessionNumber = "20230517", "Klinik Geheim", "4711"
+            data.save_as(path)
+
+
+def plant_in_niftis(root: Path) -> None:
+    """In descrip, aux_file and db_name of every scan and label, at the places of the standard."""
+    for path in (root / "ribfrac").rglob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                if name.endswith(".nii.gz"):
+                    volume = bytearray(gzip.decompress(data))
+                    for place, text in (
+                        (14, b"4711"),
+                        (148, b"Mustermann Erika 20230517"),
+                        (228, b"MRN0815 1961-04-12"),
+                    ):
+                        volume[place : place + len(text)] = text
+                    data = gzip.compress(bytes(volume))
+                archive.writestr(name, data)
+
+
+def plant_in_tables(root: Path) -> None:
+    """In columns of the table that the reader does not ask for."""
+    for path in (root / "ham10000").rglob("*.csv"):
+        head, *rows = path.read_text().splitlines()
+        rows = [f"{row},Erika Mustermann,MRN0815,1961-04-12" for row in rows]
+        path.write_text("\n".join([f"{head},Mustermann,patient 4711,2023-05-17", *rows]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "plant"), [("lidc_idri", plant_in_dicoms), ("ribfrac", plant_in_niftis), ("ham10000", plant_in_tables)]
+)
+def test_what_stand_ins_hold_of_persons_does_not_reach_the_report(source, plant, copied):
+    root = copied(source)
+    before = looked(source, root)
+    plant(root)
+    found = looked(source, root)
+    assert found.state == before.state == "complete"
+    assert found.bytes_stored != before.bytes_stored  # it was planted
     check_is_shareable(found, root)
 
 
