@@ -19,6 +19,7 @@ SMALL = {
     "render": ["--samples", "0.01", "--only", "bound", "cores"],
     "full": ["--shares", "0.002"],
     "match": ["--rows", "300"],
+    "inspection": ["--files", "500"],
     "duplicates": ["--rows", "2000"],
 }
 

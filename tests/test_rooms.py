@@ -53,7 +53,7 @@ MAY = {
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
     "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
-    "docs": {"recipe", "sources", "steps", "acquire", "audit"},
+    "docs": {"recipe", "sources", "steps", "acquire", "audit", "inspection"},
 }
 #: they call everything, and nothing calls them
 ENTRANCES = {"commands", "cli", "__main__"}

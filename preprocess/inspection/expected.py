@@ -1,7 +1,7 @@
 """What the true archives of each source hold, put together from where it is written, each figure with its grade.
 
-Counts are the recipes' ``census``, bytes the registry's, and what headers say is in ``tables/expected.yaml``, which
-also grades the others. Nothing is written twice.
+Counts are the recipes' ``census``, bytes the registry's, and what headers say is in ``tables/expected``, a
+file a source, which also grades the others. Nothing is written twice. Of a source without a file nothing is known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ import yaml
 from preprocess import recipe
 from preprocess.acquire import registry
 
-TABLE = "tables/expected.yaml"
+#: what stands for the file of a source that has none
+UNKNOWN: dict[str, Any] = {
+    "counts": {"grade": "unknown", "why": "no file of tables/expected says"},
+    "bytes": {"grade": "unknown", "why": "no file of tables/expected says"},
+    "headers": [],
+}
 
 
 @dataclass(frozen=True)
@@ -70,21 +75,24 @@ class Figure:
 
 
 @cache
-def _table() -> dict[str, Any]:
-    text = (resources.files("preprocess") / TABLE).read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
+def _known(source: str) -> dict[str, Any]:
+    path = resources.files("preprocess") / "tables" / "expected" / f"{source}.yaml"
+    if not path.is_file():
+        return UNKNOWN
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
 
 
 def sources() -> list[str]:
-    """The sources of the table."""
-    return list(_table())
+    """The sources that have a file."""
+    folder = resources.files("preprocess") / "tables" / "expected"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def headers(source: str) -> list[Header]:
     """What headers of a source's true files say."""
     found = []
-    for entry in _table()[source]["headers"]:
+    for entry in _known(source)["headers"]:
         values = {key: entry[key] for key in ("kind", "trait", "grade", "why") if key in entry}
         bounds = entry.get("range")
         found.append(
@@ -100,7 +108,7 @@ def headers(source: str) -> list[Header]:
 
 def figures(source: str) -> list[Figure]:
     """All that is known of a source in one list: files and bytes, counts by class, headers."""
-    content, about = _table()[source], registry.load()[source]
+    content, about = _known(source), registry.load()[source]
     size, exact = about.about()
     told = f"{'' if exact else 'about '}{size:,}" if size else "unknown"
     found = [Figure("bytes to download", told, content["bytes"]["grade"], content["bytes"]["why"])]

@@ -72,7 +72,11 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
         with Raw(folder) as raw:
             found = survey(wish.source, raw, wish.seed, say, every)
             layouts = _layouts(found, wish.source)
-            datasets = [_dataset(name, raw, wish, found, say) for name in about.datasets] if found.files or found.archives else []
+            datasets = (
+                [_dataset(name, raw, wish, found, say) for name in about.datasets]
+                if found.files or found.archives
+                else []
+            )
     stock = inventory.take(about, wish.root, DigestCache(wish.cache, wish.source, wish.root))
     compared = [] if wish.miniature else expected.compare(wish.source, found.seen)
     state, why = _state(found, datasets, layouts, about)

@@ -20,7 +20,7 @@ import tarfile
 import traceback
 import zipfile
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -116,6 +116,7 @@ def _literals(path: Path) -> set[str]:
     return words_of(" ".join(texts))
 
 
+@lru_cache(maxsize=8192)  # folders occur again and again
 def name(text: str) -> str:
     """A name of a file, folder or column with what is not the project's own masked: ``benign (#).png``, ``*.dcm``."""
     return _RUNS.sub(_together, "".join(_masked_name(text, vocabulary())))

@@ -35,7 +35,7 @@ FACTS = {
     "source": ("tables/sources/{source}.yaml",),
     "published": ("tables/published.yaml",),
     "template": ("audit/templates/*", "match/templates/*"),
-    "report": ("inspection/templates/*", "recipes/*", "tables/sources/*"),
+    "report": ("inspection/templates/*", "recipes/*", "tables/sources/*", "tables/expected/*"),
     "versions": (),  # of Python and the libraries: no file
 }
 
