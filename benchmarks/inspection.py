@@ -71,7 +71,8 @@ def main() -> None:
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
             size = f"{path.stat().st_size / 1e9:.1f} GB"
             cost = f"{seconds:.0f} | {cpu:.0f} | {peak_memory() / 1e6:.0f} MB"
-            print(f"| {name.removeprefix("made")} | {found.files:,} | {size} | {found.state} | {cost} |", flush=True)
+            ending = name.removeprefix("made")
+            print(f"| {ending} | {found.files:,} | {size} | {found.state} | {cost} |", flush=True)
 
 
 if __name__ == "__main__":

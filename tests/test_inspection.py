@@ -19,14 +19,17 @@ import pydicom
 import pytest
 from PIL import Image
 
-from preprocess import miniature, recipe
+from preprocess import environment, miniature, recipe
 from preprocess.acquire import registry
 from preprocess.decisions import EVIDENCE
+from preprocess.errors import PreprocessError
 from preprocess.inspection import expected, masking, report, survey
 from preprocess.inspection.look import Wish, look
 from preprocess.inspection.report import Report
+from preprocess.plan.plan import Plan
 from preprocess.reading.archives import Raw, is_junk, is_tar, is_zip
 from tests.builds import names_of_source, run
+from tests.test_workflow import ROOT, snakemake
 
 SOURCES = sorted({recipe.read(name)["source"] for name in recipe.names()})
 
@@ -517,7 +520,66 @@ def test_true_segmentations_and_tables(real, tmp_path):
     assert sum(int(value) * count for value, count in rows.values.items()) == 3987 + 420 + 435 + 80
 
 
+# ---- the plan
+
+
+def planned(tmp_path: Path, **config) -> Plan:
+    (tmp_path / "raw").mkdir(exist_ok=True)
+    config = {"raw": str(tmp_path / "raw"), "results": str(tmp_path / "results"), **config}
+    return Plan(config, ROOT / "workflow" / "schemas" / "config.schema.json", lambda: ["inspect"])
+
+
+def test_sources_are_named_by_their_own_name_or_by_a_dataset(tmp_path):
+    for source in ("busi", "lits"):
+        (tmp_path / "raw" / source).mkdir(parents=True)
+        (tmp_path / "raw" / source / "x.txt").write_text("x")
+    (tmp_path / "raw" / "pbc").mkdir()  # empty
+    assert planned(tmp_path).inspected == ["busi", "lits"]
+    assert planned(tmp_path, sources=["organcmnist", "lits", "breastmnist"]).inspected == ["lits", "busi"]
+    assert [Path(path).name for path in planned(tmp_path, sources=["lits"]).reports()] == ["lits.json"]
+    with pytest.raises(PreprocessError, match="no source and no dataset is called 'busy'"):
+        planned(tmp_path, sources=["busy"]).reports()
+    with pytest.raises(PreprocessError, match="pbc holds no file"):
+        planned(tmp_path, sources=["bloodmnist"]).reports()
+    shutil.rmtree(tmp_path / "raw")
+    with pytest.raises(PreprocessError, match="holds no folder of a source"):
+        planned(tmp_path).reports()
+
+
+def test_a_report_is_as_current_as_its_raw_files(tmp_path):
+    (tmp_path / "raw" / "busi").mkdir(parents=True)
+    (tmp_path / "raw" / "busi" / "benign (1).png").write_bytes(b"x")
+    before = planned(tmp_path).current_of_look("busi")
+    assert planned(tmp_path).current_of_look("busi") == before
+    assert planned(tmp_path, sizes=[28, 64]).current_of_look("busi") != before
+    (tmp_path / "raw" / "busi" / "benign (2).png").write_bytes(b"x")
+    assert planned(tmp_path).current_of_look("busi") != before
+
+
+def test_a_look_asks_for_no_room(tmp_path, monkeypatch):
+    """It builds nothing, so a full disk is no reason to refuse it."""
+    monkeypatch.setattr(environment, "hold", lambda folder: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 0))
+    assert planned(tmp_path).begin(2) == []
+
+
 # ---- the commands
+
+
+@pytest.mark.workflow
+@pytest.mark.timeout(300)
+def test_the_workflow_shows_a_screen_a_source_every_time(folder):
+    words = ("inspect", "--config", "sources=[breastmnist]")
+    said = snakemake(folder, *words)
+    assert "busi: reading Dataset_BUSI.zip" in said
+    assert "busi, a stand-in: COMPLETE: all known counts" in said
+    base = folder / "results" / "miniature"
+    made = {path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file()}
+    aside = ("raw/", ".lock", ".run", "paper/logs/", "paper/benchmarks/")
+    assert {name for name in made if not name.startswith(aside)} == {"inspect/busi.json", "inspect/busi.md"}
+    said = snakemake(folder, *words)
+    assert "busi: reading" not in said  # nothing has changed
+    assert "busi, a stand-in: COMPLETE: all known counts" in said
 
 
 def test_the_command_writes_its_report_and_nothing_else(stand_in, tmp_path, capsys):

@@ -329,11 +329,6 @@ class Plan:
         """The table of the samples that a match looks at: all, in a rehearsal those that were drawn."""
         return self.paths.of("split" if self.is_rehearsal else "index", dataset=dataset)
 
-    @property
-    def match_stage(self) -> str:
-        """The stage of a match, by what it depends on."""
-        return "match_sample" if self.is_rehearsal else "match"
-
     def rehearsal(self) -> list[str]:
         """All of a rehearsal: every file of a build, and the matches where published files are at hand.
 

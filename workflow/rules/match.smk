@@ -31,7 +31,7 @@ rule match_dataset:
         seed=plan.settings.seed,
         folder=subpath(output.page, parent=True),
         rehearsal=plan.settings.rehearsal or 0,
-        current=current(plan.match_stage),
+        current=current("match_sample" if plan.is_rehearsal else "match"),
     shell:
         "python -m preprocess match {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seed {params.seed} --index {input:q} --published {params.published:q} "
