@@ -27,7 +27,9 @@ from preprocess.inspection import expected, masking, report, survey
 from preprocess.inspection.look import Wish, look
 from preprocess.inspection.report import Report
 from preprocess.plan.plan import Plan
+from preprocess.reading import dicom
 from preprocess.reading.archives import Raw, is_junk, is_tar, is_zip
+from preprocess.reading.picture import Picture
 from tests.builds import names_of_source, run
 from tests.test_workflow import ROOT, snakemake
 
@@ -235,6 +237,49 @@ def test_the_sample_goes_by_seed_and_names_alone(tmp_path):
     assert names(1) == names(1)
     assert names(1) != names(2)
     assert len(set(names(1))) == survey.OPENED
+
+
+def test_what_is_whole_beside_a_broken_archive_is_counted(tmp_path):
+    (tmp_path / "busi").mkdir()
+    packed(tmp_path / "busi" / "a.zip", 50)
+    packed(tmp_path / "busi" / "b.tar.gz", 50)
+    (tmp_path / "busi" / "c.zip").write_bytes(b"PK but no archive")
+    whole = (tmp_path / "busi" / "b.tar.gz").read_bytes()
+    (tmp_path / "busi" / "b.tar.gz").write_bytes(whole[: len(whole) - 40])
+    found = looked("busi", tmp_path, drawn=False)
+    assert found.state == "broken"
+    assert [bool(one.error) for one in found.archives] == [False, True, True]
+    assert found.archives[0].members == 50
+    assert found.datasets[0].builds == "no"
+    with Raw(tmp_path / "busi") as raw, pytest.raises(PreprocessError, match=r"b\.tar\.gz: damaged"):
+        raw.files()  # a build goes on refusing it
+
+
+def test_every_frame_of_a_picture_is_decoded(tmp_path):
+    frames = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (32, 32), np.uint8)) for n in range(7)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    whole = Picture(buffer.getvalue())
+    whole.decode_all()
+    assert whole.traits() == {
+        "format": "TIFF", "mode": "L", "bits a channel": "8", "width": "32", "height": "32", "frames": "7",
+        "orientation": "1",
+    }  # fmt: skip
+    with pytest.raises(PreprocessError):
+        Picture(buffer.getvalue()[:-600]).decode_all()
+
+
+def test_words_of_a_header_that_are_none_of_the_standard_are_not_told(tmp_path):
+    plant_dicom(tmp_path / "x")
+    with Raw(tmp_path / "x") as raw:
+        found = dicom.traits(raw, "Mustermann_Erika_4711.dcm")
+        with pytest.raises(PreprocessError):
+            dicom.traits(raw, "nothere.dcm")
+    assert found == {
+        "transfer syntax": "Explicit VR Little Endian", "modality": "other", "photometric": "MONOCHROME2",
+        "bits": "12 of 16, unsigned", "rows": "4", "columns": "4", "pixel spacing": "0.7/0.7", "slice thickness": "2.5",
+        "orientation": "1/0/0/0/1/0", "rescale slope": "1", "rescale intercept": "-1024",
+    }  # fmt: skip
 
 
 def test_progress_is_told(tmp_path):

@@ -75,11 +75,12 @@ def vocabulary() -> frozenset[str]:
 
 @cache
 def _with_digits() -> frozenset[str]:
-    """What stays although it holds digits, in lower case: names of sources and datasets, pieces of published names."""
+    """What stays although it holds digits, in lower case: sources, datasets, cell types, published names."""
     texts = [*recipe.names(), *registry.load()]
     for one in registry.load().values():
         texts += [file["name"] for file in one.content["files"]]
         texts += [pattern for layout in one.layouts for pattern in layout["match"]]
+    texts += map(_constants, sorted((_PACKAGE / "sources").rglob("*.py")))
     pieces = re.findall(r"[^\W_]+", " ".join(texts).lower())
     return frozenset(piece for piece in pieces if not piece.isdecimal() and not piece.isalpha())
 
@@ -100,7 +101,13 @@ def _phrases() -> frozenset[str]:
 
 
 def _literals(path: Path) -> set[str]:
-    """The words of a module's text constants, docstrings aside: those name people."""
+    """The words of a module's text constants."""
+    return words_of(_constants(path))
+
+
+@cache
+def _constants(path: Path) -> str:
+    """A module's text constants, docstrings aside: those name people."""
     tree = ast.parse(path.read_bytes())
     documentation = set()
     for node in ast.walk(tree):
@@ -113,7 +120,7 @@ def _literals(path: Path) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
     )
-    return words_of(" ".join(texts))
+    return " ".join(texts)
 
 
 @lru_cache(maxsize=8192)  # folders occur again and again
