@@ -79,6 +79,7 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
             )
     stock = inventory.take(about, wish.root, DigestCache(wish.cache, wish.source, wish.root))
     compared = [] if wish.miniature else expected.compare(wish.source, found.seen)
+    say(f"{wish.source}: looked at in {time.monotonic() - start:.0f} s")
     state, why = _state(found, datasets, layouts, about)
     return Report(
         source=wish.source,
@@ -112,7 +113,6 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
         ),
         datasets=tuple(datasets),
         traceback=tuple(found.traceback),
-        seconds=round(time.monotonic() - start, 1),
     )  # fmt: skip
 
 

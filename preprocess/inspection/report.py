@@ -129,7 +129,6 @@ class Report:
     expected: tuple[Counted, ...]
     datasets: tuple[Dataset, ...]
     traceback: tuple[str, ...]
-    seconds: float
 
 
 def histograms(found: Iterable[Trait]) -> tuple[Histogram, ...]:
@@ -199,7 +198,6 @@ def screen(report: dict[str, Any]) -> list[str]:
     lines += _several("  unusual", unusual(report))
     if report["traceback"]:
         lines.append(f"  error    {report['traceback'][-1]} (the report says where)")
-    lines.append(f"  took     {report['seconds']:g} s")
     return lines
 
 
