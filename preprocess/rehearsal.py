@@ -26,7 +26,8 @@ def leave_out(samples: Iterable[Sample], n: int, seed: int) -> tuple[int, int]:
     Each split and class gets its share of ``n``. Within it groups (patient, lesion, scan ...) are drawn by the
     seed and not single samples, the same groups in every class, :data:`TOGETHER` samples of one before the next: so
     what straddles the splits of the whole can be seen in the sample, a volume is opened for several samples,
-    and no group is put on another side than in the whole. A sample whose group is unknown is a group of its own.
+    and no group is put on another side than in the whole. A multi-label sample belongs to the first label it has. A
+    sample whose group is unknown is a group of its own.
     The draw depends on keys, groups, labels, splits and the seed only.
 
     Args:
@@ -40,7 +41,7 @@ def leave_out(samples: Iterable[Sample], n: int, seed: int) -> tuple[int, int]:
     strata: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.split and not sample.excluded:
-            strata[sample.split, sample.label].append(sample)
+            strata[sample.split, _class(sample.label)].append(sample)
     shares = _shares({stratum: len(members) for stratum, members in strata.items()}, n)
     kept = 0
     for stratum, members in strata.items():
@@ -51,6 +52,12 @@ def leave_out(samples: Iterable[Sample], n: int, seed: int) -> tuple[int, int]:
                 sample.split, sample.index = "", -1
                 sample.excluded, sample.detail = REASON, f"a rehearsal on {n:,} samples"
     return kept, sum(map(len, strata.values()))
+
+
+def _class(label: str) -> str:
+    """The class a sample is drawn in: its own; of several labels the first it has, of which there are few."""
+    digits = label.split()
+    return label if len(digits) < 2 else str(digits.index("1")) if "1" in digits else ""
 
 
 def _shares(counts: Mapping[tuple[str, str], int], n: int) -> dict[tuple[str, str], int]:

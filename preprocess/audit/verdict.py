@@ -153,7 +153,7 @@ def judge(
             first = f"; first: {found.differences[0]}" if found.differences else ""
             text = f"{found.identical:,} of {found.rows:,} rows identical, worst difference {found.worst}{first}"
             found = replace(found, text=text, without_raw=0)
-        return replace(found, text=f"a rehearsal on {rehearsal:,} samples, no build: {found.text}")
+        return replace(found, text=f"a rehearsal, no build: {found.text}")
     reason = _excuse(recipe, size, miniature)
     if reason:
         return _not_comparable(path, reason)
