@@ -72,7 +72,7 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
     wanted = {key for finding in summary.findings for example in finding.examples for key in example}
     example = _example(files.samples)
     classes = montage.by_class(in_force, npz, facts)
-    montage.montage(classes, sheet, summary.miniature)
+    montage.montage(classes, sheet, montage.marks(summary.miniature, bool(summary.rehearsal)))
     text = web.environment("preprocess.audit").get_template("dataset.html.j2").render(
         page=summary,
         miniature=summary.miniature,

@@ -181,13 +181,15 @@ def collection(
     npz: Annotated[list[Path], "one of each dataset"],
     output: Path,
     miniature: Miniature = False,
+    rehearsal: Rehearsal = 0,
 ) -> None:
     """Draw samples of every dataset in one picture."""
     from preprocess import recipe
-    from preprocess.audit.montage import collection
+    from preprocess.audit import montage
 
     recipes = [recipe.load(name, "paper") for name in datasets]
-    collection({one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}, output, miniature)
+    files = {one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}
+    montage.collection(files, output, montage.marks(miniature, bool(rehearsal)))
 
 
 def audit_index(
