@@ -14,10 +14,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from preprocess import recipe
 from preprocess.acquire import registry
+from preprocess.files import parse_yaml
 
 #: what stands for the file of a source that has none
 UNKNOWN: dict[str, Any] = {
@@ -79,7 +78,7 @@ def _known(source: str) -> dict[str, Any]:
     path = resources.files("preprocess") / "tables" / "expected" / f"{source}.yaml"
     if not path.is_file():
         return UNKNOWN
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8"))
     return content
 
 
