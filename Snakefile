@@ -21,6 +21,7 @@ sys.path.insert(0, workflow.basedir)
 from preprocess import environment
 from preprocess.errors import PreprocessError
 from preprocess.plan.plan import Plan
+from workflow.terminal import Terminal, is_wanted
 
 try:
     environment.prepare()
@@ -44,8 +45,25 @@ envvars:
     environment.RUN,
 
 
+terminal = Terminal()
+if workflow.is_main_process and is_wanted(workflow.output_settings):
+    terminal.take()
+
+
 onstart:
     for line in plan.begin(workflow.cores):
+        print(line, file=sys.stderr)
+    terminal.begin(plan.progress(workflow.cores))
+
+
+onsuccess:
+    terminal.progress.end()
+    for line in plan.closing():
+        print(line, flush=True)
+
+
+onerror:
+    for line in terminal.progress.stopped():
         print(line, file=sys.stderr)
 
 

@@ -59,6 +59,39 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def test_a_run_says_little_and_ends_with_what_it_built(folder):
+    """The whole terminal of a first run; the report of every job is in Snakemake's log."""
+    text = snakemake(folder, "breastmnist")
+    lines = text.splitlines()
+    assert len(lines) < 12
+    steps = int(re.search(r"^(\d+) steps to do$", text, re.MULTILINE)[1])
+    assert f"breastmnist: done; {steps - 1} of {steps} steps" in lines
+    with np.load(folder / "results" / "miniature" / "paper" / "breastmnist.npz") as file:
+        rows = sum(len(file[f"{split}_labels"]) for split in ("train", "val", "test"))
+    page = "results/miniature/paper/audit/breastmnist.html"
+    assert re.split(r"  +", lines[-1]) == ["breastmnist", str(rows), "not comparable: built from a stand-in", "0", "0",
+                                           page]  # fmt: skip
+    assert lines[-2].split() == [
+        "dataset",
+        "rows",
+        "against",
+        "the",
+        "published",
+        "files",
+        "errors",
+        "warnings",
+        "page",
+    ]
+    (log,) = (folder / ".snakemake" / "log").glob("*.log")
+    assert len(re.findall(r"^Finished jobid", log.read_text(), re.MULTILINE)) == steps
+
+
+@pytest.mark.parametrize("words", ["--verbose", "--printshellcmds"])
+def test_whoever_asks_for_details_gets_them_all(folder, words):
+    text = snakemake(folder, "results/miniature/raw/busi", words)
+    assert "Finished jobid" in text
+
+
 @pytest.fixture
 def built(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "built", symlinks=True)  # keeps the times of all files
@@ -141,8 +174,8 @@ def test_a_lost_file_is_rendered_alone_and_all_is_as_it_was(built):
     before = digests(out)
     (out / "breastmnist.npz").unlink()
     kept = (out / "breastmnist_40.npz").stat().st_mtime_ns
-    said = snakemake(built, "breastmnist", *sizes)
-    assert "collect" not in jobs(said)
+    assert "collect" not in jobs(snakemake(built, "breastmnist", *sizes, "--dry-run"))
+    snakemake(built, "breastmnist", *sizes)
     assert (out / "breastmnist_40.npz").stat().st_mtime_ns == kept
     assert digests(out) == before
     assert rendered(out)["2_0"] == "28"
@@ -297,10 +330,12 @@ def test_two_runs_at_once_are_told_apart(folder):
 def test_a_mistake_is_one_clear_line(folder, config, said):
     (folder / "empty").mkdir()
     text = snakemake(folder, "breastmnist", "--config", *config, fails=True)
-    if said is None:  # found out by the split, which knows what the source publishes
+    if is_found_by_a_job := said is None:  # by the split, which knows what the source publishes
         said = "split.group_by cannot be 'patient'; it can be none, because its source publishes no group id"
-    lines = [line for line in text.splitlines() if said in line]
+    lines = {line for line in text.splitlines() if said in line}
     assert len(lines) == 1, text
+    if is_found_by_a_job:
+        assert text.splitlines()[-1] == f"ERROR: breastmnist: {said}"
     assert "Traceback" not in text
     assert not list(folder.rglob("*.npz"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess import recipe
-from preprocess.acquire.inventory import gigabytes
+from preprocess.acquire.inventory import aligned, gigabytes
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
 
@@ -130,15 +130,14 @@ def report(costs: list[Cost], cores: int) -> list[str]:
         )
         for one in [*costs, *([total] if len(costs) > 1 else [])]
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return [
-        *lines,
-        f"about {_duration(total.seconds / cores)} on {cores} core{'s' if cores > 1 else ''}; rough figures",
+        *aligned(rows),
+        f"about {duration(total.seconds / cores)} on {cores} core{'s' if cores > 1 else ''}; rough figures",
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A rough time in words."""
     if seconds < 5400:
         minutes = max(round(seconds / 60), 1)
         return f"{minutes} minute{'s' if minutes > 1 else ''}"

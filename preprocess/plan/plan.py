@@ -20,11 +20,12 @@ from preprocess.audit import exceptions
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json
-from preprocess.plan import batches
+from preprocess.plan import batches, closing
 from preprocess.plan import settings as settings_of
 from preprocess.plan.batches import Batches
 from preprocess.plan.current import Current, container, digest, order_table
 from preprocess.plan.paths import EXPORTS, SUM_LISTS, Paths
+from preprocess.plan.progress import Pace, Progress
 from preprocess.plan.settings import MINIATURE
 from preprocess.plan.stages import STAGES
 from preprocess.recipe import Recipe
@@ -179,6 +180,11 @@ class Plan:
     def targets(self) -> list[str]:
         """What the run is asked for, by name or path; nothing for everything."""
         return sorted(map(str, self._targets()))
+
+    @property
+    def _is_listing(self) -> bool:
+        """Whether the run is asked for listings alone."""
+        return bool(self.targets) and LISTINGS.issuperset(self.targets)
 
     @cached_property
     def _named(self) -> list[str]:
@@ -477,7 +483,7 @@ class Plan:
         Raises:
             PreprocessError: the folder cannot be written, another run holds it, or the disk has not enough room.
         """
-        if self.targets and LISTINGS.issuperset(self.targets):
+        if self._is_listing:
             return []  # a download may go on beside a build
         check_writable(self.base)
         environment.hold(self.base)
@@ -491,13 +497,34 @@ class Plan:
         Raises:
             PreprocessError: the disk has not enough room.
         """
-        if self.is_miniature:
-            return []
-        lacking = {name: self.batches(name).lacking for name in sorted(datasets)}
-        costs = [estimate.cost(name, sizes) for name, sizes in lacking.items() if sizes]
+        costs = self._costs(datasets)
         if not costs:
             return []
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
+
+    def _costs(self, datasets: Iterable[str]) -> list[estimate.Cost]:
+        """What rendering the lacking sizes of some datasets costs; nothing for stand-ins."""
+        if self.is_miniature:
+            return []
+        lacking = {name: self.batches(name).lacking for name in sorted(datasets)}
+        return [estimate.cost(name, sizes) for name, sizes in lacking.items() if sizes]
+
+    # ---- while it goes on, and after the last job
+
+    def progress(self, cores: int) -> Progress:
+        """What tells a person how far this run is."""
+        if self._is_listing:
+            return Progress(Pace({}, {}, cores), self.sources)
+        seconds = {one.dataset: one.seconds / self.shards(one.dataset) for one in self._costs(self.outdated)}
+        jobs = {name: self.shards(name) for name in seconds}
+        return Progress(Pace(seconds, jobs, cores), self.sources)
+
+    def closing(self) -> list[str]:
+        """The lines a person should read when the run has ended well: what was built, and where its pages are."""
+        if self.targets and not {"all", "audit", *self.sources, *recipe.names()}.intersection(self.targets):
+            return []
+        return closing.table([(self.paths.of("summary", dataset=name), self.paths.of("page", dataset=name))
+                              for name in self.scope])  # fmt: skip
 
 
 #: where results of single datasets lie in a build's folder
