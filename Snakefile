@@ -20,6 +20,7 @@ sys.path.insert(0, workflow.basedir)
 
 from preprocess import environment
 from preprocess.errors import PreprocessError
+from preprocess.plan import targets
 from preprocess.plan.plan import Plan
 from workflow.terminal import Terminal, is_wanted
 
@@ -75,6 +76,13 @@ for source in plan.sources:
 
     include: f"workflow/rules/{source}.smk"
 
+    rule:
+        "Every dataset of the source of this name."
+        name:
+            source
+        input:
+            of_source(source),
+
 
 module published:
     snakefile:
@@ -113,3 +121,13 @@ rule match:
     "Everything that can be matched with a published file in <raw>/released."
     input:
         matches,
+
+
+rule no_such_target:
+    "Stands for every name that is no target, and says which was meant."
+    input:
+        what_was_meant,
+    output:
+        "{target}",
+    wildcard_constraints:
+        target="[A-Za-z0-9_-]+",

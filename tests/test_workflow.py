@@ -19,6 +19,8 @@ import numpy as np
 import psutil
 import pytest
 
+from preprocess.plan import targets
+
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.workflow, pytest.mark.timeout(600)]
 
@@ -360,6 +362,27 @@ def test_an_empty_folder_of_raw_files_is_told(folder, target, said):
     assert [line.strip() for line in text.splitlines() if said in line] == [said]
     assert "preprocess/" not in text  # not where in the code it came from
     assert "busi" in snakemake(folder, "sources", "--config", "raw=raw")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("brestmnist", "breastmnist"), ("BreastMNIST", "breastmnist"), ("BUSI", "busi")]
+)
+def test_a_name_that_is_no_target_is_told_which_was_meant(folder, word, meant):
+    said = f"no target is called '{word}'; did you mean {meant}? 'snakemake --cores 1 targets' lists them"
+    assert said in snakemake(folder, word, "--dry-run", fails=True)
+
+
+def test_a_source_is_a_target_and_the_list_of_targets_is_whole(folder):
+    assert jobs(snakemake(folder, "busi", "--dry-run")) - {"busi"} == jobs(
+        snakemake(folder, "breastmnist", "--dry-run")
+    ) - {"breastmnist"}
+    known = set(targets.names())
+    listed = {line.split()[0] for line in snakemake(folder, "--list-target-rules").splitlines() if "(" in line}
+    sources = [name for name in known if f"{name}_miniature" in listed]
+    of_sources = {name for name in listed for source in sources if name.startswith(f"{source}_")}
+    assert listed - of_sources - {"checksums", "collection", "audit_index"} == known
+    said = snakemake(folder, "targets")
+    assert [line.split()[0] for line in said.splitlines() if line.split()[0] in known] == targets.names()
 
 
 def test_list_reads_like_documentation(folder):

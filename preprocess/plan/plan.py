@@ -31,7 +31,7 @@ from preprocess.plan.stages import STAGES
 from preprocess.recipe import Recipe
 
 #: targets that write no results
-LISTINGS = frozenset({"sources", "fetch"})
+LISTINGS = frozenset({"sources", "fetch", "targets"})
 
 
 class Plan:
@@ -191,7 +191,8 @@ class Plan:
         """The datasets the targets name, by their own name or by that of one of their files."""
         inside = [target.removeprefix(f"{self.base}{os.sep}") for target in self.targets]
         words = {word for target in inside for word in re.split(r"[^a-z0-9]+", target)}
-        return [name for name in recipe.names() if name in words]
+        sources_named = {name for source in self.sources if source in self.targets for name in self.of_source(source)}
+        return [name for name in recipe.names() if name in words or (name in sources_named and self.is_present(name))]
 
     @cached_property
     def scope(self) -> list[str]:
@@ -427,6 +428,12 @@ class Plan:
     def everything(self) -> list[str]:
         """All a run makes where nothing is named. Raises PreprocessError: there is nothing to make it from."""
         return list(dict.fromkeys(path for name in self._some() for path in self.asked_for(name)))
+
+    def all_of_source(self, source: str) -> list[str]:
+        """What is made of one source. Raises PreprocessError: none of its datasets can be built."""
+        names = self.of_source(source)
+        built = [name for name in names if self.is_present(name)] or names
+        return list(dict.fromkeys(path for name in built for path in self.asked_for(name)))
 
     def all_audits(self) -> list[str]:
         """The audit of everything configured. Raises PreprocessError: there is nothing to audit."""
