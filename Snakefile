@@ -49,10 +49,12 @@ envvars:
 terminal = Terminal()
 if workflow.is_main_process and is_wanted(workflow.output_settings):
     terminal.take()
+elif workflow.output_settings.dryrun:
+    terminal.announce(partial(plan.beforehand, workflow.cores or 1))
 
 
 onstart:
-    for line in plan.begin(workflow.cores):
+    for line in plan.begin(workflow.cores, workflow.local_exec):
         print(line, file=sys.stderr)
     terminal.begin(plan.progress(workflow.cores))
 

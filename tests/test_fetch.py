@@ -404,6 +404,8 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
     assert "Nothing to be done" in snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
     (raw / "busi" / "Dataset_BUSI.zip").write_bytes(body + b"changed")
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
+    assert re.match(r"breastmnist +780 ", text.splitlines()[-3])  # what the change will cost comes last
+    assert re.search(r"needed in .* free", text.splitlines()[-1])
     assert {"busi_verify", "busi_index", "busi_render", "busi_pack"} <= set(re.findall(r"^\w+(?= +\d+$)", text, re.M))
 
     # another checksum is known than the file has: nothing is recorded of such a build

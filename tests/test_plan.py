@@ -119,6 +119,15 @@ def test_a_source_stands_for_its_datasets(tmp_path):
     assert set(found.all_of_source("kermany")) == whole
 
 
+def test_what_a_plan_would_cost_is_told_and_nothing_refused(make, raw):
+    table, *rest = make(raw=str(raw), sizes=[28, 64]).beforehand(2)
+    assert table.startswith("dataset  ")
+    assert rest[0].split()[:2] == ["breastmnist", "780"]
+    assert "needed in" in rest[-1]
+    assert "it would be refused: " in make(raw=str(raw), sizes=[16384, 16383, 16382]).beforehand(2)[-1]
+    assert make().beforehand(2) == []
+
+
 # ---- what is refused before anything is written
 
 

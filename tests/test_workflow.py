@@ -342,6 +342,15 @@ def test_a_mistake_is_one_clear_line(folder, config, said):
     assert not list(folder.rglob("*.npz"))
 
 
+@pytest.mark.parametrize("words", [("breastmnist", "--dry-run"), ("all",), ("sources",), ("--list",)])
+def test_malformed_exceptions_are_found_before_everything_else(folder, words):
+    (folder / "signed.yaml").write_text("- dataset: breastmnist\n  chek: duplicates\n")
+    text = snakemake(folder, *words, "--config", "exceptions=signed.yaml", fails=True)
+    assert "signed.yaml" in text
+    assert "Building DAG" not in text
+    assert not (folder / "results").exists()
+
+
 def test_a_file_of_a_size_nobody_asked_for_is_refused_before_any_job(folder):
     text = snakemake(folder, "results/miniature/paper/breastmnist_64.npz", fails=True)
     assert "No rule to produce results/miniature/paper/breastmnist_64.npz" in text

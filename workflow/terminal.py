@@ -8,6 +8,8 @@ The report goes where it always goes, into ``.snakemake/log``. Snakemake's event
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from snakemake.logging import logger
@@ -38,6 +40,7 @@ class Terminal(logging.Handler):
         super().__init__()
         self.progress: Progress | None = None
         self._steps = 0
+        self._forecast: Callable[[], list[str]] | None = None
 
     def take(self) -> None:
         """Stand beside Snakemake's own handlers; those of files stay as they are."""
@@ -45,6 +48,18 @@ class Terminal(logging.Handler):
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 handler.addFilter(self._is_shown)
         logger.addHandler(self)
+
+    def announce(self, forecast: Callable[[], list[str]]) -> None:
+        """Stand beside Snakemake's handlers in a run that is only planned; the last lines say what it would cost."""
+        self._forecast = forecast
+        logger.addHandler(self)
+
+    def close(self) -> None:
+        """Called when Snakemake ends its logging."""
+        if self._steps and self._forecast is not None:
+            print("\n".join(self._forecast()), file=sys.stderr)
+        self._forecast = None
+        super().close()
 
     def begin(self, progress: Progress) -> None:
         """From now on jobs run."""

@@ -484,11 +484,14 @@ class Plan:
 
     # ---- before the first job
 
-    def begin(self, cores: int) -> list[str]:
+    def begin(self, cores: int, is_local: bool = True) -> list[str]:
         """Take the results folder for this run, and return the lines a person should read before it starts.
 
+        ``is_local`` says whether jobs run on this machine, so that they must fit into its memory.
+
         Raises:
-            PreprocessError: the folder cannot be written, another run holds it, or the disk has not enough room.
+            PreprocessError: the folder cannot be written, another run holds it, the disk has not enough room, or a job
+                needs more memory than this machine has.
         """
         if self._is_listing:
             return []  # a download may go on beside a build
@@ -496,17 +499,31 @@ class Plan:
         environment.hold(self.base)
         told = [f"ERROR: {line}" for name in self.scope for line in recipe.fallbacks(self.recipe(name))]
         told += [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
-        return [*told, *self.forecast(self.outdated, cores)]
+        return [*told, *self.forecast(self.outdated, cores, is_local)]
 
-    def forecast(self, datasets: Iterable[str], cores: int) -> list[str]:
+    def beforehand(self, cores: int) -> list[str]:
+        """What a run that is only planned would cost; nothing is refused."""
+        costs = [] if self._is_listing else self._costs(self.outdated)
+        if not costs:
+            return []
+        try:
+            estimate.check_memory(costs)
+            last = estimate.check_room(costs, self.out)
+        except PreprocessError as error:
+            last = f"it would be refused: {error}"
+        return [*estimate.report(costs, cores), last]
+
+    def forecast(self, datasets: Iterable[str], cores: int, is_local: bool = True) -> list[str]:
         """Disk, scratch and hours of rendering what some datasets lack; nothing for stand-ins.
 
         Raises:
-            PreprocessError: the disk has not enough room.
+            PreprocessError: the disk has not enough room, or this machine not enough memory.
         """
         costs = self._costs(datasets)
         if not costs:
             return []
+        if is_local:
+            estimate.check_memory(costs)
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
 
     def _costs(self, datasets: Iterable[str]) -> list[estimate.Cost]:
