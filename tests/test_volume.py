@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import os
 import shutil
 import struct
@@ -502,3 +503,38 @@ def test_what_the_machine_cannot_do_is_not_called_damage(number, told, suffix, t
         with pytest.raises(PreprocessError, match=told) as caught:
             volume.load(raw, f"a{suffix}").part((slice(None),) * 3)
     assert not isinstance(caught.value, UnreadableError)
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
+@pytest.mark.parametrize("slope", [1.0, 0.5])
+def test_a_box_read_in_slabs_is_the_box(dtype, slope, tmp_path, monkeypatch):
+    """Whatever the type, and however few planes are read at a time."""
+    rng = np.random.default_rng(5)
+    data = rng.integers(-900, 900, (13, 12, 11)).astype(dtype)
+    content = bytearray(nii(data))
+    struct.pack_into("<ff", content, 112, slope, 0)  # scl_slope and scl_inter
+    (tmp_path / "a.nii").write_bytes(content)
+    box = Box("LPS", ((2, 9), (1, 12), (3, 10)))
+    found = []
+    for slab in (2**22, 200, 1):
+        monkeypatch.setattr(volume, "_SLAB", slab)
+        with Raw(tmp_path) as raw:
+            scan = volume.Volume(volume.load(raw, "a.nii"), "RAS")
+            found.append((scan.cut(box), scan.sha256()))
+    expected = np.rint(data * slope).clip(-(2**15), 2**15 - 1).astype(np.int16)[::-1, ::-1][2:9, 1:12, 3:10]
+    for part, digest in found:
+        np.testing.assert_array_equal(part, expected)
+        assert digest == hashlib.sha256(expected.tobytes()).hexdigest()
+
+
+def test_a_box_of_more_voxels_than_fit_is_refused_with_their_number(tmp_path, monkeypatch):
+    (tmp_path / "a.nii").write_bytes(nii(np.zeros((8, 8, 8), np.int16)))
+    monkeypatch.setattr(volume, "MAX_BOX", 400)
+    with Raw(tmp_path) as raw:
+        scan = volume.Volume(volume.load(raw, "a.nii"), "RAS")
+        assert scan.cut(Box("RAS", ((0, 8), (0, 8), (0, 6)))).shape == (8, 8, 6)
+        with pytest.raises(UnreadableError, match="512 voxels is asked for; 400 are held"):
+            scan.cut(Box("RAS", ((0, 8),) * 3))

@@ -12,6 +12,8 @@ from preprocess.acquire.inventory import aligned
 OTHERS = {
     "all": "everything configured, the default",
     "audit": "the audit pages of everything configured",
+    "inspect": "what the raw files are, in minutes, and a report to share: --config sources=[...]",
+    "rehearse": "a rehearsal on some samples of each dataset, in a folder of its own: --config rehearsal=200",
     "match": "which raw sample each row of the published files in <raw>/released is",
     "sources": "what of the raw files is there, how to get the rest, and what a build costs",
     "fetch": "download the sources named by --config sources=...",

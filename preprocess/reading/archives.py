@@ -33,7 +33,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -95,6 +95,18 @@ class RawFile:
 
 #: a file as its folder lists it: path below the raw folder, bytes, time of change in ns; a plain tuple for speed
 Stat = tuple[str, int, int]
+#: told of a member of a tar as the archive is read past it: the member, and what gives its bytes at that moment only
+Passing = Callable[[RawFile, Callable[[], bytes]], None]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file of a source's folder as a survey met it: the data files in it, and why there are no more, or None."""
+
+    path: str
+    size: int
+    files: list[RawFile]
+    error: PreprocessError | None = None
 
 
 def is_junk(path: str) -> bool:
@@ -206,6 +218,8 @@ class Raw:
         self._tars: dict[str, _TarReader] = {}
         self._folders: dict[str, dict[str, list[RawFile]]] = {}
         self._memos: dict[Hashable, tuple[Hashable, Any]] = {}
+        self._surveyed: list[RawFile] | None = None
+        self._passing: Passing | None = None
 
     def __enter__(self) -> Raw:
         return self
@@ -225,6 +239,7 @@ class Raw:
             archive.close()
         for kept in (self._memos, self._tars, self._zips, self._renamed, self._folders):
             kept.clear()
+        self._surveyed = None
 
     def memo(self, key: Hashable, make: Callable[[], Value], slot: str | None = None) -> Value:
         """The value of a key, made once and kept until the raw files are closed.
@@ -247,12 +262,47 @@ class Raw:
         Raises:
             PreprocessError: the folder is not there, an archive is damaged or not to be trusted.
         """
+        if self._surveyed is not None:
+            return list(self._surveyed)
         if not self.root.is_dir():
             raise PreprocessError(f"{self.root}: no such folder; put the source's files there")
         found: list[RawFile] = []
         for path in sorted(walk(self.root)):
             found.extend(self.expand(path))
         return found
+
+    def survey(
+        self, paths: Iterable[str], passing: Passing | None = None, before: Callable[[str], None] | None = None
+    ) -> Iterator[Listed]:
+        """List some files of the folder one by one, and go on behind an archive that cannot be listed.
+
+        When all are listed, :meth:`files` gives what was found here and reads no archive again.
+
+        Args:
+            paths: relative to the folder, in reading order.
+            passing: is told of each member of a tar while the archive is read, which a packed tar is once.
+            before: is told of each path before it is listed.
+        """
+        whole: list[RawFile] = []
+        for path in paths:
+            if before is not None:
+                before(path)
+            found: list[RawFile] = []
+            error: PreprocessError | None = None
+            size = 0
+            self._passing = passing
+            try:
+                size = on_disk(self.root, path).stat().st_size
+                found.extend(self.expand(path))
+            except PreprocessError as problem:
+                error = problem
+            except OSError as problem:
+                error = PreprocessError(f"{self.root / path}: {_damaged(problem)}")
+            finally:
+                self._passing = None
+            whole += found
+            yield Listed(path, size, found, error)
+        self._surveyed = whole
 
     def folder(self, path: str) -> list[RawFile]:
         """List the data files directly in one folder, on disk or in an archive: ``a/b``, ``x.zip!/a``, ``x.zip!``.
@@ -447,6 +497,8 @@ class Raw:
                 with contextlib.closing(_TarReader(stream)) as reader:
                     while (info := reader.next()) is not None:
                         self._check_ratio(path, info.name, info.size, packed)
+                        if self._passing is not None and not is_junk(info.name):
+                            self._passing(RawFile(f"{path}{SEPARATOR}{info.name}", info.size), reader.here)
                         yield info.name, info.size
                     if not reader.is_ended:
                         raise tarfile.ReadError("its end is missing")
@@ -542,6 +594,7 @@ class _TarReader:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._places: dict[str, tuple[int, int]] = {}
+        self._last: tarfile.TarInfo | None = None
         self._open()
 
     def _open(self) -> None:
@@ -561,6 +614,13 @@ class _TarReader:
         self._stream.seek(0)
         return len(end) == 1024 and not any(end)
 
+    def here(self) -> bytes:
+        """The bytes of the file whose header :meth:`next` gave last."""
+        assert self._last is not None
+        handle = self.archive.extractfile(self._last)
+        assert handle is not None
+        return handle.read()
+
     def next(self) -> tarfile.TarInfo | None:
         """The next regular file's header; None at the end, once the rest of a packed tar has been read too."""
         while (info := self.archive.next()) is not None:
@@ -569,6 +629,7 @@ class _TarReader:
             if info.isfile():
                 if not (self._packed or info.issparse()):
                     self._places.setdefault(info.name, (info.offset_data, info.size))
+                self._last = info
                 return info
         behind = 0
         while self._packed and (block := self._data.read(1 << 20)):

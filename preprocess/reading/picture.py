@@ -111,6 +111,37 @@ class Picture:
         text = f"{image.format} {image.mode} {width}x{height}"
         return text if rotation == 1 else f"{text} EXIF orientation {rotation}"
 
+    def traits(self) -> dict[str, str]:
+        """What the header says, for a census of files: format, mode, bits, width, height, frames, orientation.
+
+        Raises:
+            UnreadableError: no image file.
+        """
+        width, height = self.extent or (0, 0)
+        words = self.form.split(" EXIF orientation ")
+        with _reading():
+            frames = getattr(self._image, "n_frames", 1)
+        return {
+            "format": self.format or "none", "mode": self.mode, "bits a channel": str(self.bits), "width": str(width),
+            "height": str(height), "frames": str(frames), "orientation": words[1] if len(words) > 1 else "1",
+        }  # fmt: skip
+
+    def decode_all(self) -> None:
+        """Decode every frame, of any depth, to see whether all of it is there.
+
+        Raises:
+            UnreadableError: damaged or truncated.
+        """
+        with _reading():
+            frames = getattr(self._image, "n_frames", 1)
+        if frames == 1 and self.bits <= 8:
+            self.converted(self.mode)
+            return
+        with _reading():
+            for frame in range(frames):
+                self._image.seek(frame)
+                self._image.load()
+
     def sha256(self) -> str:
         """Digest of the file's bytes."""
         return hashlib.sha256(self.data).hexdigest()

@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import math
 import os
 import re
 import shutil
@@ -58,6 +59,8 @@ SHIFT = 0.5
 MAX_FREE_VOXELS = 2**29
 #: voxels that are looked at at a time
 _SLAB = 2**22
+#: voxels of a box that are held at once; the largest organ box of LiTS has half of that
+MAX_BOX = 2**28
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 18
 _ITK = (".mha", ".mhd", ".nrrd")
@@ -645,20 +648,32 @@ class Volume:
 
         Raises:
             IndexError: the box leaves the volume.
-            UnreadableError: the file is damaged, or a voxel is not a number.
+            UnreadableError: the file is damaged, a voxel is not a number, or there are more than :data:`MAX_BOX`.
         """
-        part = self.values(box)
-        if part.dtype != np.int16:
-            if not np.isfinite(part).all():
-                raise UnreadableError("holds voxels that are not numbers")
-            part = np.clip(np.rint(part), -(2**15), 2**15 - 1).astype(np.int16)
-        self._read.update(np.ascontiguousarray(part).data)
-        return cast(NDArray[np.int16], part)
+        where, turn = self._where(box)
+        if box.voxels > MAX_BOX:
+            raise UnreadableError(f"a box of {box.voxels:,} voxels is asked for; {MAX_BOX:,} are held at the most")
+        part = np.empty([one.stop - one.start for one in where], np.int16)
+        planes = max(1, _SLAB // math.prod(part.shape[:2]))
+        for start in range(0, part.shape[2], planes):  # other types take 20 bytes a voxel while they are rounded
+            first = where[2].start + start
+            slab = self.image.part((*where[:2], slice(first, min(first + planes, where[2].stop))))
+            if slab.dtype != np.int16:
+                if not np.isfinite(slab).all():
+                    raise UnreadableError("holds voxels that are not numbers")
+                slab = np.clip(np.rint(slab), -(2**15), 2**15 - 1)
+            part[..., start : start + planes] = slab
+        turned = np.ascontiguousarray(_turned(part, turn))
+        self._read.update(turned.data)
+        return turned
 
     def values(self, box: Box) -> NDArray[Any]:
         """As :meth:`cut`, in the type that the values have: a label's numbers."""
-        from nibabel.orientations import apply_orientation
+        where, turn = self._where(box)
+        return _turned(self.image.part(where), turn)
 
+    def _where(self, box: Box) -> tuple[tuple[slice, slice, slice], NDArray[np.float64]]:
+        """What of the array as stored a box is, and how it is turned into the box's frame."""
         turn = orientation(self.axes, box.frame)
         where: list[slice] = []
         for extent, (target, direction) in zip(self.image.shape, turn.astype(int), strict=True):
@@ -666,11 +681,17 @@ class Volume:
             if not 0 <= first < end <= extent:
                 raise IndexError(f"{first}..{end} of {extent} voxels to {box.frame[target]}")
             where.append(slice(first, end) if direction == 1 else slice(extent - end, extent - first))
-        return np.asarray(apply_orientation(self.image.part(tuple(where)), turn))
+        return (where[0], where[1], where[2]), turn
 
     def sha256(self) -> str:
         """Digest of the voxels cut so far: int16 HU in C order."""
         return self._read.hexdigest()
+
+
+def _turned(part: NDArray[Any], turn: NDArray[np.float64]) -> NDArray[Any]:
+    from nibabel.orientations import apply_orientation
+
+    return np.asarray(apply_orientation(part, turn))
 
 
 def bounding_box(image: Stored, axes: str) -> Box | None:
