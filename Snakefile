@@ -20,7 +20,9 @@ sys.path.insert(0, workflow.basedir)
 
 from preprocess import environment
 from preprocess.errors import PreprocessError
+from preprocess.plan import targets
 from preprocess.plan.plan import Plan
+from workflow.terminal import Terminal, is_wanted
 
 try:
     environment.prepare()
@@ -44,8 +46,27 @@ envvars:
     environment.RUN,
 
 
+terminal = Terminal()
+if workflow.is_main_process and is_wanted(workflow.output_settings):
+    terminal.take()
+elif workflow.output_settings.dryrun:
+    terminal.announce(partial(plan.beforehand, workflow.cores or 1))
+
+
 onstart:
-    for line in plan.begin(workflow.cores):
+    for line in plan.begin(workflow.cores, workflow.local_exec):
+        print(line, file=sys.stderr)
+    terminal.begin(plan.progress(workflow.cores))
+
+
+onsuccess:
+    terminal.progress.end()
+    for line in plan.closing():
+        print(line, flush=True)
+
+
+onerror:
+    for line in terminal.progress.stopped():
         print(line, file=sys.stderr)
 
 
@@ -56,6 +77,13 @@ include: "workflow/rules/raw.smk"
 for source in plan.sources:
 
     include: f"workflow/rules/{source}.smk"
+
+    rule:
+        "Every dataset of the source of this name."
+        name:
+            source
+        input:
+            of_source(source),
 
 
 module published:
@@ -128,3 +156,13 @@ rule match:
     "Everything that can be matched with a published file in <raw>/released."
     input:
         matches,
+
+
+rule no_such_target:
+    "Stands for every name that is no target, and says which was meant."
+    input:
+        what_was_meant,
+    output:
+        "{target}",
+    wildcard_constraints:
+        target="[A-Za-z0-9_-]+",

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -363,6 +364,59 @@ def test_not_an_address(get, url, tmp_path):
     with pytest.raises(PreprocessError):
         get(url)
     assert left(tmp_path) == []
+
+
+def test_a_name_that_cannot_be_resolved_is_tried_once(server, get, tmp_path, pauses):
+    """No pause at all; the next address is tried at once."""
+    nowhere = "https://no-such-host.invalid/a"
+    with pytest.raises(PreprocessError, match=r"its name cannot be resolved .*: no network, or no such host"):
+        get(nowhere, nowhere)
+    with Downloader(sleep=pauses.append) as downloader:
+        there = Wanted("source/file.bin", (nowhere, server.page("/a", BODY)), tmp_path / "file.bin")
+        assert downloader.download(there)[0].size == len(BODY)
+    assert pauses == []
+
+
+@pytest.mark.parametrize("number", download.NO_WAY)
+def test_no_network_is_told_at_once(get, monkeypatch, pauses, number):
+    def refuse(*words: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(PreprocessError, match=f"no way to this host .{os.strerror(number)}"):
+        get("http://127.0.0.1:9/a")
+    assert pauses == []
+
+
+def test_a_network_that_goes_away_in_between_is_waited_for(server, get, monkeypatch, pauses):
+    """The host answered before: its name is looked for again."""
+    url = server.page("/a", BODY, etag='"v1"', actions=[hang_up(70_000)])
+    known, failing = socket.getaddrinfo, [True, True]
+
+    def look_up(*words: object, **options: object) -> object:
+        if pauses and failing and failing.pop():
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return known(*words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert get(url).read_bytes() == BODY
+    assert pauses == [1, 2, 4]
+
+
+def test_no_tls_is_told_at_once(server, get, pauses):
+    url = server.page("/a", BODY).replace("http:", "https:")
+    with pytest.raises(PreprocessError, match="no TLS with this host"):
+        get(url)
+    assert pauses == []
+
+
+def test_a_host_that_was_given_up_is_tried_once_for_the_next_file(get, pauses):
+    with serving(Server()) as gone:
+        url = gone.page("/a", BODY)
+    for count, tries in ((3, "4 tries"), (3, "1 try")):
+        with pytest.raises(PreprocessError, match=f"gave up after {tries}"):
+            get(url)
+        assert len(pauses) == count
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a certificate")

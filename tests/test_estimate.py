@@ -6,6 +6,7 @@ import pytest
 
 from preprocess import recipe
 from preprocess.acquire import estimate
+from preprocess.errors import PreprocessError
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,21 @@ def test_every_dataset_has_figures_with_a_basis(name):
     one = estimate.cost(name, [28])
     assert one.basis in ("measured", "similar", "assumed")
     assert one.seconds > 0
+
+
+def test_large_sizes_cost_what_their_pixels_cost():
+    # 780 x (7.5 + 0.5 x (5000 / 224)^2) ms, half as much again, and 780 x 5000^2 bytes packed at 26 MB a second
+    expected = 780 * (7.5 + 0.5 * (5000 / 224) ** 2) / 1000 * 1.5 + 780 * 5000**2 / 26e6
+    one = estimate.cost("breastmnist", [5000])
+    assert one.seconds == pytest.approx(expected)
+    assert one.memory == 500  # 300 MB, 780 rows, and 4 x 5000^2 bytes
+    assert one.scratch == 780 * 5000**2
+
+
+def test_a_job_that_cannot_fit_is_refused(monkeypatch):
+    one = estimate.cost("vesselmnist3d", [512])
+    assert one.memory == 900
+    estimate.check_memory([one, estimate.cost("breastmnist", [28])])
+    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 200_000, "SC_PAGE_SIZE": 4096}.__getitem__)
+    with pytest.raises(PreprocessError, match=r"vesselmnist3d: a job needs about 900.0 MB of memory .* has 819.2 MB"):
+        estimate.check_memory([one])

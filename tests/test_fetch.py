@@ -7,9 +7,13 @@ import io
 import json
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 import types
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +23,11 @@ from preprocess.acquire import fetch, registry
 from preprocess.acquire.download import Downloader, Patience
 from preprocess.acquire.registry import Source
 from preprocess.errors import PreprocessError
+from tests.builds import GOOD
 from tests.servers import hang_up, say
 from tests.test_workflow import snakemake
+
+ROOT = Path(__file__).parents[1]
 
 
 def zipped(text: str) -> bytes:
@@ -329,6 +336,37 @@ def test_verify_command(capsys, raw, tmp_path):
 # ---- all of it, through the workflow
 
 
+def test_ctrl_c_keeps_what_is_there_and_says_so(server, raw, tmp_path):
+    """As a person stops it: the interrupt comes while bytes do; the same command goes on."""
+    url = server.page("/data.zip", GOOD * 200, etag='"v1"', rate=200_000)
+    server.page("/a.zip", GOOD)
+    files = [{"name": "a.zip", "urls": [url.replace("data", "a")]}, {"name": "data.zip", "urls": [url]}]
+    (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": files}}))
+    command = [
+        sys.executable, "-m", "preprocess", "fetch", "--sources", "busi/a.zip", "busi/data.zip", "--raw", raw,
+        "--cache", tmp_path / "memory", "--results", tmp_path, "--sizes", "28", "--sizes-3d", "28",
+    ]  # fmt: skip
+    with subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        part = raw / "busi" / ".data.zip.part"
+        while not part.exists() or part.stat().st_size < 20_000:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        text = process.stderr.read()
+    assert process.returncode == 1
+    kept = part.stat().st_size
+    assert text.splitlines()[-1] == (
+        f"ERROR: stopped; what came is kept, the same command goes on; busi/data.zip: {kept:,} bytes so far"
+    )
+    assert "Traceback" not in text
+    assert (raw / "busi" / "a.zip").read_bytes() == GOOD
+    server.pages["/data.zip"].rate = 0
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
+    assert (raw / "busi" / "data.zip").read_bytes() == GOOD * 200
+    assert server.pages["/data.zip"].requests[-1]["range"] == f"bytes={kept}-"
+
+
 @pytest.mark.workflow
 def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
     """The stand-in's archive is fetched from a server that breaks, and gives what a build of it gives."""
@@ -366,6 +404,8 @@ def test_fetch_and_build_of_one_source(server, stand_in, builder, folder):
     assert "Nothing to be done" in snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
     (raw / "busi" / "Dataset_BUSI.zip").write_bytes(body + b"changed")
     text = snakemake(folder, "breastmnist", *real, "datasets=breastmnist", "--dry-run")
+    assert re.match(r"breastmnist +780 ", text.splitlines()[-3])  # what the change will cost comes last
+    assert re.search(r"needed in .* free", text.splitlines()[-1])
     assert {"busi_verify", "busi_index", "busi_render", "busi_pack"} <= set(re.findall(r"^\w+(?= +\d+$)", text, re.M))
 
     # another checksum is known than the file has: nothing is recorded of such a build

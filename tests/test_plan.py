@@ -14,7 +14,7 @@ import pytest
 
 from preprocess import recipe
 from preprocess.errors import PreprocessError
-from preprocess.plan import plan
+from preprocess.plan import plan, targets
 from preprocess.plan.plan import Plan
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +95,37 @@ def test_sizes_go_by_dimension(make):
     volumes = [name for name in recipe.names() if recipe.read(name)["dimensions"] == 3]
     assert all(found.sizes(name) == (64,) for name in volumes)
     assert [Path(path).name for path in found.npz("breastmnist")] == ["breastmnist.npz", "breastmnist_224.npz"]
+
+
+@pytest.mark.parametrize(
+    ("word", "guess"),
+    [
+        ("BreastMNIST", "did you mean breastmnist?"),
+        ("nodule_mnist_3d", "did you mean nodulemnist3d?"),
+        ("organmnist", "did you mean organamnist or organcmnist or organmnist3d or organsmnist?"),
+        ("LIDC-IDRI", "did you mean lidc_idri?"),
+        ("souces", "did you mean sources?"),
+        ("xyz", "no target is called 'xyz'; 'snakemake"),
+    ],
+)
+def test_what_was_meant(word, guess):
+    assert guess in targets.meant(word)
+
+
+def test_a_source_stands_for_its_datasets(tmp_path):
+    found = Plan({"results": str(tmp_path / "results")}, SCHEMA_FILE, lambda: ["kermany"])
+    assert found.scope == ["octmnist", "pneumoniamnist"]
+    whole = {path for name in found.scope for path in found.asked_for(name)}
+    assert set(found.all_of_source("kermany")) == whole
+
+
+def test_what_a_plan_would_cost_is_told_and_nothing_refused(make, raw):
+    table, *rest = make(raw=str(raw), sizes=[28, 64]).beforehand(2)
+    assert table.startswith("dataset  ")
+    assert rest[0].split()[:2] == ["breastmnist", "780"]
+    assert "needed in" in rest[-1]
+    assert "it would be refused: " in make(raw=str(raw), sizes=[16384, 16383, 16382]).beforehand(2)[-1]
+    assert make().beforehand(2) == []
 
 
 # ---- what is refused before anything is written

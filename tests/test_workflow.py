@@ -19,6 +19,8 @@ import numpy as np
 import psutil
 import pytest
 
+from preprocess.plan import targets
+
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.workflow, pytest.mark.timeout(600)]
 
@@ -57,6 +59,39 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.glob("*"))
         if path.is_file() and not path.name.startswith(".")
     }
+
+
+def test_a_run_says_little_and_ends_with_what_it_built(folder):
+    """The whole terminal of a first run; the report of every job is in Snakemake's log."""
+    text = snakemake(folder, "breastmnist")
+    lines = text.splitlines()
+    assert len(lines) < 12
+    steps = int(re.search(r"^(\d+) steps to do$", text, re.MULTILINE)[1])
+    assert f"breastmnist: done; {steps - 1} of {steps} steps" in lines
+    with np.load(folder / "results" / "miniature" / "paper" / "breastmnist.npz") as file:
+        rows = sum(len(file[f"{split}_labels"]) for split in ("train", "val", "test"))
+    page = "results/miniature/paper/audit/breastmnist.html"
+    assert re.split(r"  +", lines[-1]) == ["breastmnist", str(rows), "not comparable: built from a stand-in", "0", "0",
+                                           page]  # fmt: skip
+    assert lines[-2].split() == [
+        "dataset",
+        "rows",
+        "against",
+        "the",
+        "published",
+        "files",
+        "errors",
+        "warnings",
+        "page",
+    ]
+    (log,) = (folder / ".snakemake" / "log").glob("*.log")
+    assert len(re.findall(r"^Finished jobid", log.read_text(), re.MULTILINE)) == steps
+
+
+@pytest.mark.parametrize("words", ["--verbose", "--printshellcmds"])
+def test_whoever_asks_for_details_gets_them_all(folder, words):
+    text = snakemake(folder, "results/miniature/raw/busi", words)
+    assert "Finished jobid" in text
 
 
 @pytest.fixture
@@ -141,8 +176,8 @@ def test_a_lost_file_is_rendered_alone_and_all_is_as_it_was(built):
     before = digests(out)
     (out / "breastmnist.npz").unlink()
     kept = (out / "breastmnist_40.npz").stat().st_mtime_ns
-    said = snakemake(built, "breastmnist", *sizes)
-    assert "collect" not in jobs(said)
+    assert "collect" not in jobs(snakemake(built, "breastmnist", *sizes, "--dry-run"))
+    snakemake(built, "breastmnist", *sizes)
     assert (out / "breastmnist_40.npz").stat().st_mtime_ns == kept
     assert digests(out) == before
     assert rendered(out)["2_0"] == "28"
@@ -297,12 +332,23 @@ def test_two_runs_at_once_are_told_apart(folder):
 def test_a_mistake_is_one_clear_line(folder, config, said):
     (folder / "empty").mkdir()
     text = snakemake(folder, "breastmnist", "--config", *config, fails=True)
-    if said is None:  # found out by the split, which knows what the source publishes
+    if is_found_by_a_job := said is None:  # by the split, which knows what the source publishes
         said = "split.group_by cannot be 'patient'; it can be none, because its source publishes no group id"
-    lines = [line for line in text.splitlines() if said in line]
+    lines = {line for line in text.splitlines() if said in line}
     assert len(lines) == 1, text
+    if is_found_by_a_job:
+        assert text.splitlines()[-1] == f"ERROR: breastmnist: {said}"
     assert "Traceback" not in text
     assert not list(folder.rglob("*.npz"))
+
+
+@pytest.mark.parametrize("words", [("breastmnist", "--dry-run"), ("all",), ("sources",), ("--list",)])
+def test_malformed_exceptions_are_found_before_everything_else(folder, words):
+    (folder / "signed.yaml").write_text("- dataset: breastmnist\n  chek: duplicates\n")
+    text = snakemake(folder, *words, "--config", "exceptions=signed.yaml", fails=True)
+    assert "signed.yaml" in text
+    assert "Building DAG" not in text
+    assert not (folder / "results").exists()
 
 
 def test_a_file_of_a_size_nobody_asked_for_is_refused_before_any_job(folder):
@@ -325,6 +371,27 @@ def test_an_empty_folder_of_raw_files_is_told(folder, target, said):
     assert [line.strip() for line in text.splitlines() if said in line] == [said]
     assert "preprocess/" not in text  # not where in the code it came from
     assert "busi" in snakemake(folder, "sources", "--config", "raw=raw")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("brestmnist", "breastmnist"), ("BreastMNIST", "breastmnist"), ("BUSI", "busi")]
+)
+def test_a_name_that_is_no_target_is_told_which_was_meant(folder, word, meant):
+    said = f"no target is called '{word}'; did you mean {meant}? 'snakemake --cores 1 targets' lists them"
+    assert said in snakemake(folder, word, "--dry-run", fails=True)
+
+
+def test_a_source_is_a_target_and_the_list_of_targets_is_whole(folder):
+    assert jobs(snakemake(folder, "busi", "--dry-run")) - {"busi"} == jobs(
+        snakemake(folder, "breastmnist", "--dry-run")
+    ) - {"breastmnist"}
+    known = set(targets.names())
+    listed = {line.split()[0] for line in snakemake(folder, "--list-target-rules").splitlines() if "(" in line}
+    sources = [name for name in known if f"{name}_miniature" in listed]
+    of_sources = {name for name in listed for source in sources if name.startswith(f"{source}_")}
+    assert listed - of_sources - {"checksums", "collection", "audit_index"} == known
+    said = snakemake(folder, "targets")
+    assert [line.split()[0] for line in said.splitlines() if line.split()[0] in known] == targets.names()
 
 
 def test_list_reads_like_documentation(folder):

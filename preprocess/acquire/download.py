@@ -17,6 +17,8 @@ import logging
 import os
 import re
 import shutil
+import socket
+import ssl
 import sys
 import time
 import zipfile
@@ -24,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from tqdm import tqdm
@@ -41,6 +44,8 @@ AGENT = f"medmnist-rebuild/{__version__}"
 BROWSER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 #: answers worth another try
 PASSING = (408, 425, 429, 500, 502, 503, 504)
+#: no way to the host: the machine has no network, or none to there
+NO_WAY = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH)
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOGIN = re.compile(r"(^|[^a-z])(log-?in|sign-?in|sso|oauth2?|saml|idp|accounts?)([^a-z]|$)", re.IGNORECASE)
 
@@ -192,6 +197,9 @@ class Downloader:
         self.patience = patience or Patience()
         self._sleep = sleep
         self._clients: dict[bool, httpx.Client] = {}
+        #: hosts that answered, and hosts that never did, however often they were tried
+        self._reached: set[str] = set()
+        self._given_up: set[str] = set()
 
     def __enter__(self) -> Downloader:
         return self
@@ -254,6 +262,7 @@ class Downloader:
     def _from(self, url: str, wanted: Wanted, part: _Part, bar: Any) -> None:
         """Fill ``part`` from one address and check it."""
         failures, most, verified = 0, part.size, True
+        host = _host(url)
         while True:
             try:
                 self._request(url, wanted, part, bar, verified)
@@ -273,7 +282,11 @@ class Downloader:
                     log.info("%s: the certificate is not valid; the checksum decides", url)
                     verified = False
                     continue
+                if host not in self._reached and (lasting := _lasting(error)):
+                    raise PreprocessError(lasting) from error
                 broken, wait = f"no connection ({error})", 0.0
+            except httpx.ProxyError as error:
+                raise PreprocessError(f"the proxy refuses ({error})") from error
             except httpx.TooManyRedirects:
                 raise PreprocessError("redirects in a circle") from None
             except httpx.TransportError as error:
@@ -283,8 +296,11 @@ class Downloader:
             if part.size > most:
                 failures, most = 0, part.size
             failures += 1
-            if failures >= self.patience.tries:
-                raise PreprocessError(f"gave up after {failures} tries: {broken}; the same command goes on later")
+            # a host that is down need not be waited for again, file by file
+            if failures >= (1 if host in self._given_up else self.patience.tries):
+                self._given_up |= {host} - self._reached
+                tries = f"{failures} {'try' if failures == 1 else 'tries'}"
+                raise PreprocessError(f"gave up after {tries}: {broken}; the same command goes on later")
             log.info("%s: %s; try %s", url, broken, failures + 1)
             self._sleep(min(self.patience.longest, max(wait, self.patience.pause * 2 ** (failures - 1))))
 
@@ -298,6 +314,7 @@ class Downloader:
         elif part.size:
             part.restart()
         with self.client(verified).stream("GET", url, headers=headers) as response:
+            self._reached.add(_host(url))
             total = self._judge(response, wanted, part)
             if total is None and part.size and response.status_code == 416:
                 return
@@ -369,6 +386,28 @@ class Downloader:
         return Digests(
             status.st_size, status.st_mtime_ns, status.st_mtime_ns, part.sha256.hexdigest(), part.md5.hexdigest()
         )
+
+
+def _host(url: str) -> str:
+    """Name and port in an address; empty where it is none."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
+
+
+def _lasting(error: httpx.ConnectError) -> str:
+    """Why a host that never answered need not be tried again; nothing where it may answer later."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return f"its name cannot be resolved ({cause.strerror}): no network, or no such host"
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return f"no TLS with this host ({cause.reason or cause})"
+        if isinstance(cause, OSError) and cause.errno in NO_WAY:
+            return f"no way to this host ({cause.strerror})"
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _problem(wanted: Wanted, part: _Part) -> str:

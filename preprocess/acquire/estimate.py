@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess import recipe
-from preprocess.acquire.inventory import gigabytes
+from preprocess.acquire.inventory import aligned, gigabytes
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
 
@@ -31,6 +32,7 @@ class Cost:
         output: bytes of the npz at all sizes.
         seconds: CPU seconds.
         basis: how the seconds are known: ``measured``, ``similar`` or ``assumed``.
+        memory: MB that its largest job needs.
     """
 
     dataset: str
@@ -39,6 +41,7 @@ class Cost:
     output: int
     seconds: float
     basis: str
+    memory: int = 0
 
 
 @cache
@@ -54,10 +57,12 @@ def _own(dataset: str) -> dict[str, Any]:
     return own
 
 
-def _rendering(dataset: str, sizes: int) -> float:
-    """CPU seconds of rendering a dataset at so many sizes."""
-    own, samples = _own(dataset), sum(recipe.dataset(dataset).published.values())
-    seconds: float = samples * (own["open_ms"] + own["size_ms"] * sizes) / 1000
+def _rendering(dataset: str, sizes: Iterable[int]) -> float:
+    """CPU seconds of rendering a dataset at some sizes; above the published sizes they grow with the pixels."""
+    own, about = _own(dataset), recipe.dataset(dataset)
+    largest = PUBLISHED_SIZES[about.dimensions][-1]
+    resizes = sum(max(1.0, (size / largest) ** about.dimensions) for size in sizes)
+    seconds: float = sum(about.published.values()) * (own["open_ms"] + own["size_ms"] * resizes) / 1000
     return seconds
 
 
@@ -74,7 +79,7 @@ def shards(dataset: str) -> int:
     The number depends on nothing else, so that every machine has the same jobs.
     """
     about, figures = recipe.dataset(dataset), _figures()
-    whole: int = math.ceil(_rendering(dataset, len(PUBLISHED_SIZES[about.dimensions])) / figures["shard"])
+    whole: int = math.ceil(_rendering(dataset, PUBLISHED_SIZES[about.dimensions]) / figures["shard"])
     return max(1, min(whole, about.most_shards or whole))
 
 
@@ -108,9 +113,10 @@ def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None) -> Cost
     whole = sum(about.published.values())
     samples = min(whole, at_most or whole)
     arrays = sum(_pixels(dataset, size) for size in sizes) * samples // whole
-    seconds = _rendering(dataset, len(sizes)) * samples / whole * figures["overhead"]
+    seconds = _rendering(dataset, sizes) * samples / whole * figures["overhead"]
     seconds += arrays / figures["deflate"]
-    return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"])
+    return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"],
+                memory(dataset, sizes, of_scans=True, rows=samples))  # fmt: skip
 
 
 def report(costs: list[Cost], cores: int) -> list[str]:
@@ -118,28 +124,29 @@ def report(costs: list[Cost], cores: int) -> list[str]:
     total = Cost(
         "in all", sum(one.samples for one in costs), sum(one.scratch for one in costs),
         sum(one.output for one in costs), sum(one.seconds for one in costs), "",
+        max(one.memory for one in costs),
     )  # fmt: skip
-    rows = [("dataset", "samples", "scratch", "npz", "CPU hours", "basis")]
+    rows = [("dataset", "samples", "scratch", "npz", "memory a job", "CPU hours", "basis")]
     rows += [
         (
             one.dataset,
             f"{one.samples:,}",
             gigabytes(one.scratch),
             gigabytes(one.output),
+            gigabytes(one.memory * 1_000_000),
             f"{one.seconds / 3600:.2f}",
             one.basis,
         )
         for one in [*costs, *([total] if len(costs) > 1 else [])]
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return [
-        *lines,
-        f"about {_duration(total.seconds / cores)} on {cores} core{'s' if cores > 1 else ''}; rough figures",
+        *aligned(rows),
+        f"about {duration(total.seconds / cores)} on {cores} core{'s' if cores > 1 else ''}; rough figures",
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A rough time in words."""
     if seconds < 5400:
         minutes = max(round(seconds / 60), 1)
         return f"{minutes} minute{'s' if minutes > 1 else ''}"
@@ -161,3 +168,18 @@ def check_room(costs: list[Cost], folder: Path) -> str:
             "make room, choose another results folder, or build fewer datasets or sizes at a time"
         )
     return f"{gigabytes(needed)} needed in {folder}, {gigabytes(free)} free"
+
+
+def check_memory(costs: list[Cost]) -> None:
+    """Refuse what one job of cannot fit into this machine.
+
+    Raises:
+        PreprocessError: a job needs more memory than there is.
+    """
+    largest = max(costs, key=lambda one: one.memory)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if largest.memory * 1_000_000 > there:
+        raise PreprocessError(
+            f"{largest.dataset}: a job needs about {gigabytes(largest.memory * 1_000_000)} of memory at these sizes, "
+            f"this machine has {gigabytes(there)}; build smaller sizes, or on another machine"
+        )

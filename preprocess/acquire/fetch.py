@@ -75,8 +75,17 @@ class Fetcher:
         """Fetch all requests; one that fails does not keep the others from being tried.
 
         Raises:
-            PreprocessError: something could not be fetched; the other problems were told before.
+            PreprocessError: something could not be fetched, the other problems were told before; or a person
+                stopped it.
         """
+        try:
+            self._fetch(wanted)
+        except KeyboardInterrupt:
+            begun = {file.id: self._part(file) for request in wanted for file in request.files}
+            kept = "".join(f"; {name}: {size:,} bytes so far" for name, size in begun.items() if size)
+            raise PreprocessError(f"stopped; what came is kept, the same command goes on{kept}") from None
+
+    def _fetch(self, wanted: list[Request]) -> None:
         self._check_room(wanted)
         for request in wanted:
             self._licence(request.source)

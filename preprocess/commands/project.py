@@ -1,4 +1,4 @@
-"""For those who work on the project."""
+"""What there is to ask for; and for those who work on the project."""
 
 from __future__ import annotations
 
@@ -14,4 +14,11 @@ def docs(folder: Path, /) -> None:
     docs.write(folder)
 
 
-COMMANDS: tuple[Function, ...] = (docs,)
+def targets() -> None:
+    """List what a run can be asked for."""
+    from preprocess.plan import targets
+
+    print("\n".join(targets.table()), flush=True)
+
+
+COMMANDS: tuple[Function, ...] = (targets, docs)

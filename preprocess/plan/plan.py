@@ -20,18 +20,19 @@ from preprocess.audit import exceptions
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json
-from preprocess.plan import batches
+from preprocess.plan import batches, closing
 from preprocess.plan import settings as settings_of
 from preprocess.plan.batches import Batches
 from preprocess.plan.current import Current, container, digest, order_table
 from preprocess.plan.paths import EXPORTS, SUM_LISTS, Paths
+from preprocess.plan.progress import Pace, Progress
 from preprocess.plan.settings import MINIATURE
 from preprocess.plan.stages import STAGES
 from preprocess.reading.archives import walk
 from preprocess.recipe import Recipe
 
 #: targets that write no results
-LISTINGS = frozenset({"sources", "fetch"})
+LISTINGS = frozenset({"sources", "fetch", "targets"})
 #: the target that looks at raw files and writes reports on them
 INSPECT = "inspect"
 #: where rehearsals lie, beside the builds; no build has this name
@@ -193,12 +194,23 @@ class Plan:
         """What the run is asked for, by name or path; nothing for everything."""
         return sorted(map(str, self._targets()))
 
+    @property
+    def _is_listing(self) -> bool:
+        """Whether the run is asked for listings alone."""
+        return bool(self.targets) and LISTINGS.issuperset(self.targets)
+
+    @property
+    def _builds_nothing(self) -> bool:
+        """Whether the run is asked for nothing but listings and a look at raw files."""
+        return bool(self.targets) and (LISTINGS | {INSPECT}).issuperset(self.targets)
+
     @cached_property
     def _named(self) -> list[str]:
         """The datasets the targets name, by their own name or by that of one of their files."""
         inside = [target.removeprefix(f"{self.base}{os.sep}") for target in self.targets]
         words = {word for target in inside for word in re.split(r"[^a-z0-9]+", target)}
-        return [name for name in recipe.names() if name in words]
+        sources_named = {name for source in self.sources if source in self.targets for name in self.of_source(source)}
+        return [name for name in recipe.names() if name in words or (name in sources_named and self.is_present(name))]
 
     @cached_property
     def scope(self) -> list[str]:
@@ -460,6 +472,12 @@ class Plan:
         """All a run makes where nothing is named. Raises PreprocessError: there is nothing to make it from."""
         return list(dict.fromkeys(path for name in self._some() for path in self.asked_for(name)))
 
+    def all_of_source(self, source: str) -> list[str]:
+        """What is made of one source. Raises PreprocessError: none of its datasets can be built."""
+        names = self.of_source(source)
+        built = [name for name in names if self.is_present(name)] or names
+        return list(dict.fromkeys(path for name in built for path in self.asked_for(name)))
+
     def all_audits(self) -> list[str]:
         """The audit of everything configured. Raises PreprocessError: there is nothing to audit."""
         pages = [self.paths.of(place, dataset=name) for name in self._some() for place in ("page", "gate")]
@@ -549,35 +567,73 @@ class Plan:
 
     # ---- before the first job
 
-    def begin(self, cores: int) -> list[str]:
+    def begin(self, cores: int, is_local: bool = True) -> list[str]:
         """Take the results folder for this run, and return the lines a person should read before it starts.
 
+        ``is_local`` says whether jobs run on this machine, so that they must fit into its memory.
+
         Raises:
-            PreprocessError: the folder cannot be written, another run holds it, or the disk has not enough room.
+            PreprocessError: the folder cannot be written, another run holds it, the disk has not enough room, or a job
+                needs more memory than this machine has.
         """
-        if self.targets and LISTINGS.issuperset(self.targets):
+        if self._is_listing:
             return []  # a download may go on beside a build
         check_writable(self.base)
         environment.hold(self.base)
-        if self.targets and set(self.targets) == {INSPECT}:
-            return []  # it builds nothing
+        if self._builds_nothing:
+            return []
         told = [f"ERROR: {line}" for name in self.scope for line in recipe.fallbacks(self.recipe(name))]
         told += [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
-        return [*told, *self.forecast(self.outdated, cores)]
+        return [*told, *self.forecast(self.outdated, cores, is_local)]
 
-    def forecast(self, datasets: Iterable[str], cores: int) -> list[str]:
+    def beforehand(self, cores: int) -> list[str]:
+        """What a run that is only planned would cost; nothing is refused."""
+        costs = [] if self._builds_nothing else self._costs(self.outdated)
+        if not costs:
+            return []
+        try:
+            estimate.check_memory(costs)
+            last = estimate.check_room(costs, self.out)
+        except PreprocessError as error:
+            last = f"it would be refused: {error}"
+        return [*estimate.report(costs, cores), last]
+
+    def forecast(self, datasets: Iterable[str], cores: int, is_local: bool = True) -> list[str]:
         """Disk, scratch and hours of rendering what some datasets lack; nothing for stand-ins.
 
         Raises:
-            PreprocessError: the disk has not enough room.
+            PreprocessError: the disk has not enough room, or this machine not enough memory.
         """
+        costs = self._costs(datasets)
+        if not costs:
+            return []
+        if is_local:
+            estimate.check_memory(costs)
+        return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
+
+    def _costs(self, datasets: Iterable[str]) -> list[estimate.Cost]:
+        """What rendering the lacking sizes of some datasets costs; nothing for stand-ins."""
         if self.is_miniature:
             return []
         lacking = {name: self.batches(name).lacking for name in sorted(datasets)}
-        costs = [estimate.cost(name, sizes, self.settings.rehearsal) for name, sizes in lacking.items() if sizes]
-        if not costs:
+        return [estimate.cost(name, sizes, self.settings.rehearsal) for name, sizes in lacking.items() if sizes]
+
+    # ---- while it goes on, and after the last job
+
+    def progress(self, cores: int) -> Progress:
+        """What tells a person how far this run is."""
+        if self._builds_nothing:
+            return Progress(Pace({}, {}, cores), self.sources)
+        seconds = {one.dataset: one.seconds / self.shards(one.dataset) for one in self._costs(self.outdated)}
+        jobs = {name: self.shards(name) for name in seconds}
+        return Progress(Pace(seconds, jobs, cores), self.sources)
+
+    def closing(self) -> list[str]:
+        """The lines a person should read when the run has ended well: what was built, and where its pages are."""
+        if self.targets and not {"all", "audit", *self.sources, *recipe.names()}.intersection(self.targets):
             return []
-        return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]
+        return closing.table([(self.paths.of("summary", dataset=name), self.paths.of("page", dataset=name))
+                              for name in self.scope])  # fmt: skip
 
 
 #: where results of single datasets lie in a build's folder

@@ -4,6 +4,17 @@
 localrules:
     sources,
     fetch,
+    targets,
+
+
+rule targets:
+    "What can be asked for by name."
+    log:
+        plan.paths.log("targets", ""),
+    conda:
+        "../../envs/preprocess.yaml"
+    shell:
+        "python -m preprocess targets --log {log:q}"
 
 
 rule sources:

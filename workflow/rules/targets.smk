@@ -26,6 +26,20 @@ def dataset(name):
     return of_dataset
 
 
+def of_source(name):
+    """All that is made of a source."""
+
+    @refusing
+    def all_of_source(wildcards):
+        return plan.all_of_source(name)
+
+    return all_of_source
+
+
+def what_was_meant(wildcards):
+    raise WorkflowError(targets.meant(wildcards.target))
+
+
 @refusing
 def everything(wildcards):
     return plan.everything()

@@ -1,0 +1,56 @@
+"""What a run can be asked for by name, and what was meant by a name that is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from preprocess import recipe
+from preprocess.acquire.inventory import aligned
+
+#: what is not of one dataset or source
+OTHERS = {
+    "all": "everything configured, the default",
+    "audit": "the audit pages of everything configured",
+    "inspect": "what the raw files are, in minutes, and a report to share: --config sources=[...]",
+    "rehearse": "a rehearsal on some samples of each dataset, in a folder of its own: --config rehearsal=200",
+    "match": "which raw sample each row of the published files in <raw>/released is",
+    "sources": "what of the raw files is there, how to get the rest, and what a build costs",
+    "fetch": "download the sources named by --config sources=...",
+    "targets": "this list",
+}
+
+
+def names() -> list[str]:
+    """Every name, those that are asked for most often first."""
+    datasets = recipe.names()
+    return [*OTHERS, *datasets, *sorted({recipe.dataset(name).source for name in datasets})]
+
+
+def table() -> list[str]:
+    """A line for every name."""
+    of_source: dict[str, list[str]] = {}
+    for name in recipe.names():
+        of_source.setdefault(recipe.dataset(name).source, []).append(name)
+    return aligned(
+        [
+            *OTHERS.items(),
+            *((name, recipe.dataset(name).title) for name in recipe.names()),
+            *((source, f"all of this source: {', '.join(of_source[source])}") for source in sorted(of_source)),
+        ]
+    )
+
+
+def meant(word: str, known: Iterable[str] | None = None) -> str:
+    """Say that there is no such target, and which name is like it: ``brestmnist``, ``BreastMNIST``."""
+    known = list(names() if known is None else known)
+    plain = "".join(one for one in word.lower() if one.isalnum() or one == "_")
+    close = difflib.get_close_matches(plain, known, n=4)
+    best = max((_likeness(plain, name) for name in close), default=0)
+    like = sorted(name for name in close if _likeness(plain, name) > best - 0.05)
+    guess = f"did you mean {' or '.join(like)}? " if like else ""
+    return f"no target is called {word!r}; {guess}'snakemake --cores 1 targets' lists them"
+
+
+def _likeness(word: str, name: str) -> float:
+    return difflib.SequenceMatcher(a=name, b=word).ratio()
