@@ -39,6 +39,8 @@ class Settings:
     deflate: int
     exceptions: str | None
     sources: tuple[str, ...]
+    rows: tuple[str, ...]
+    variants: tuple[str, ...]
     default_seed: int
 
     @property
