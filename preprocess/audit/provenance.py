@@ -211,9 +211,14 @@ def _recipe(in_force: Recipe, miniature: bool, order: str) -> RecipeRecord:
         steps=(*in_force.prepare, *in_force.steps),
         decisions={
             key: DecisionRecord(
-                choice.value, choice.evidence, choice.why, choice.note, choice.missing, in_force.idle(key, placed),
+                choice.value,
+                choice.evidence,
+                choice.why,
+                choice.note,
+                choice.missing,
+                in_force.idle(key, placed),
                 choice.source,
-            )  # fmt: skip
+            )
             for key, choice in in_force.decisions.items()
         },
     )

@@ -8,7 +8,6 @@ localrules:
     prove,
     compare,
     trace,
-    impact,
 
 
 rule prove:
@@ -71,26 +70,3 @@ rule trace:
     shell:
         "python -m preprocess trace --rows {params.rows:q} --build {params.build:q} --results {params.results:q} "
         "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
-
-
-rule impact:
-    "Train a small fixed classifier on the builds named by --config variants=[...]: what a decision is worth."
-    output:
-        page=paths["impact"],
-        data=paths["impact_data"],
-    log:
-        paths.log("impact", ""),
-    conda:
-        "../../envs/preprocess.yaml"
-    params:
-        variants=plan.settings.variants,
-        results=base_folder,
-        raw=raw_option,
-        miniature="--miniature" if plan.is_miniature else "",
-        datasets=scope,
-        seed=plan.settings.seed,
-        asked=asked,
-    shell:
-        "python -m preprocess impact {params.datasets} --variants {params.variants:q} --results {params.results:q} "
-        "--raw {params.raw:q} {params.miniature} --seed {params.seed} --output {output.page:q} --json {output.data:q} "
-        "--log {log:q}"
