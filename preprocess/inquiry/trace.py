@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,8 @@ from preprocess.steps.meshes import Mesh
 from preprocess.table import Sample
 
 Pixels = NDArray[np.uint8]
-#: the longest edge of a picture on the page; larger ones are reduced
-EDGE = 448
+#: the longest edge of a picture on the page, which shows it pixel for pixel; larger ones are reduced
+EDGE = 224
 #: columns of the samples table that have a place of their own
 PLACED = ("raw_form", "raw_sha256", "upsampled")
 #: the colour of a box in a scan
@@ -260,7 +261,9 @@ def _stage(finished: Finished, sample: Sample, name: str, sizes: tuple[int, ...]
 
 
 def _first_line(function: Any) -> str:
-    return inspect.cleandoc(function.__doc__ or "").partition("\n")[0].replace("``", "").removesuffix(".")
+    """The first line of a docstring as plain text."""
+    line = inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
+    return re.sub(r":[a-z]+:`~?([^`]+)`", r"\1", line).replace("``", "").removesuffix(".")
 
 
 def _form(value: object) -> str:
