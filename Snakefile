@@ -101,6 +101,39 @@ rule audit:
         all_audits,
 
 
+rule rehearse:
+    "A rehearsal on some samples of each dataset, through every step and in a folder of its own: --config rehearsal=200."
+    input:
+        rehearsal,
+        summaries=rehearsed_summaries,
+        matches=rehearsed_matches,
+    log:
+        plan.paths.log("rehearse", ""),
+    localrule: True
+    conda:
+        "envs/preprocess.yaml"
+    params:
+        datasets=rehearsed_datasets,
+    shell:
+        "python -m preprocess rehearsed {params.datasets} --summaries {input.summaries:q} --matches {input.matches:q} "
+        "--log {log:q}"
+
+
+rule inspect:
+    "What the raw files are, before hours are spent on them: --config sources=[...]; one screen a source, and a report to share."
+    input:
+        reports,
+    log:
+        plan.paths.log("inspect", ""),
+    localrule: True
+    conda:
+        "envs/preprocess.yaml"
+    params:
+        results=plan.settings.results,
+    shell:
+        "python -m preprocess inspected {input:q} --results {params.results:q} --log {log:q}"
+
+
 rule match:
     "Everything that can be matched with a published file in <raw>/released."
     input:

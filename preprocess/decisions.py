@@ -175,7 +175,11 @@ def _leaves_train(ratio: str) -> bool:
 
 def _is_window(window: str) -> bool:
     low, high = map(float, window.split(","))
-    return low < high
+    return -(2**15) <= low < high < 2**15
+
+
+def _names_classes(mapping: dict[Any, Any]) -> bool:
+    return bool(mapping) and all(type(one) is int and one >= 0 for one in mapping.values())
 
 
 def _names_splits(keep: dict[object, object]) -> bool:
@@ -208,7 +212,8 @@ DECISIONS: dict[str, Decision] = {
         "offset-128": "bytes to which 128 was added, modulo 256: it is taken off again",
         "sample-range": "minimum to maximum of each sample are spread over 0 to 255",
     }),
-    "label.map": Decision("index", "the class of each of the source's own names or codes", {}, kind=dict),
+    "label.map": Decision("index", "the class of each of the source's own names or codes", {}, kind=dict,
+        limits=(_names_classes, "must give names or codes of the source one whole number each, from 0")),
     "label.malignancy": Decision("index", "how the readers' scores of one nodule become one", {
         "mode-lowest": "the most frequent score, the lowest of equally frequent ones",
         "mode-highest": "the most frequent score, the highest of equally frequent ones",
@@ -229,7 +234,7 @@ DECISIONS: dict[str, Decision] = {
         needs={"split.rule": ("list",)}),
     "split.ratio": Decision(
         "split", "train:val, or train:val:test, of what the source does not keep apart", {},
-        pattern=r"\d+:\d+(:\d+)?", needs=BY_RULE,
+        pattern=r"[0-9]{1,9}:[0-9]{1,9}(:[0-9]{1,9})?", needs=BY_RULE,
         limits=(_leaves_train, "leaves a side empty; train and the others together need more than 0"),
     ),
     "split.group_by": Decision("split", "what must not straddle a split", {
@@ -262,8 +267,9 @@ DECISIONS: dict[str, Decision] = {
         "2mm": "scipy.ndimage.zoom, order 3, int16, by 0.703125/2, 0.703125/2 and 5/2 whatever the spacing",
     }),
     "window": Decision(
-        "render", "the HU that become 0 and 255, clipped outside", {}, pattern=r"-?\d+(\.\d+)?,-?\d+(\.\d+)?",
-        limits=(_is_window, "runs backwards or is empty; the lower HU come first"),
+        "render", "the HU that become 0 and 255, clipped outside", {},
+        pattern=r"-?[0-9]+(\.[0-9]+)?,-?[0-9]+(\.[0-9]+)?",
+        limits=(_is_window, "runs backwards, is empty or leaves the range of CT; the lower HU come first"),
     ),
     "window_rounding": Decision("render", "how the gray of a window becomes whole", {
         "truncate": "cut to the integer below",
@@ -312,7 +318,7 @@ DECISIONS: dict[str, Decision] = {
     "crop": Decision("render", "the part of the image that is resized", {
         "none": "the whole image, squashed to a square",
         "centre-square": "the largest centred square",
-    }, pattern=r"centre-[1-9]\d{0,4}", by_size=True),
+    }, pattern=r"centre-[1-9][0-9]{0,4}", by_size=True),
     "crop_rounding": Decision("render", "where a centred crop starts when the margin is odd", {
         "half-even": "int(round((size - side) / 2.)), halves to even: Python's round",
         "floor": "rounded down",

@@ -19,6 +19,7 @@ from preprocess.acquire import registry
 from preprocess.audit.pages import GRADES
 from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS
 from preprocess.files import write_text
+from preprocess.inspection import expected
 from preprocess.published import SPLITS
 
 #: what to run when a recipe, a docstring or the vocabulary was changed
@@ -56,6 +57,9 @@ def pages() -> dict[str, str]:
     }
     made["sources/README.md"] = templates.get_template("sources.md.j2").render(
         common, sources={source: (first_line(sources.get(source)), served[source]) for source in names}
+    )
+    made["expected.md"] = templates.get_template("expected.md.j2").render(
+        common, figures={source: expected.figures(source) for source in names}
     )
     made["decisions.md"] = templates.get_template("decisions.md.j2").render(
         common, datasets=datasets, vocabulary=DECISIONS, other=OTHER_SIZES

@@ -9,10 +9,20 @@ from pathlib import Path
 _OBJECT = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
 #: a longer cause is cut: it goes into one cell of a table
 _LONGEST = 400
+#: the same for the one line a user sees; what is kept of it then are its beginning and its end, with the remedy
+_LONGEST_LINE, _HEAD, _TAIL = 1500, 1000, 300
 
 
 class PreprocessError(Exception):
-    """Stops the run. Its text is the one line a user sees: file, cause, what to do."""
+    """Stops the run. Its text is the one line a user sees: file, cause, what to do.
+
+    What it quotes of a file may be anything: characters that cannot be printed are escaped, and of a very long text
+    the middle is left out.
+    """
+
+    def __init__(self, text: object = "") -> None:
+        line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
+        super().__init__(line if len(line) <= _LONGEST_LINE else f"{line[:_HEAD]} ... {line[-_TAIL:]}")
 
 
 class UnreadableError(PreprocessError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Indexed:
     census: list[tuple[str, int, int]]
 
 
-def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]) -> Indexed:
+def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int], raw: Raw | None = None) -> Indexed:
     """Index the source of ``recipe`` in ``folder`` and label its samples.
 
     Args:
@@ -37,6 +38,7 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
         folder: the source's raw folder.
         census: whether a difference from ``expected`` or a missing file stops the run.
         expected: the known counts by name.
+        raw: the source's raw files, where they are open already; they stay open.
 
     Raises:
         PreprocessError: the census differs or a file is missing under ``strict``; no sample is there.
@@ -46,8 +48,8 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
     decided = {
         name: recipe.value(name) for name in inspect.signature(source.index).parameters if name in recipe.decisions
     }
-    with Raw(folder) as raw:
-        listing: sources.Listing = source.index(raw, **recipe.dataset.options, **decided)
+    with contextlib.nullcontext(raw) if raw else Raw(folder) as files:
+        listing: sources.Listing = source.index(files, **recipe.dataset.options, **decided)
     for note in listing.notes:
         log.info("%s: %s", recipe.source, note)
     for warning in listing.warnings:

@@ -78,11 +78,12 @@ def read(path: Path | Traversable) -> Table:
     rows: list[Row] = []
     places: set[tuple[str, int]] = set()
     for line, entry in table:
-        if entry["split"] not in SPLITS or not entry["index"].isdecimal():
+        place = tables.number(entry["index"])
+        if entry["split"] not in SPLITS or place is None:
             raise PreprocessError(f"{path}: line {line}: not a split and an index: {entry['split']},{entry['index']}")
         if not entry[column]:
             raise PreprocessError(f"{path}: line {line} has no {column}")
-        row = Row(entry["split"], int(entry["index"]), entry[column], tables.whole(entry.get("label", "")))
+        row = Row(entry["split"], place, entry[column], tables.whole(entry.get("label", "")))
         if (row.split, row.index) in places:
             raise PreprocessError(f"{path}: {row.split} {row.index} occurs twice")
         places.add((row.split, row.index))
@@ -160,6 +161,7 @@ def _contradicts(row: Row, sample: Sample, named: set[str]) -> bool:
     """
     if row.image_id == sample.key:
         return False
-    if row.label.isdecimal() and sample.label.isdecimal() and int(row.label) != int(sample.label):
+    meant, has = tables.number(row.label), tables.number(sample.label)
+    if meant is not None and has is not None and meant != has:
         return True
     return "/" in row.image_id and sample.key in named

@@ -25,6 +25,7 @@ REASONS: dict[str, Reason] = {
     "empty-mask": Reason(True, "the annotation is named by the source's list, but no voxel is marked"),
     "outside-volume": Reason(True, "the annotated box does not lie inside its volume"),
     "not-published": Reason(True, "the order table or list in force has no row for this sample"),
+    "not-rehearsed": Reason(True, "this is a rehearsal, and the sample was not drawn for it"),
     "missing": Reason(False, "named by the source's own list, but the file is not there"),
     "unreadable": Reason(False, "the file is there, but cannot be decoded"),
     "blank": Reason(False, "every pixel of the rendered sample has the same value"),

@@ -257,9 +257,15 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
         raise PreprocessError(
             f"overrides: {name}: split.rule: {name} has no published list; name a list of your own by split.file"
         )
+    shape = dataset(name)
+    classes = len(shape.label.get("classes", ()))
+    if strange := [one for one in (_value_of(decisions, "label.map") or {}).values() if one >= classes > 0]:
+        raise PreprocessError(
+            f"overrides: {name}: label.map: {strange[0]} is no class; {name} has {classes}, 0 to {classes - 1}"
+        )
     chain = content["steps"]
     return Recipe(
-        dataset=dataset(name),
+        dataset=shape,
         protocol="paper" if protocol == "paper" else "released",
         decisions=decisions,
         prepare=tuple(content.get("prepare", ())),

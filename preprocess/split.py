@@ -125,7 +125,10 @@ def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.
 
 
 def _check_train(recipe: Recipe, samples: list[Sample], by: str) -> None:
-    """A split without train is an error, unless a part of a source is too small for its ratio to give train any."""
+    """A split without train is an error, unless there are too few samples for the ratio to give train any.
+
+    Whoever tries one scan or a few pictures can so see what becomes of them; a warning says it.
+    """
     if not any(sample.split == "train" for sample in samples):
         if len(samples) < FEW and recipe.value("split.rule") == "per-class" and not recipe.value("split.file"):
             log.warning("%s: %d samples are too few for the ratio to give train any", recipe.name, len(samples))

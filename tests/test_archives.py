@@ -212,6 +212,11 @@ def test_a_link_to_nothing_is_told(tmp_path):
     assert "cannot be read" in refusal(tmp_path)
 
 
+def test_a_pipe_is_told_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert "a.png: is a pipe, a socket or a device, not a file; remove it" in refusal(tmp_path)
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     assert "no such folder" in refusal(tmp_path / "gone")
 

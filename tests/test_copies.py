@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 import shutil
@@ -19,16 +20,32 @@ from preprocess.reading import archives
 from preprocess.reading.archives import Raw
 from tests.builds import build
 
-#: a dataset of every source that knows files by their names, and the name of one of its files
-NAMED = {
-    "nct_crc": ("pathmnist", r"TUM-.*\.tif"),
-    "chestxray14": ("chestmnist", r"\d{8}_\d{3}\.png"),
-    "ham10000": ("dermamnist", r"ISIC_\d+\.jpg"),
-    "pbc": ("bloodmnist", r"BA_.*\.jpg"),
-    "ribfrac": ("fracturemnist3d", r"RibFrac301-label\.nii\.gz"),
-    "adrenal": ("adrenalmnist3d", r"P001_L\.nii\.gz"),
-    "synapse": ("synapsemnist3d", r"im0020\.png"),
-}
+#: datasets of every source, and the names of files of each kind that it reads
+NAMED = [
+    ("pathmnist", r"TUM-.*\.tif"),
+    ("chestmnist", r"\d{8}_\d{3}\.png"),
+    ("chestmnist", r"Data_Entry_2017\.csv"),
+    ("dermamnist", r"ISIC_\d+\.jpg"),
+    ("octmnist", r"CNV-.*\.jpeg"),
+    ("pneumoniamnist", r"BACTERIA-.*\.jpeg"),
+    ("retinamnist", r"\d+_[lr]\d\.jpg"),
+    ("retinamnist", r"regular-fundus-training\.csv"),
+    ("breastmnist", r"benign \(2\)\.png"),
+    ("breastmnist", r"benign \(2\)_mask\.png"),
+    ("bloodmnist", r"BA_.*\.jpg"),
+    ("tissuemnist", r".*\.tif"),
+    ("vesselmnist3d", r"ArteryObjAN1-0\.obj"),
+    ("fracturemnist3d", r"RibFrac301-image\.nii\.gz"),
+    ("fracturemnist3d", r"RibFrac301-label\.nii\.gz"),
+    ("fracturemnist3d", r"RibFrac1-rib-seg\.nii\.gz"),
+    ("adrenalmnist3d", r"P001_L\.nii\.gz"),
+    ("adrenalmnist3d", r"adrenal\.csv"),
+    ("synapsemnist3d", r"im0020\.png"),
+    ("synapsemnist3d", r"synapses\.csv"),
+    ("organmnist3d", r"volume-16\.nii"),
+    ("organmnist3d", r"segmentation-16\.nii"),
+    ("organmnist3d", r"segmentation-16\.txt"),
+]
 #: a dataset of every source of pictures, with the kind of file it has
 PICTURES = {
     "pathmnist": ".tif", "chestmnist": ".png", "dermamnist": ".jpg", "octmnist": ".jpeg", "pneumoniamnist": ".jpeg",
@@ -49,16 +66,18 @@ def unpacked(source: Path, folder: Path) -> Path:
 
 def listing(dataset: str, folder: Path) -> sources.Listing:
     in_force = recipe.load(dataset, "paper")
+    source = sources.get(in_force.source)
+    decided = {
+        name: in_force.value(name) for name in inspect.signature(source.index).parameters if name in in_force.decisions
+    }
     with Raw(folder) as raw:
-        found: sources.Listing = sources.get(in_force.source).index(raw, **in_force.dataset.options)
-    return found
+        return source.index(raw, **in_force.dataset.options, **decided)
 
 
-@pytest.mark.parametrize("source", NAMED)
+@pytest.mark.parametrize(("dataset", "pattern"), NAMED)
 @pytest.mark.parametrize("place", ["AAA", "zzz"])
-def test_copies_are_told_by_their_bytes(source, place, stand_in, tmp_path):
-    dataset, pattern = NAMED[source]
-    folder = unpacked(stand_in(source), tmp_path / "raw")
+def test_copies_are_told_by_their_bytes(dataset, pattern, place, stand_in, tmp_path):
+    folder = unpacked(stand_in(recipe.read(dataset)["source"]), tmp_path / "raw")
     before = listing(dataset, folder)
     path = next(path for path in sorted(folder.rglob("*")) if re.fullmatch(pattern, path.name))
     copy = folder / place / path.relative_to(folder)
@@ -67,15 +86,29 @@ def test_copies_are_told_by_their_bytes(source, place, stand_in, tmp_path):
     after = listing(dataset, folder)
     assert [one.key for one in after.samples] == [one.key for one in before.samples]
     assert after.census == before.census
-    (note,) = [note for note in after.notes if "left aside, equal byte for byte" in note]
-    assert path.name in note
+    assert any("byte for byte" in note and (path.name in note or place in note) for note in after.notes)
     # of the same size, so that only the bytes tell
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     copy.write_bytes(data)
-    names = sorted(one.relative_to(folder).as_posix() for one in (path, copy))
-    with pytest.raises(PreprocessError, match=" and ".join(map(re.escape, names)) + " have one name and differ"):
+    names = [re.escape(one.relative_to(folder).as_posix()) for one in (path, copy)]
+    both = "|".join(" and ".join(order) for order in (names, names[::-1]))
+    with pytest.raises(PreprocessError, match=f"({both}) have one name and differ"):
         listing(dataset, folder)
+
+
+@pytest.mark.parametrize("dataset", sorted({dataset for dataset, _ in NAMED}))
+def test_a_second_copy_of_everything_changes_nothing(dataset, stand_in, tmp_path):
+    folder = unpacked(stand_in(recipe.read(dataset)["source"]), tmp_path / "raw")
+    before = listing(dataset, folder)
+    shutil.copytree(folder, tmp_path / "again")
+    shutil.move(tmp_path / "again", folder / "zzz")
+    after = listing(dataset, folder)
+    assert [(one.key, one.original_label, one.reason) for one in after.samples] == [
+        (one.key, one.original_label, one.reason) for one in before.samples
+    ]
+    assert after.census == before.census
+    assert any("byte for byte" in note and "zzz" in note for note in after.notes)
 
 
 @pytest.mark.parametrize(("dataset", "part"), [("octmnist", "oct"), ("pneumoniamnist", "chest")])

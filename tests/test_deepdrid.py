@@ -160,7 +160,10 @@ def test_lists_that_are_not_there_or_not_the_published_ones_are_refused(tmp_path
     files = repository()
     lay(tmp_path / "twice", files, "a")
     lay(tmp_path / "twice", files, "b")
-    with pytest.raises(PreprocessError, match=r"regular-fundus-training\.csv is there twice: a/.* and b/.*; keep one"):
+    deepdrid.index(Raw(tmp_path / "twice"))
+    other = next((tmp_path / "twice" / "b").rglob("regular-fundus-training.csv"))
+    other.write_bytes(other.read_bytes() + b"\n")
+    with pytest.raises(PreprocessError, match=r"a/.*training\.csv and b/.*training\.csv have one name and differ"):
         deepdrid.index(Raw(tmp_path / "twice"))
     del files[f"{REGULAR}/regular-fundus-validation/regular-fundus-validation.csv"]
     with pytest.raises(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preprocess.errors import ExcludeSample
+from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.steps import grids
 
 
@@ -43,3 +43,12 @@ def test_zoom_whole_is_scipy_but_for_its_zero_line():
     assert not scipy[-1].any()
     np.testing.assert_allclose(whole[-1, -1, -1], volume[-1, -1, -1], atol=1e-9)
     np.testing.assert_allclose(whole[0, 0, 0], volume[0, 0, 0], atol=1e-9)
+
+
+def test_a_cube_of_tiny_voxels_is_refused_with_their_number(monkeypatch):
+    """64 mm of 0.13 mm are 492 voxels an edge, and 24 more for the spline."""
+    lattice = grids.Lattice.of((600, 600, 600), (0.13,) * 3, 1.0)
+    asked = []
+    with pytest.raises(UnreadableError, match=r"1\d\d,\d{3},\d{3} voxels go into one cube"):
+        lattice.cube(asked.append, np.array([5, 5, 5]), 64, 0)
+    assert not asked  # before anything is read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw
+from preprocess.sources import bbbc051, synapse
 
 VALUES = np.random.default_rng(2).integers(1, 256, (40, 60, 70), dtype=np.uint8)
 HOLD = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print('held', flush=True); sys.stdin.read()"
@@ -88,3 +90,55 @@ def test_a_synapse_whose_part_was_never_written_is_left_out(stand_in, tmp_path, 
     assert left_out and found
     assert left_out | found.keys() == wanted.keys() and not left_out & found.keys()
     assert all(np.array_equal(found[key], wanted[key]) for key in found)
+
+
+def tissue(folder):
+    """A store of nuclei as their authors keep them, with checksums."""
+    rng = np.random.default_rng(1)
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_dataset("train_data", data=rng.integers(0, 100, (20, 7168), np.uint8), chunks=True, fletcher32=True)
+        file.create_dataset("train_labels", data=rng.integers(1, 9, 20), chunks=True, fletcher32=True)
+
+
+def synapses(folder):
+    """A volume of electron microscopy with checksums, and a table of two places in it."""
+    (folder / "s.csv").write_text("z,y,x,label\n40,60,60,0\n45,61,62,1\n")
+    voxels = np.random.default_rng(1).integers(0, 255, (80, 120, 120), np.uint8)
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_dataset("main", data=voxels, chunks=True, fletcher32=True)
+
+
+def read_nuclei(folder):
+    with Raw(folder) as raw:
+        samples = bbbc051.index(raw, "kept", "info", "uint8").samples
+        return [int(bbbc051.open(raw, one).sum()) for one in samples]
+
+
+def read_synapses(folder):
+    with Raw(folder) as raw:
+        samples = synapse.index(raw, [30, 8, 8], 800).samples
+        return [int(synapse.open(raw, one).sum()) for one in samples if not one.reason]
+
+
+@pytest.mark.parametrize(("make", "read"), [(tissue, read_nuclei), (synapses, read_synapses)])
+@pytest.mark.parametrize("damage", ["cut", "head", "hole"])
+def test_no_damage_to_an_hdf5_file_is_a_traceback(make, read, damage, tmp_path):
+    make(tmp_path)
+    whole, wanted = (tmp_path / "a.h5").read_bytes(), read(tmp_path)
+    assert len(wanted) > 1
+    for seed in range(25):
+        rng, data = random.Random(f"{damage} {seed}"), bytearray(whole)
+        if damage == "cut":
+            del data[rng.randrange(len(data)) :]
+        elif damage == "head":
+            for _ in range(3):
+                data[rng.randrange(4000)] ^= rng.randrange(1, 256)
+        else:
+            at = rng.randrange(len(data) - 512)
+            data[at : at + 512] = bytes(512)
+        (tmp_path / "a.h5").write_bytes(data)
+        try:
+            found = read(tmp_path)
+            assert damage == "head" or set(found) <= set(wanted)
+        except PreprocessError as error:
+            assert "a.h5" in str(error) or isinstance(error, UnreadableError)

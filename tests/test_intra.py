@@ -77,9 +77,12 @@ def test_point_lists_alone_are_refused(tree):
         intra.index(Raw(tree))
 
 
-def test_two_copies_are_refused(tree):
+def test_two_copies_that_differ_are_refused(tree):
     shutil.copytree(tree / "IntrA", tree / "again")
-    with pytest.raises(PreprocessError, match="is there twice"):
+    assert {sample.path.partition("/")[0] for sample in intra.index(Raw(tree)).samples} == {"IntrA"}
+    other = next((tree / "again").rglob("vessel/obj/ArteryObjAN1-0.obj"))
+    other.write_bytes(other.read_bytes() + b"\n")
+    with pytest.raises(PreprocessError, match=r"IntrA/.*AN1-0\.obj and again/.*AN1-0\.obj have one name and differ"):
         intra.index(Raw(tree))
 
 

@@ -111,10 +111,17 @@ def test_two_series_in_one_folder(patient, stand_in):
     assert set(rows(raw)) == wanted
 
 
-def test_one_series_twice_is_refused(patient):
+def test_one_series_twice_is_one_or_refused(patient):
     raw, series = patient
     shutil.copytree(series, raw / "copy")
-    with pytest.raises(PreprocessError, match=r"lies in .* and in copy; keep one of them"):
+    before = [sample.path for sample in listing(series).samples]
+    assert len([sample.path for sample in listing(raw).samples]) == len(before) == NODULES
+    assert any("copy" in note and "byte for byte" in note for note in listing(raw).notes)
+    path = next((raw / "copy").iterdir())
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(PreprocessError, match=r"lies in .* and in copy, and they differ; keep the published one"):
         listing(raw)
 
 

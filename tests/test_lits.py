@@ -220,7 +220,7 @@ def test_no_boxes_two_copies_and_the_msd_copy_are_refused(tmp_path):
     annotate(tmp_path, 3, {"liver": LIVER})
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "volume-3.nii.gz").write_bytes(b"")
-    with pytest.raises(PreprocessError, match="there twice"):
+    with pytest.raises(PreprocessError, match="have one name and differ"):
         lits.index(Raw(tmp_path), "volume")
     shutil.rmtree(tmp_path / "copy")
     (tmp_path / "volume-3.nii").rename(tmp_path / "liver_3.nii")
@@ -696,3 +696,19 @@ def test_memory_of_a_large_box_is_its_own(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3e6
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_boxes_in_any_encoding(encoding, tmp_path):
+    annotate(tmp_path / "", 3, {"liver": LIVER})
+    (tmp_path / "volume-3.nii").write_bytes(stored(phantom(), "LPS"))
+    wanted = lits.index(Raw(tmp_path), "volume").samples
+    shutil.unpack_archive(tmp_path / "annotations_of_training_set.zip", tmp_path)
+    (tmp_path / "annotations_of_training_set.zip").unlink()
+    path = next(tmp_path.rglob("segmentation-3.txt"))
+    path.write_bytes(path.read_bytes().decode().encode(encoding))
+    assert lits.index(Raw(tmp_path), "volume").samples == wanted
+    path.write_bytes(stored(phantom(), "LPS"))  # another file under its name
+    with pytest.raises(PreprocessError, match=r"segmentation-3\.txt: (line 1 is not|not a text table)") as caught:
+        lits.index(Raw(tmp_path), "volume")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 import zipfile
 
 import numpy as np
@@ -93,6 +94,40 @@ def test_a_damaged_inner_archive_is_named(tmp_path):
     with pytest.raises(PreprocessError, match=r"outer\.zip!/inner\.zip!/pictures/001\.bin: damaged or incomplete"):
         for file in raw.files():
             raw.read(file.path)
+
+
+@pytest.mark.parametrize("outer", ["zip", "tar", "tar.gz"])
+@pytest.mark.parametrize("inner", ["zip", "tar", "tar.gz"])
+def test_a_cut_outer_archive_is_told_however_it_nests(outer, inner, tmp_path):
+    rng = np.random.default_rng(2)
+    one, other = (packed_as(inner, {f"{k}.bin": rng.bytes(4000) for k in range(5)}) for _ in range(2))
+    whole = packed_as(outer, {f"a.{inner}": one, f"b.{inner}": other})
+    for share in (0.1, 0.3, 0.5, 0.6, 0.8):  # a tar is filled up with zeros
+        (tmp_path / f"all.{outer}").write_bytes(whole[: int(len(whole) * share)])
+        with Raw(tmp_path) as raw, pytest.raises(PreprocessError, match=rf"all\.{outer}.*: damaged or incomplete"):
+            for file in raw.files():
+                raw.read(file.path)
+
+
+def test_the_directory_of_an_inner_zip_is_not_taken_for_the_outer_one_s(tmp_path):
+    inner = zipped(CONTENT, zipfile.ZIP_DEFLATED)
+    whole = zipped({"a.zip": inner, "b.zip": inner})
+    for end in (whole.index(inner) + len(inner), whole.rindex(b"PK\3\4", 0, len(whole) // 2 + 500) + 40):
+        (tmp_path / "outer.zip").write_bytes(whole[:end])
+        with pytest.raises(PreprocessError, match=r"outer\.zip: damaged or incomplete"):
+            Raw(tmp_path).files()
+
+
+def packed_as(form, members):
+    if form == "zip":
+        return zipped(members, zipfile.ZIP_STORED)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz" if form == "tar.gz" else "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 def test_no_room_for_a_copy_is_said(nested, monkeypatch):

@@ -42,6 +42,7 @@ MAY = {
     "render": {"recipe", "sources", "steps", "reading", "prepared"},
     "shards": {"recipe", "render", "prepared", "reading", "npz"},
     "prepare": {"recipe", "sources", "render", "shards", "prepared", "reading"},
+    "rehearsal": set(),
     "npz": set(),
     "container": {"npz"},
     "cells": set(),
@@ -53,15 +54,15 @@ MAY = {
     "acquire": {"recipe", "sources", "reading"},
     # what was built
     "audit": {"recipe", "sources", "steps", "render", "split", "acquire", *PACKED},
+    "inspection": {"recipe", "sources", "miniature", "index", "order", "acquire", "reading", "steps"},
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
     "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
     # what is asked of finished builds
-    "inquiry": {
-        "recipe", "sources", "index", "split", "order", "render", "steps", "reading", "acquire", "audit", "plan", *PACKED,
-    },  # fmt: skip
-    "docs": {"recipe", "sources", "steps", "acquire", "audit"},
+    "inquiry": {"recipe", "sources", "index", "split", "order", "render", "steps", "reading"}
+    | {"acquire", "audit", "plan", *PACKED},
+    "docs": {"recipe", "sources", "steps", "acquire", "audit", "inspection"},
 }
 #: they call everything, and nothing calls them
 ENTRANCES = {"commands", "cli", "__main__"}

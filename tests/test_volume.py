@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import hashlib
+import os
 import shutil
 import struct
 import tracemalloc
@@ -16,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from preprocess.errors import UnreadableError
+from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.geometry import Box, orientation
 from preprocess.reading import volume
 from preprocess.reading.archives import Raw
@@ -420,7 +423,7 @@ def test_real_segmentations_lie_as_the_table_says(real):
     table = {row["volume"]: row for row in csv.DictReader(table_lines("tables/lits_orientation.csv"))}
     assert len(table) == 112
     annotated = lits._read_boxes(
-        Raw(real / "lits"), lits._by_scan(Raw(real / "lits"), Raw(real / "lits").files(), lits.BOXES), []
+        Raw(real / "lits"), lits._by_scan(Raw(real / "lits"), Raw(real / "lits").files(), lits.BOXES)[0], []
     )
     raw = Raw(real / "lits_segmentations")
     seen = set()
@@ -454,3 +457,84 @@ def test_bounding_box_by_slabs(first, extent):
     assert volume.bounding_box(image, "LPS") is None
     data[first : first + extent, 2, 15:18] = 1
     assert volume.bounding_box(image, "RAS") == Box("RAS", ((first, first + extent), (2, 3), (15, 18)))
+
+
+# ---- what is packed is unpacked once, and what the machine cannot do is not the file's fault
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_packed_volume_of_simpleitk_is_unpacked_once(suffix, tmp_path, monkeypatch):
+    data = np.random.default_rng(3).integers(0, 9, (12, 11, 10)).astype(np.int16)
+    image = volume.simpleitk().GetImageFromArray(data.T)
+    volume.simpleitk().WriteImage(image, str(tmp_path / f"a{suffix}"), True)
+    unpacked, whole = [], volume._ItkImage._unpack
+    monkeypatch.setattr(volume._ItkImage, "_unpack", lambda image: (unpacked.append(image), whole(image)))
+    monkeypatch.setattr(volume, "_SLAB", 300)
+    with Raw(tmp_path) as raw, volume.load(raw, f"a{suffix}") as found:
+        planes = [part for _, part in found.slabs()]
+        np.testing.assert_array_equal(np.concatenate(planes, axis=2), data)
+        np.testing.assert_array_equal(found.part((slice(2, 5), slice(0, 7), slice(9, 10))), data[2:5, :7, 9:])
+    assert len(planes) > 3 and len(unpacked) == 1
+
+
+@pytest.mark.parametrize("hole", range(430, 860, 43))
+def test_damage_that_makes_a_packed_volume_longer_is_seen(hole, stand_in, tmp_path):
+    """512 zeros within it can unpack to more than the header promises: its checksum lies behind that."""
+    whole = (stand_in("adrenal") / "masks" / "P003_L.nii.gz").read_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(whole[:hole] + bytes(512) + whole[hole + 512 :])
+    with Raw(tmp_path) as raw, pytest.raises(UnreadableError, match=r"cannot be read|ends early"):
+        volume.load(raw, "a.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(errno.ENOSPC, "no room for a copy of .*; set TMPDIR"), (errno.EIO, "check the disk")]
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_what_the_machine_cannot_do_is_not_called_damage(number, told, suffix, tmp_path, monkeypatch):
+    data = nii(np.zeros((8, 8, 8), np.int16))
+    (tmp_path / f"a{suffix}").write_bytes(packed(data) if suffix.endswith("gz") else data)
+
+    def fails(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with Raw(tmp_path) as raw:
+        monkeypatch.setattr(volume, "_copy", fails)
+        monkeypatch.setattr(volume._Nifti, "_part", fails)
+        with pytest.raises(PreprocessError, match=told) as caught:
+            volume.load(raw, f"a{suffix}").part((slice(None),) * 3)
+    assert not isinstance(caught.value, UnreadableError)
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
+@pytest.mark.parametrize("slope", [1.0, 0.5])
+def test_a_box_read_in_slabs_is_the_box(dtype, slope, tmp_path, monkeypatch):
+    """Whatever the type, and however few planes are read at a time."""
+    rng = np.random.default_rng(5)
+    data = rng.integers(-900, 900, (13, 12, 11)).astype(dtype)
+    content = bytearray(nii(data))
+    struct.pack_into("<ff", content, 112, slope, 0)  # scl_slope and scl_inter
+    (tmp_path / "a.nii").write_bytes(content)
+    box = Box("LPS", ((2, 9), (1, 12), (3, 10)))
+    found = []
+    for slab in (2**22, 200, 1):
+        monkeypatch.setattr(volume, "_SLAB", slab)
+        with Raw(tmp_path) as raw:
+            scan = volume.Volume(volume.load(raw, "a.nii"), "RAS")
+            found.append((scan.cut(box), scan.sha256()))
+    expected = np.rint(data * slope).clip(-(2**15), 2**15 - 1).astype(np.int16)[::-1, ::-1][2:9, 1:12, 3:10]
+    for part, digest in found:
+        np.testing.assert_array_equal(part, expected)
+        assert digest == hashlib.sha256(expected.tobytes()).hexdigest()
+
+
+def test_a_box_of_more_voxels_than_fit_is_refused_with_their_number(tmp_path, monkeypatch):
+    (tmp_path / "a.nii").write_bytes(nii(np.zeros((8, 8, 8), np.int16)))
+    monkeypatch.setattr(volume, "MAX_BOX", 400)
+    with Raw(tmp_path) as raw:
+        scan = volume.Volume(volume.load(raw, "a.nii"), "RAS")
+        assert scan.cut(Box("RAS", ((0, 8), (0, 8), (0, 6)))).shape == (8, 8, 6)
+        with pytest.raises(UnreadableError, match="512 voxels is asked for; 400 are held"):
+            scan.cut(Box("RAS", ((0, 8),) * 3))

@@ -101,13 +101,14 @@ def pack_threads(dataset: str, size: int) -> int:
     return min(max(1, _pixels(dataset, size) // thread), 16)
 
 
-def cost(dataset: str, sizes: Iterable[int]) -> Cost:
-    """Estimate one dataset at some sizes."""
+def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None) -> Cost:
+    """Estimate one dataset at some sizes; ``at_most`` so many of its samples."""
     about, figures, own = recipe.dataset(dataset), _figures(), _own(dataset)
     sizes = list(sizes)
-    samples = sum(about.published.values())
-    arrays = sum(_pixels(dataset, size) for size in sizes)
-    seconds = _rendering(dataset, len(sizes)) * figures["overhead"]
+    whole = sum(about.published.values())
+    samples = min(whole, at_most or whole)
+    arrays = sum(_pixels(dataset, size) for size in sizes) * samples // whole
+    seconds = _rendering(dataset, len(sizes)) * samples / whole * figures["overhead"]
     seconds += arrays / figures["deflate"]
     return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"])
 

@@ -47,7 +47,9 @@ class _Contents:
         return _singles([self.samples[row].key for row in rows])
 
 
-def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool = False) -> list[Finding]:
+def check(
+    recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool = False, rehearsal: int = 0
+) -> list[Finding]:
     """Check one build and return the findings.
 
     Args:
@@ -56,9 +58,17 @@ def check(recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, min
         tables: what the stages before left.
         seed: picks the rows that are rendered again.
         miniature: whether it was built from stand-ins: its counts are then the generator's, not the known ones.
+        rehearsal: how many samples a rehearsal draws; 0 for a build.
     """
     built = _Contents(recipe, files, tables, seed, miniature)
-    findings = [*_census(built), *_unmatched(built), *_ledger(built), *_published(built), *_format(built)]
+    findings = [
+        *_rehearsal(built, rehearsal),
+        *_census(built),
+        *_unmatched(built),
+        *_ledger(built),
+        *_published(built),
+        *_format(built),
+    ]
     if not any(finding.level == "error" for finding in findings):  # the other checks rely on tables and shapes
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.dataset.group, built.samples)]
@@ -84,6 +94,13 @@ def _census(built: _Contents) -> Iterator[Finding]:
     else:
         text = f"all {len(counts)} counts of the raw files are the known ones: {told}"
     yield Finding("census", "information", text)
+
+
+def _rehearsal(built: _Contents, drawn: int) -> Iterator[Finding]:
+    """A rehearsal says so, before its numbers of rows are taken for those of a build."""
+    if drawn:
+        whole = f"{len(built.samples):,} of {len(built.indexed):,} samples"
+        yield Finding("rehearsal", "warning", f"this is a rehearsal on {whole}, no build: its rows are not the dataset")
 
 
 def _unmatched(built: _Contents) -> Iterator[Finding]:

@@ -25,22 +25,27 @@ GAP = 2
 MIN_TILE = 84
 SMALL_TILE = 56
 CAPTION = 14
-#: what stands across a picture of stand-ins, black on amber, and the height of that band
-MARK = "drawings, not data"
+#: what stands across a picture of stand-ins or of a rehearsal, black on amber, and the height of that band
+DRAWN, REHEARSED = "drawings, not data", "a rehearsal, not a build"
 BAND = 20
 AMBER = (255, 200, 60)
 
 
-def montage(lines: list[tuple[str, list[Tile]]], out: Path, miniature: bool) -> None:
+def marks(miniature: bool, rehearsal: bool) -> str:
+    """What a picture must say of itself; empty for one of a build from real files."""
+    return "; ".join(mark for mark, holds in ((DRAWN, miniature), (REHEARSED, rehearsal)) if holds)
+
+
+def montage(lines: list[tuple[str, list[Tile]]], out: Path, mark: str = "") -> None:
     """Draw up to 12 samples of each class, a row a class, under the class's name.
 
     Args:
         lines: what :func:`by_class` gave.
         out: the PNG to write.
-        miniature: whether these are stand-ins, which the picture then says.
+        mark: what the picture says of itself (:func:`marks`).
     """
     edge = lines[0][1][0].shape[0]
-    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out, miniature)
+    _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out, mark)
 
 
 def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, list[Tile]]]:
@@ -64,8 +69,8 @@ def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, list[
     ]
 
 
-def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool) -> None:
-    """Draw the first 12 samples of each dataset, a row a dataset, in two columns; stand-ins are marked as such."""
+def collection(files: dict[str, tuple[Recipe, Path]], out: Path, mark: str = "") -> None:
+    """Draw the first 12 samples of each dataset, a row a dataset, in two columns; ``mark`` as in :func:`montage`."""
     lines = [
         (name, list(itertools.islice(_samples(recipe, path), PER_CLASS))) for name, (recipe, path) in files.items()
     ]
@@ -74,7 +79,7 @@ def collection(files: dict[str, tuple[Recipe, Path]], out: Path, miniature: bool
     sheet = Image.new("RGB", (sum(one.width for one in columns), columns[0].height), "white")
     for number, column in enumerate(columns):
         sheet.paste(column, (number * columns[0].width, 0))
-    _save(sheet, out, miniature)
+    _save(sheet, out, mark)
 
 
 def _samples(recipe: Recipe, path: Path) -> Iterator[Tile]:
@@ -99,22 +104,22 @@ def _sheet(lines: list[tuple[str, list[Tile]]], tile: int) -> Image.Image:
     return canvas
 
 
-def _save(picture: Image.Image, out: Path, miniature: bool) -> None:
-    if miniature:
-        picture = _marked(picture)
+def _save(picture: Image.Image, out: Path, mark: str) -> None:
+    if mark:
+        picture = _marked(picture, mark)
     with atomic(out) as part:
         picture.save(part, "PNG", optimize=True)
 
 
-def _marked(picture: Image.Image) -> Image.Image:
+def _marked(picture: Image.Image, mark: str) -> Image.Image:
     """The picture between two bands that say what it is; the words repeat, so that a cropped part has them too."""
     marked = Image.new("RGB", (picture.width, picture.height + 2 * BAND), AMBER)
     marked.paste(picture, (0, BAND))
     draw = ImageDraw.Draw(marked)
-    step = int(draw.textlength(MARK)) + 3 * GAP + CAPTION
+    step = int(draw.textlength(mark)) + 3 * GAP + CAPTION
     for top in (0, BAND + picture.height):
         for left in range(GAP, max(1, picture.width - step + CAPTION), step):
-            draw.text((left, top + 4), MARK, fill="black")
+            draw.text((left, top + 4), mark, fill="black")
     return marked
 
 

@@ -43,7 +43,7 @@ class Notice:
     """What a reader must know before anything else: it stands at the top of a page.
 
     Attributes:
-        kind: ``changed``, ``incomplete`` or ``leftovers``.
+        kind: ``rehearsal``, ``changed``, ``incomplete`` or ``leftovers``.
         title: what it is about.
         lines: the particulars.
     """
@@ -72,7 +72,7 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
     wanted = {key for finding in summary.findings for example in finding.examples for key in example}
     example = _example(files.samples)
     classes = montage.by_class(in_force, npz, facts)
-    montage.montage(classes, sheet, summary.miniature)
+    montage.montage(classes, sheet, montage.marks(summary.miniature, bool(summary.rehearsal)))
     text = web.environment("preprocess.audit").get_template("dataset.html.j2").render(
         page=summary,
         miniature=summary.miniature,
@@ -143,6 +143,8 @@ def notices(datasets: Sequence[DatasetSummary]) -> list[Notice]:
     changed = [f"{before[one.dataset]}{_told(change)}" for one in datasets for change in one.changed]
     lacking = [f"{before[one.dataset]}{line}" for one in datasets for line in one.incomplete]
     found = []
+    if rehearsed := [f"{before[one.dataset]}{_drawn(one)}" for one in datasets if one.rehearsal]:
+        found.append(Notice("rehearsal", "Rehearsal: a sample of the raw files, not a build", tuple(rehearsed)))
     if variant or changed:
         title = f"Variant {variant}" if variant else "Changed decisions"
         nothing = "nothing that is shown here; the variant changes other datasets"
@@ -150,6 +152,11 @@ def notices(datasets: Sequence[DatasetSummary]) -> list[Notice]:
     if lacking:
         found.append(Notice("incomplete", "Incomplete: not built from all raw files", tuple(lacking)))
     return found
+
+
+def _drawn(one: DatasetSummary) -> str:
+    rows = sum(one.counts.values())
+    return f"{rows:,} samples, drawn by split and class to see every step at work; nothing here is the dataset"
 
 
 def _told(change: Change) -> str:

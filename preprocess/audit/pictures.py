@@ -76,13 +76,12 @@ def _try(recipe: Recipe, decisions: dict[str, Choice], folder: Path, sample: Sam
 def class_balance(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> str:
     """An SVG of the share of each class in each split; text and axes have the page's colour."""
     import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure  # pyplot would import as much again
 
     matplotlib.rcParams["svg.hashsalt"] = "class balance"  # element ids, the same every time
     matplotlib.rcParams["svg.fonttype"] = "none"
-    figure, axes = plt.subplots(figsize=(5.5, 0.9 + 0.36 * len(names)))
+    figure = Figure(figsize=(5.5, 0.9 + 0.36 * len(names)))
+    axes = figure.subplots()
     axes.set_prop_cycle(color=COLOURS)
     height = 0.8 / len(counts)
     for position, (split, values) in enumerate(counts.items()):
@@ -96,6 +95,5 @@ def class_balance(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> 
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(counts))
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
-    plt.close(figure)
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace("#000000", "currentColor").replace("#262626", "currentColor")

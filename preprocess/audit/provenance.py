@@ -55,6 +55,7 @@ class RunFacts:
         default_seed: the seed of a run that names none.
         variant: the name of a build that decides otherwise than the protocol; empty for the default decisions.
         current: a digest of all the build depends on; empty where the run gives none.
+        rehearsal: how many samples a rehearsal draws; 0 for a build.
     """
 
     config: dict[str, Any]
@@ -62,6 +63,7 @@ class RunFacts:
     default_seed: int
     variant: str = ""
     current: str = ""
+    rehearsal: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Provenance:
         dataset: its name.
         protocol: ``paper`` or ``released``.
         miniature: whether it is built from stand-ins: drawings, not data.
+        rehearsal: how many samples a rehearsal draws, which is no build; 0 for a build.
         variant: the variant's name; empty for the default decisions.
         changed: the overrides of this dataset, and a seed other than the default.
         incomplete: what the raw files lack, a line each; empty where they are complete.
@@ -152,6 +155,7 @@ class Provenance:
     dataset: str
     protocol: str
     miniature: bool
+    rehearsal: int
     variant: str
     changed: tuple[Change, ...]
     incomplete: tuple[str, ...]
@@ -179,6 +183,7 @@ def describe(in_force: Recipe, records: BuildRecords, run: RunFacts) -> Provenan
         dataset=in_force.name,
         protocol=in_force.protocol,
         miniature=run.miniature,
+        rehearsal=run.rehearsal,
         variant=run.variant,
         changed=changes(in_force, run),
         incomplete=tuple(incomplete(findings)),
@@ -243,7 +248,7 @@ def command(in_force: Recipe, run: RunFacts) -> str:
     """
     config = run.config
     keys = ("raw", "results", "protocol", "sizes" if in_force.dimensions == 2 else "sizes_3d", "seed", "census")
-    values = {key: config[key] for key in (*keys, "exceptions") if config.get(key) is not None}
+    values = {key: config[key] for key in (*keys, "rehearsal", "exceptions") if config.get(key) is not None}
     if run.variant:
         values["variant"] = run.variant
     if overrides := config.get("overrides", {}).get(in_force.name):

@@ -149,6 +149,7 @@ class DatasetSummary:
 
     dataset: str
     miniature: bool
+    rehearsal: int
     variant: str
     changed: tuple[Change, ...]
     incomplete: tuple[str, ...]
@@ -198,6 +199,7 @@ def summarise(in_force: Recipe, files: BuildFiles, rows: list[Row], made: Proven
     return DatasetSummary(
         dataset=in_force.name,
         miniature=made.miniature,
+        rehearsal=made.rehearsal,
         variant=made.variant,
         changed=made.changed,
         incomplete=made.incomplete,

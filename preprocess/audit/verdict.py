@@ -18,7 +18,7 @@ images are held against those of the published array: so a wrong window, crop or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,18 +143,28 @@ class _Comparison:
         return tuple(named)
 
 
-def judge(built: BuiltFile, released: Path, miniature: bool) -> Verdict:
+def judge(built: BuiltFile, released: Path, miniature: bool, rehearsal: int = 0) -> Verdict:
     """Compare one built npz with what was published.
 
     Args:
         built: the file.
         released: the published file of that name, which need not be there.
         miniature: whether it was built from a stand-in.
+        rehearsal: how many samples a rehearsal draws: what is compared then says so; 0 for a build.
 
     Raises:
         PreprocessError: a file cannot be read, or the order does not fit the published file.
     """
     recipe, size, path = built.recipe, built.size, built.path
+    if rehearsal:
+        found = judge(built, released, miniature)
+        if found.verdict == "not comparable" and not _excuse(recipe, size, miniature):
+            found = replace(found, text="not comparable", without_raw=0)  # what a whole build lacks is not the reason
+        if found.verdict == "rows":  # rows that were not drawn lack nothing
+            first = f"; first: {found.differences[0]}" if found.differences else ""
+            text = f"{found.identical:,} of {found.rows:,} rows identical, worst difference {found.worst}{first}"
+            found = replace(found, text=text, without_raw=0)
+        return replace(found, text=f"a rehearsal, no build: {found.text}")
     reason = _excuse(recipe, size, miniature)
     if reason:
         return _not_comparable(path, reason)

@@ -14,6 +14,7 @@ from preprocess.recipe import Recipe
 log = logging.getLogger("preprocess")
 
 Miniature = Annotated[bool, "built from a stand-in"]
+Rehearsal = Annotated[int, "how many samples a rehearsal draws; 0 for a build"]
 
 
 def check(
@@ -30,6 +31,7 @@ def check(
     seed: Annotated[int, "picks the rows that are rendered again"],
     output: Path,
     miniature: Miniature = False,
+    rehearsal: Rehearsal = 0,
 ) -> None:
     """Check what was built and write the findings."""
     from preprocess.audit import checks
@@ -41,7 +43,7 @@ def check(
     files = BuildFiles(
         raw, dict(zip(sizes, npz, strict=True)), dict(zip(sizes, packed, strict=True)), samples, excluded
     )
-    findings = checks.check(recipe, files, StageTables(index, counts, unmatched), seed, miniature)
+    findings = checks.check(recipe, files, StageTables(index, counts, unmatched), seed, miniature, rehearsal)
     for finding in findings:
         log.log(LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
     write_json(output, plain(findings))
@@ -71,6 +73,7 @@ def verdict(
     released: Annotated[Path, "the folder with the published npz, if any"],
     output: Path,
     miniature: Miniature = False,
+    rehearsal: Rehearsal = 0,
 ) -> None:
     """Compare what was built with the published files."""
     from preprocess.audit import verdict
@@ -79,7 +82,7 @@ def verdict(
 
     known = read_sums(sums)
     verdicts = [
-        verdict.judge(verdict.BuiltFile(recipe, size, path, samples, known), released / path.name, miniature)
+        verdict.judge(verdict.BuiltFile(recipe, size, path, samples, known), released / path.name, miniature, rehearsal)
         for size, path in zip(sizes, npz, strict=True)
     ]
     for one in verdicts:
@@ -99,11 +102,12 @@ def match(
     workers: Annotated[int, "processes that render"],
     seed: int,
     output: Annotated[Path, "the folder to write"],
+    rehearsal: Rehearsal = 0,
 ) -> None:
     """Find the raw sample of every published row, and rank the decisions."""
     from preprocess.match.run import MatchFiles, match
 
-    for line in match(recipe, MatchFiles(raw, index, published), output, workers, seed):
+    for line in match(recipe, MatchFiles(raw, index, published), output, workers, seed, rehearsal):
         log.info("%s", line)
         print(line, flush=True)
 
@@ -119,6 +123,7 @@ def provenance(
     verdict: Path,
     output: Path,
     miniature: Miniature = False,
+    rehearsal: Rehearsal = 0,
     variant: Annotated[str | None, "its name; none for the protocol's own decisions"] = None,
     current: Annotated[str, "digest of all that the dataset's files depend on"] = "",
     verified: Annotated[list[Path], "what verify wrote; none for a stand-in"] = [],  # noqa: B006
@@ -129,9 +134,8 @@ def provenance(
     from preprocess.files import write_json
 
     built = BuildRecords(samples, tuple(sums), tuple(records), checks, verdict, tuple(verified))
-    write_json(
-        output, plain(describe(recipe, built, RunFacts(config, miniature, default_seed, variant or "", current)))
-    )
+    facts = RunFacts(config, miniature, default_seed, variant or "", current, rehearsal)
+    write_json(output, plain(describe(recipe, built, facts)))
 
 
 def leak_free(recipe: Recipe, samples: Path, seed: int, output: Annotated[Path, "a folder"]) -> None:
@@ -177,13 +181,15 @@ def collection(
     npz: Annotated[list[Path], "one of each dataset"],
     output: Path,
     miniature: Miniature = False,
+    rehearsal: Rehearsal = 0,
 ) -> None:
     """Draw samples of every dataset in one picture."""
     from preprocess import recipe
-    from preprocess.audit.montage import collection
+    from preprocess.audit import montage
 
     recipes = [recipe.load(name, "paper") for name in datasets]
-    collection({one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}, output, miniature)
+    files = {one.name: (one, path) for one, path in zip(recipes, npz, strict=True)}
+    montage.collection(files, output, montage.marks(miniature, bool(rehearsal)))
 
 
 def audit_index(
@@ -211,6 +217,20 @@ def gate(summary: Annotated[Path, "the dataset's part of audit.json"], /, output
     write_text(output, "no error that is not signed off\n")
 
 
+def rehearsed(
+    datasets: list[str],
+    /,
+    summaries: Annotated[list[Path], "each dataset's part of audit.json"],
+    matches: Annotated[list[Path], "what was decided by each match with a published file"] = [],  # noqa: B006
+) -> None:
+    """Say at the end of a rehearsal how it went, and whether the pixels agree."""
+    from preprocess.rehearsal import outcome
+
+    matched = {path.parent.name: path for path in matches}
+    for name, summary in zip(datasets, summaries, strict=True):
+        print("\n".join(outcome(name, summary, matched.get(name))), flush=True)
+
+
 COMMANDS: tuple[Function, ...] = (
-    check, reread, checksums, verdict, match, provenance, leak_free, audit, collection, audit_index, gate,
+    check, reread, checksums, verdict, match, provenance, leak_free, audit, collection, audit_index, gate, rehearsed,
 )  # fmt: skip

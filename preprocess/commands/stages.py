@@ -49,13 +49,18 @@ def split(
     output: Path,
     unmatched: Annotated[Path, "rows of the order table without a sample"],
     order_table: Path | None = None,
+    rehearsal: Annotated[int, "keep so many samples only"] = 0,
 ) -> None:
     """Assign the samples to train, val and test and order them."""
     from preprocess import order, split
+    from preprocess import rehearsal as sample
     from preprocess.table import SPLIT_COLUMNS, read_samples, write_rows, write_samples
 
     table = order.read(order_table) if order_table else None
     outcome = split.assign(recipe, list(read_samples(index)), seed, table)
+    if rehearsal:
+        kept, of_all = sample.leave_out(outcome.samples, rehearsal, seed)
+        log.info("%s: a rehearsal on %s of %s samples", recipe.name, f"{kept:,}", f"{of_all:,}")
     write_samples(output, SPLIT_COLUMNS, outcome.samples)
     rows = [(one.row.split, one.row.index, one.row.image_id, one.reason) for one in outcome.unmatched]
     write_rows(unmatched, ("split", "index", "image_id", "reason"), rows)

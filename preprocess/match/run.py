@@ -100,7 +100,7 @@ class MatchFiles:
     published: list[Path]
 
 
-def match(recipe: Recipe, files: MatchFiles, out: Path, workers: int, seed: int) -> list[str]:
+def match(recipe: Recipe, files: MatchFiles, out: Path, workers: int, seed: int, rehearsal: int = 0) -> list[str]:
     """Find the raw sample of every published row and rank the decisions; write ``out``, a folder.
 
     Args:
@@ -109,6 +109,7 @@ def match(recipe: Recipe, files: MatchFiles, out: Path, workers: int, seed: int)
         out: gets ``order.csv``, ``unmatched.csv``, ``decisions.tsv`` and ``index.html``.
         workers: processes to render with.
         seed: picks the rows that decisions are ranked on.
+        rehearsal: how many samples a rehearsal drew, where the table holds those alone; 0 for a match of all.
 
     Returns:
         what a user wants to read at the end.
@@ -127,6 +128,9 @@ def match(recipe: Recipe, files: MatchFiles, out: Path, workers: int, seed: int)
         shutil.rmtree(job.store)
         _write_tables(part, pairs, samples, found)
         summary = _summary(recipe, pairs, samples, found)
+        if rehearsal:
+            told = f"a rehearsal on {len(samples):,} samples: the rows of all others find no raw image"
+            summary.insert(0, f"{recipe.name}: {told}")
         page.write(
             part / "index.html",
             recipe=recipe,

@@ -101,8 +101,12 @@ class Current:
             self._own_facts(recipe.source) if "source" in stage.prints else "",
             environment.versions() if "versions" in stage.prints else "",
             [self.of(name, recipe) for name in stage.after if name not in self._absent],
-            self.settings.seed if "split" in stage.decides else "",
+            self._drawn() if "split" in stage.decides else "",
         )
+
+    def _drawn(self) -> object:
+        """What places the samples besides decisions: the seed, and how many a rehearsal draws."""
+        return [self.settings.seed, self.settings.rehearsal] if self.settings.rehearsal else self.settings.seed
 
     def of_all(self, stage: str, recipes: Iterable[Recipe]) -> str:
         """The digest of what is made of several datasets together."""

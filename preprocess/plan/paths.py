@@ -9,6 +9,8 @@ PLACES = {
     # ---- of the raw files, whatever the build
     "stand_in": "{base}/raw/{source}",
     "verified": "{base}/verified/{source}.json",
+    "inspected": "{base}/inspect/{source}.md",
+    "inspected_data": "{base}/inspect/{source}.json",
     # ---- on the way; ``{sharing}`` are the datasets of a source that share what is prepared, joined by +
     "prepared": "{out}/work/{source}/prepared/{sharing}/{batch}/{shard}",
     "index": "{out}/work/{dataset}/index.tsv",

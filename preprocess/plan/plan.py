@@ -27,12 +27,19 @@ from preprocess.plan.current import Current, container, digest, order_table
 from preprocess.plan.paths import EXPORTS, SUM_LISTS, Paths
 from preprocess.plan.settings import MINIATURE
 from preprocess.plan.stages import STAGES
+from preprocess.reading.archives import walk
 from preprocess.recipe import Recipe
 
 #: targets that write no results
 LISTINGS = frozenset({"sources", "fetch"})
 #: targets that ask something of what is built, and build nothing
 INQUIRIES = frozenset({"prove", "compare", "trace", "impact"})
+#: the target that looks at raw files and writes reports on them
+INSPECT = "inspect"
+#: where rehearsals lie, beside the builds; no build has this name
+REHEARSAL = "rehearsal"
+#: the most jobs that render a rehearsal
+REHEARSED_SHARDS = 4
 
 
 class Plan:
@@ -48,7 +55,7 @@ class Plan:
             recipe.validate(name)
         self.results = Path(self.settings.results)
         self.base = self.results / MINIATURE if self.is_miniature else self.results
-        self.out = self.base / self.settings.build
+        self.out = self.base / REHEARSAL / self.settings.build if self.is_rehearsal else self.base / self.settings.build
         self.raw = self.results / MINIATURE / "raw" if self.is_miniature else Path(self.settings.raw)
         self.paths = Paths(self.base, self.out)
         self._check()
@@ -98,6 +105,11 @@ class Plan:
         """Whether the run uses the embedded stand-ins."""
         return self.settings.is_miniature
 
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether a sample of each dataset is built, which is no build of it."""
+        return self.settings.rehearsal is not None
+
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a dataset with the decisions in force."""
         return _recipe(dataset, self.settings.protocol, json.dumps(self.settings.overrides.get(dataset, {})))
@@ -128,6 +140,7 @@ class Plan:
             "census": chosen.census,
             "overrides": {dataset: overrides} if overrides else {},
             "exceptions": chosen.exceptions,
+            **({"rehearsal": chosen.rehearsal} if self.is_rehearsal else {}),
         }
 
     # ---- datasets
@@ -244,7 +257,8 @@ class Plan:
             return 1
         in_force = self.recipe(dataset)
         same = [name for name in self.of_source(in_force.source) if self.recipe(name).prepare == in_force.prepare]
-        return max(estimate.shards(name) for name in (same if in_force.prepare else [dataset]))
+        shards = max(estimate.shards(name) for name in (same if in_force.prepare else [dataset]))
+        return min(shards, REHEARSED_SHARDS) if self.is_rehearsal else shards
 
     @cache  # noqa: B019  one plan a process
     def batches(self, dataset: str) -> Batches:
@@ -306,8 +320,8 @@ class Plan:
         return self._npz(dataset, self.audit_size(dataset))
 
     def verified(self, source: str) -> list[str]:
-        """The report on a source's checksums a build waits for; stand-ins have none."""
-        return [] if self.is_miniature else [self.paths.of("verified", source=source)]
+        """The report on a source's checksums a build waits for; stand-ins have none, and a rehearsal waits for none."""
+        return [] if self.is_miniature or self.is_rehearsal else [self.paths.of("verified", source=source)]
 
     def stand_in(self, source: str) -> list[str]:
         """The generated folder a build waits for; real files are there already."""
@@ -355,13 +369,31 @@ class Plan:
             )
         return [self.paths.of("match", dataset=name) for name in self.matchable()]
 
+    def candidates(self, dataset: str) -> str:
+        """The table of the samples that a match looks at: all, in a rehearsal those that were drawn."""
+        return self.paths.of("split" if self.is_rehearsal else "index", dataset=dataset)
+
+    def rehearsal(self) -> list[str]:
+        """All of a rehearsal: every file of a build, and the matches where published files are at hand.
+
+        Raises:
+            PreprocessError: the number of samples is not given, or there is nothing to build.
+        """
+        if not self.is_rehearsal:
+            raise PreprocessError("rehearse: say on how many samples of each dataset, as in --config rehearsal=200")
+        return [*self.everything(), *(self.paths.of("match", dataset=name) for name in self.rehearsed_matches())]
+
+    def rehearsed_matches(self) -> list[str]:
+        """The datasets whose rehearsal is matched: released ones with a published file at hand."""
+        return self.matchable() if self.is_rehearsal and self.settings.protocol == "released" else []
+
     def sharing(self, dataset: str) -> list[str]:
         """The datasets that one set of prepare jobs serves: this one, and those of its source that decide alike.
 
         Empty where the recipe has no steps that are prepared.
         """
         in_force = self.recipe(dataset)
-        if not in_force.prepare:
+        if not in_force.prepare or self.is_rehearsal:  # all that the source holds would be prepared
             return []
         own = self._preparation(dataset)
         return [name for name in self.of_source(in_force.source) if self._preparation(name) == own]
@@ -388,7 +420,9 @@ class Plan:
         return [self.paths.of("shard", dataset=dataset, batch=batch, shard=shard) for shard in numbers]
 
     def exports(self, dataset: str) -> list[str]:
-        """The further formats asked for, of every size."""
+        """The further formats asked for, of every size; a rehearsal is not handed on."""
+        if self.is_rehearsal:
+            return []
         return [
             self.beside(place, dataset, size)
             for export in self.settings.exports
@@ -417,8 +451,12 @@ class Plan:
 
     @property
     def shared(self) -> list[str]:
-        """What is made of all datasets of the folder: lists of checksums, index of the audit."""
-        return [self.paths[name] for name in (*SUM_LISTS, "collection", "audit_index", "audit_data")]
+        """What is made of all datasets of the folder: lists of checksums, index of the audit.
+
+        No list attests a rehearsal.
+        """
+        lists = () if self.is_rehearsal else SUM_LISTS
+        return [self.paths[name] for name in (*lists, "collection", "audit_index", "audit_data")]
 
     def everything(self) -> list[str]:
         """All a run makes where nothing is named. Raises PreprocessError: there is nothing to make it from."""
@@ -441,6 +479,41 @@ class Plan:
     def raw_option(self) -> str:
         """The raw folder, for commands that list raw files; empty for the stand-ins."""
         return "" if self.is_miniature else str(self.raw)
+
+    @cached_property
+    def inspected(self) -> list[str]:
+        """The sources to look at: those named, or served by a dataset that is named; without names all that are there.
+
+        Raises:
+            PreprocessError: there is no such source or dataset, or it holds nothing.
+        """
+        if not self.settings.sources:
+            there = [name for name in self.sources if self.is_miniature or self._holds(name)]
+            if not there:
+                raise PreprocessError(
+                    f"inspect: {self.raw} holds no folder of a source; see 'snakemake --cores 1 sources'"
+                )
+            return there
+        wanted = []
+        for name in self.settings.sources:
+            source = recipe.dataset(name).source if name in recipe.names() else name
+            if source not in self.sources:
+                raise PreprocessError(
+                    f"inspect: no source and no dataset is called {name!r}; the sources are {', '.join(self.sources)}"
+                )
+            if not (self.is_miniature or self._holds(source)):
+                raise PreprocessError(f"inspect: {self.raw / source} holds no file; see 'snakemake --cores 1 sources'")
+            wanted.append(source)
+        return list(dict.fromkeys(wanted))
+
+    def _holds(self, source: str) -> bool:
+        """Whether there is any file in the folder that serves a source."""
+        folder = self.folder(self.of_source(source)[0])
+        return folder.is_dir() and next(iter(walk(folder)), None) is not None
+
+    def reports(self) -> list[str]:
+        """The report of every look, as data; each has a page of its name beside it."""
+        return [self.paths.of("inspected_data", source=name) for name in self.inspected]
 
     @property
     def priced(self) -> list[str]:
@@ -467,6 +540,11 @@ class Plan:
         """The same of the verification of a source's files."""
         return digest([self.current("verify", name) for name in self.of_source(source)])
 
+    def current_of_look(self, source: str) -> str:
+        """The same of a look at a source's files."""
+        looked = [self.settings.overrides, self.settings.sizes, self.settings.sizes_3d, self.settings.protocol]
+        return digest([self.current("inspect", name) for name in self.of_source(source)], looked)
+
     def current_of_all(self, stage: str) -> str:
         """The same of what is made of all datasets of the folder together."""
         return self._current.of_all(stage, [self.recipe(name) for name in self.attested])
@@ -483,8 +561,8 @@ class Plan:
             return []  # a download may go on beside a build
         check_writable(self.base)
         environment.hold(self.base)
-        if self.targets and INQUIRIES.issuperset(self.targets):
-            return []
+        if self.targets and (INQUIRIES | {INSPECT}).issuperset(self.targets):
+            return []  # they build nothing
         told = [f"ERROR: {line}" for name in self.scope for line in recipe.fallbacks(self.recipe(name))]
         told += [f"{self.out / name}: left over from another build, in no list" for name in self.leftovers]
         return [*told, *self.forecast(self.outdated, cores)]
@@ -498,7 +576,7 @@ class Plan:
         if self.is_miniature:
             return []
         lacking = {name: self.batches(name).lacking for name in sorted(datasets)}
-        costs = [estimate.cost(name, sizes) for name, sizes in lacking.items() if sizes]
+        costs = [estimate.cost(name, sizes, self.settings.rehearsal) for name, sizes in lacking.items() if sizes]
         if not costs:
             return []
         return [*estimate.report(costs, cores), estimate.check_room(costs, self.out)]

@@ -38,6 +38,7 @@ class Settings:
     exports: tuple[str, ...]
     deflate: int
     exceptions: str | None
+    rehearsal: int | None
     sources: tuple[str, ...]
     rows: tuple[str, ...]
     variants: tuple[str, ...]

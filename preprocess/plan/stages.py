@@ -36,6 +36,7 @@ FACTS = {
     "source": ("tables/sources/{source}.yaml",),
     "published": ("tables/published.yaml",),
     "template": ("audit/templates/*", "match/templates/*"),
+    "report": ("inspection/templates/*", "recipes/*", "tables/sources/*", "tables/expected/*"),
     "versions": (),  # of Python and the libraries: no file
 }
 
@@ -86,6 +87,19 @@ STAGES = {
         ("preprocess.match.run",),
         ("index",),
         ("index", "render"),
+        ("source", "steps"),
+        ("raw", "published"),
+        ("recipe", "published", "template"),
+    ),
+    # a look at the files of a source
+    "inspect": Stage(
+        ("preprocess.inspection.look",), ("miniature",), ALL, ("source",), ("source",), ("recipe", "source", "report")
+    ),
+    # in a rehearsal, of the samples that were drawn
+    "match_sample": Stage(
+        ("preprocess.match.run",),
+        ("split",),
+        ALL,
         ("source", "steps"),
         ("raw", "published"),
         ("recipe", "published", "template"),

@@ -33,7 +33,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -48,13 +48,13 @@ MAX_FREE_SIZE = 256 * 2**20
 #: deflate itself cannot exceed about 1032:1; medical images stay far below
 MAX_RATIO = 200
 MAX_NESTING = 3
-#: what may follow the end of a packed tar: blocks of zeros that fill it up
+#: what may follow the end of a packed tar or volume, in bytes: zeros that fill it up
 MAX_TAIL = 64 * 2**20
 #: the ways to pack a zip's members that Python reads: none, Deflate, bzip2, LZMA
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _METHOD_NAMES = {9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
 #: what damaged or cut archives raise; ValueError and the like come from fields that hold nonsense
-_BROKEN = (
+BROKEN = (
     OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error,
     NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError,
 )  # fmt: skip
@@ -95,6 +95,18 @@ class RawFile:
 
 #: a file as its folder lists it: path below the raw folder, bytes, time of change in ns; a plain tuple for speed
 Stat = tuple[str, int, int]
+#: told of a member of a tar as the archive is read past it: the member, and what gives its bytes at that moment only
+Passing = Callable[[RawFile, Callable[[], bytes]], None]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file of a source's folder as a survey met it: the data files in it, and why there are no more, or None."""
+
+    path: str
+    size: int
+    files: list[RawFile]
+    error: PreprocessError | None = None
 
 
 def is_junk(path: str) -> bool:
@@ -175,8 +187,10 @@ def scan(root: Path, folder: str = "") -> Iterator[Stat]:
                 continue
             if is_folder:
                 yield from below(entry.path, f"{prefix}{name}/")
-            else:
+            elif stat.S_ISREG(status.st_mode):
                 yield prefix + name, status.st_size, status.st_mtime_ns
+            else:  # a pipe: to read it may never end
+                yield prefix + name, -1, 0
 
     start = root / folder
     if start.is_dir():
@@ -204,6 +218,8 @@ class Raw:
         self._tars: dict[str, _TarReader] = {}
         self._folders: dict[str, dict[str, list[RawFile]]] = {}
         self._memos: dict[Hashable, tuple[Hashable, Any]] = {}
+        self._surveyed: list[RawFile] | None = None
+        self._passing: Passing | None = None
 
     def __enter__(self) -> Raw:
         return self
@@ -223,6 +239,7 @@ class Raw:
             archive.close()
         for kept in (self._memos, self._tars, self._zips, self._renamed, self._folders):
             kept.clear()
+        self._surveyed = None
 
     def memo(self, key: Hashable, make: Callable[[], Value], slot: str | None = None) -> Value:
         """The value of a key, made once and kept until the raw files are closed.
@@ -245,12 +262,47 @@ class Raw:
         Raises:
             PreprocessError: the folder is not there, an archive is damaged or not to be trusted.
         """
+        if self._surveyed is not None:
+            return list(self._surveyed)
         if not self.root.is_dir():
             raise PreprocessError(f"{self.root}: no such folder; put the source's files there")
         found: list[RawFile] = []
         for path in sorted(walk(self.root)):
             found.extend(self.expand(path))
         return found
+
+    def survey(
+        self, paths: Iterable[str], passing: Passing | None = None, before: Callable[[str], None] | None = None
+    ) -> Iterator[Listed]:
+        """List some files of the folder one by one, and go on behind an archive that cannot be listed.
+
+        When all are listed, :meth:`files` gives what was found here and reads no archive again.
+
+        Args:
+            paths: relative to the folder, in reading order.
+            passing: is told of each member of a tar while the archive is read, which a packed tar is once.
+            before: is told of each path before it is listed.
+        """
+        whole: list[RawFile] = []
+        for path in paths:
+            if before is not None:
+                before(path)
+            found: list[RawFile] = []
+            error: PreprocessError | None = None
+            size = 0
+            self._passing = passing
+            try:
+                size = on_disk(self.root, path).stat().st_size
+                found.extend(self.expand(path))
+            except PreprocessError as problem:
+                error = problem
+            except OSError as problem:
+                error = PreprocessError(f"{self.root / path}: {_damaged(problem)}")
+            finally:
+                self._passing = None
+            whole += found
+            yield Listed(path, size, found, error)
+        self._surveyed = whole
 
     def folder(self, path: str) -> list[RawFile]:
         """List the data files directly in one folder, on disk or in an archive: ``a/b``, ``x.zip!/a``, ``x.zip!``.
@@ -292,6 +344,8 @@ class Raw:
         except OSError as error:
             remedy = _REMEDIES.get(error.errno or 0, "remove it")
             raise PreprocessError(f"{self.root / path}: cannot be read ({error.strerror}); {remedy}") from error
+        if not stat.S_ISREG(status.st_mode):  # to read a pipe may never end
+            raise PreprocessError(f"{self.root / path}: is a pipe, a socket or a device, not a file; remove it")
         yield from self._expand(path, status.st_size, 0)
 
     def read(self, path: str) -> bytes:
@@ -367,13 +421,10 @@ class Raw:
             yield
         except (FileNotFoundError, KeyError):
             raise PreprocessError(f"{self.root / path}: no such file") from None
-        except _BROKEN as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise PreprocessError(
-                    f"{tempfile.gettempdir()}: no room for a copy of {path}; set TMPDIR to a larger disk"
-                ) from error
+        except BROKEN as error:
             place = path.rpartition(SEPARATOR)[0] or path
-            if place in self._zips and not (isinstance(error, OSError) and error.errno):
+            refuse_machine(error, self.root / place, path)
+            if place in self._zips:
                 raise UnreadableError(_damaged(error), path, self.root) from error
             raise PreprocessError(f"{self.root / place}: {_damaged(error)}") from error
 
@@ -440,22 +491,19 @@ class Raw:
             )
 
     def _tar_members(self, path: str) -> Iterator[tuple[str, int]]:
-        stream = self._stream(path)
         try:
-            packed = stream.seek(0, os.SEEK_END)
-            reader = _TarReader(stream)
-            try:
-                while (info := reader.next()) is not None:
-                    self._check_ratio(path, info.name, info.size, packed)
-                    yield info.name, info.size
-                if not reader.is_ended:
-                    raise tarfile.ReadError("its end is missing")
-            finally:
-                reader.archive.close()
-        except _BROKEN as error:
+            with contextlib.closing(self._stream(path)) as stream:
+                packed = stream.seek(0, os.SEEK_END)
+                with contextlib.closing(_TarReader(stream)) as reader:
+                    while (info := reader.next()) is not None:
+                        self._check_ratio(path, info.name, info.size, packed)
+                        if self._passing is not None and not is_junk(info.name):
+                            self._passing(RawFile(f"{path}{SEPARATOR}{info.name}", info.size), reader.here)
+                        yield info.name, info.size
+                    if not reader.is_ended:
+                        raise tarfile.ReadError("its end is missing")
+        except BROKEN as error:
             raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
-        finally:
-            stream.close()
 
     def _stream(self, path: str) -> IO[bytes]:
         archive, _, member = path.rpartition(SEPARATOR)
@@ -479,11 +527,14 @@ class Raw:
                         f"{self.root / path}: the last part of a split zip; join the parts with "
                         f"'zip -s 0 {PurePosixPath(path).name} --out whole.zip', and take them away"
                     )
-                opened = self._zips[path] = zipfile.ZipFile(file)
+                opened = zipfile.ZipFile(file)
+                if _is_of_another(file, opened):
+                    raise zipfile.BadZipFile("its end is missing, what was found is that of an archive in it")
+                self._zips[path] = opened
                 self._renamed[path] = {
                     name: info for info in opened.infolist() if (name := _zip_name(info)) != info.filename
                 }
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
         return self._zips[path]
 
@@ -543,6 +594,7 @@ class _TarReader:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._places: dict[str, tuple[int, int]] = {}
+        self._last: tarfile.TarInfo | None = None
         self._open()
 
     def _open(self) -> None:
@@ -562,6 +614,13 @@ class _TarReader:
         self._stream.seek(0)
         return len(end) == 1024 and not any(end)
 
+    def here(self) -> bytes:
+        """The bytes of the file whose header :meth:`next` gave last."""
+        assert self._last is not None
+        handle = self.archive.extractfile(self._last)
+        assert handle is not None
+        return handle.read()
+
     def next(self) -> tarfile.TarInfo | None:
         """The next regular file's header; None at the end, once the rest of a packed tar has been read too."""
         while (info := self.archive.next()) is not None:
@@ -570,6 +629,7 @@ class _TarReader:
             if info.isfile():
                 if not (self._packed or info.issparse()):
                     self._places.setdefault(info.name, (info.offset_data, info.size))
+                self._last = info
                 return info
         behind = 0
         while self._packed and (block := self._data.read(1 << 20)):
@@ -626,6 +686,32 @@ def _is_last_of_several(file: IO[bytes]) -> bool:
     file.seek(0)
     place = tail.rfind(b"PK\5\6")
     return 0 <= place <= len(tail) - 22 and 0 < int.from_bytes(tail[place + 4 : place + 6], "little") < 0xFFFF
+
+
+def _is_of_another(file: IO[bytes], archive: zipfile.ZipFile) -> bool:
+    """Whether a directory was found that leaves out the file's first member, as that of a zip stored in a cut one."""
+    file.seek(0)
+    return file.read(4) == b"PK\3\4" and 0 not in map(_header_offset, archive.infolist())
+
+
+def refuse_machine(error: BaseException, where: Path, copied: str = "") -> None:
+    """Stop where an error is the machine's (no room, no right, a bad disk): it says nothing against the file.
+
+    Args:
+        error: what was raised on reading.
+        where: the file.
+        copied: what was copied to the temporary folder, where it is told otherwise.
+
+    Raises:
+        PreprocessError: it is one.
+    """
+    if not isinstance(error, OSError) or not error.errno:
+        return
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise PreprocessError(
+            f"{tempfile.gettempdir()}: no room for a copy of {copied or where}; set TMPDIR to a larger disk"
+        ) from error
+    raise PreprocessError(f"{where}: {_damaged(error)}") from error
 
 
 def _close(value: object) -> None:

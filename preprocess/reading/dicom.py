@@ -149,6 +149,66 @@ def _short(error: BaseException | None) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
+#: what a census of headers may name; any other word of a header may be somebody's name
+_MODALITIES = {"CT", "CR", "DX", "MR", "PT", "SEG", "SR", "OT", "US", "XA", "MG", "RTSTRUCT"}
+_PHOTOMETRIC = {"MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422"}
+_TRAITS = (
+    "Modality", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "Rows", "Columns",
+    "PixelSpacing", "SliceThickness", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
+)  # fmt: skip
+
+
+def traits(raw: Raw, path: str) -> dict[str, str]:
+    """What the header of a file says of its pixels, for a census of files; nothing of the patient, no UID, no date.
+
+    Raises:
+        UnreadableError: its header cannot be read.
+    """
+    pydicom = _pydicom()
+    for data in (raw.head(path, HEADER_BYTES), None):
+        try:
+            found = pydicom.dcmread(
+                io.BytesIO(raw.read(path) if data is None else data),
+                stop_before_pixels=True, specific_tags=list(_TRAITS), force=True,
+            )  # fmt: skip
+            return _traits(pydicom, found)
+        except UnreadableError:
+            raise
+        except Exception as error:  # whatever a cut or damaged header makes pydicom's parsers raise
+            problem = error
+    raise UnreadableError(f"is damaged ({_short(problem)})")
+
+
+def _traits(pydicom: Any, found: Any) -> dict[str, str]:
+    def one_of(name: str, known: set[str]) -> str:
+        value = str(found.get(name, "") or "").strip()
+        return value if value in known else "none" if not value else "other"
+
+    def numbers(name: str) -> str:
+        value = found.get(name)
+        if value is None or value == "":
+            return "none"
+        values = [value] if isinstance(value, int | float | str) or not hasattr(value, "__iter__") else list(value)
+        return "/".join(f"{float(one):.4g}" for one in values)
+
+    syntax = found.file_meta.get("TransferSyntaxUID") if "file_meta" in found.__dict__ else None
+    known = syntax is not None and syntax in pydicom.uid.UID_dictionary and pydicom.uid.UID(syntax).is_transfer_syntax
+    signed = {0: "unsigned", 1: "signed"}.get(found.get("PixelRepresentation"), "sign not told")
+    return {
+        "transfer syntax": pydicom.uid.UID(syntax).name if known else "none" if syntax is None else "other",
+        "modality": one_of("Modality", _MODALITIES),
+        "photometric": one_of("PhotometricInterpretation", _PHOTOMETRIC),
+        "bits": f"{numbers('BitsStored')} of {numbers('BitsAllocated')}, {signed}",
+        "rows": numbers("Rows"),
+        "columns": numbers("Columns"),
+        "pixel spacing": numbers("PixelSpacing"),
+        "slice thickness": numbers("SliceThickness"),
+        "orientation": numbers("ImageOrientationPatient"),
+        "rescale slope": numbers("RescaleSlope"),
+        "rescale intercept": numbers("RescaleIntercept"),
+    }
+
+
 def read_headers(raw: Raw, files: Sequence[RawFile]) -> tuple[list[Slice], list[str]]:
     """The headers of all DICOM files among some, and what is wrong with each damaged one."""
     slices: list[Slice] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,23 @@ def open_file(raw: Raw, path: str) -> Any:
         raise PreprocessError(f"{where}: {cause}; download it again") from error
 
 
+#: what h5py lets through where a file's structure holds nonsense
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError)
+
+
+@contextlib.contextmanager
+def looking(where: object) -> Iterator[None]:
+    """Say in one line what is wrong with a file whose parts are looked up.
+
+    Raises:
+        PreprocessError: it is damaged.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        raise PreprocessError(f"{where}: damaged ({told(error)}); download it again") from error
+
+
 def box(data: Any, bounds: Sequence[slice]) -> NDArray[Any]:
     """A box of a data set, of its own number type.
 
@@ -45,25 +63,26 @@ def box(data: Any, bounds: Sequence[slice]) -> NDArray[Any]:
         UnreadableError: it is damaged, or a part of it was never written: HDF5 gives fill values there.
     """
     try:
-        if (place := _unwritten(data, bounds)) is not None:
+        if place := next(unwritten(data, bounds), None):
             raise UnreadableError(f"holds no data at {' '.join(map(str, place))}: that part was never written")
         return np.asarray(data[tuple(bounds)])
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise UnreadableError(f"cannot be read ({told(error)})") from error
 
 
-def _unwritten(data: Any, bounds: Sequence[slice]) -> tuple[int, ...] | None:
-    """The first corner of a chunk within a box that is not in the file; None where all are.
+def unwritten(data: Any, bounds: Sequence[slice]) -> Iterator[tuple[int, ...]]:
+    """The first corners of the chunks within a box that are not in the file.
 
     What HDF5 leaves out of a file when it is closed early, or when a copy of it stopped.
     """
     if data.external or data.is_virtual:
-        return None
+        return
     if data.chunks is None:  # in one piece, which is there or not; a compact one has no place of its own
         is_there = data.id.get_offset() is not None or data.id.get_storage_size() > 0
-        return None if is_there else tuple(one.start for one in bounds)
+        if not is_there:
+            yield tuple(one.start for one in bounds)
+        return
     firsts = [range(one.start // edge * edge, one.stop, edge) for one, edge in zip(bounds, data.chunks, strict=True)]
     for corner in itertools.product(*firsts):
         if data.id.get_chunk_info_by_coord(corner).byte_offset is None:
-            return corner
-    return None
+            yield corner

@@ -34,8 +34,8 @@ _EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 _BITS, _ORIENTATION, _NUMBERS = 258, 274, 339
 #: Pillow's transposition that undoes a turn, by orientation; the two quarter turns are each other's
 _UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-#: what Pillow lets through where a header or the data hold nonsense
-_DAMAGE = (
+#: what Pillow and tifffile let through where a header or the data hold nonsense
+DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
     RuntimeError, MemoryError, AssertionError, ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
@@ -111,6 +111,37 @@ class Picture:
         text = f"{image.format} {image.mode} {width}x{height}"
         return text if rotation == 1 else f"{text} EXIF orientation {rotation}"
 
+    def traits(self) -> dict[str, str]:
+        """What the header says, for a census of files: format, mode, bits, width, height, frames, orientation.
+
+        Raises:
+            UnreadableError: no image file.
+        """
+        width, height = self.extent or (0, 0)
+        words = self.form.split(" EXIF orientation ")
+        with _reading():
+            frames = getattr(self._image, "n_frames", 1)
+        return {
+            "format": self.format or "none", "mode": self.mode, "bits a channel": str(self.bits), "width": str(width),
+            "height": str(height), "frames": str(frames), "orientation": words[1] if len(words) > 1 else "1",
+        }  # fmt: skip
+
+    def decode_all(self) -> None:
+        """Decode every frame, of any depth, to see whether all of it is there.
+
+        Raises:
+            UnreadableError: damaged or truncated.
+        """
+        with _reading():
+            frames = getattr(self._image, "n_frames", 1)
+        if frames == 1 and self.bits <= 8:
+            self.converted(self.mode)
+            return
+        with _reading():
+            for frame in range(frames):
+                self._image.seek(frame)
+                self._image.load()
+
     def sha256(self) -> str:
         """Digest of the file's bytes."""
         return hashlib.sha256(self.data).hexdigest()
@@ -137,7 +168,7 @@ class Picture:
         # Pillow has told what it can tell of a damaged file by now
         damage = jpeg.damage(self.data) if image.format == "JPEG" else jpeg.damage_in_tiff(self.data, image)
         if damage:
-            raise UnreadableError(f"is damaged: libjpeg says {damage}")
+            raise UnreadableError(f"is damaged: {damage}")
         return turned
 
     def _refuse(self) -> None:
@@ -193,7 +224,7 @@ def _reading() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faulty TIFF headers are common and harmless
             yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UnreadableError(f"cannot be decoded ({told(error) or type(error).__name__})") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit

@@ -74,7 +74,7 @@ def parse(data: bytes, where: object, lower: bool = False, comments: bool = Fals
     Raises:
         PreprocessError: it is no text table, a row does not fit the header, or a column occurs twice.
     """
-    lines = _text(data, where).splitlines(keepends=True) if comments else [_text(data, where)]
+    lines = text_of(data, where).splitlines(keepends=True) if comments else [text_of(data, where)]
     text = "".join("\n" if comments and line.startswith("#") else line for line in lines)
     first = re.match(r"\s*sep=(.)\r?\n", text, re.IGNORECASE)
     head = next((line for line in text[first.end() if first else 0 :].splitlines() if line.strip()), "")
@@ -105,13 +105,23 @@ def parse(data: bytes, where: object, lower: bool = False, comments: bool = Fals
     return Table(str(where), columns, rows)
 
 
+def number(text: str) -> int | None:
+    """A whole number from 0 of up to 18 digits; None for any other text."""
+    return int(text) if len(text) <= 18 and text.isdecimal() else None
+
+
 def whole(text: str) -> str:
     """A whole number as pandas writes it in a column with gaps, ``1.0``, without its decimals; other text as it is."""
     match = _WHOLE.fullmatch(text)
     return match[1] if match else text
 
 
-def _text(data: bytes, where: object) -> str:
+def text_of(data: bytes, where: object) -> str:
+    """The text of a file in any of the encodings this module reads.
+
+    Raises:
+        PreprocessError: it is no text.
+    """
     if data.startswith(_WORKBOOKS):
         raise PreprocessError(f"{where}: a spreadsheet's own file, not a text table; save it as CSV")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "")

@@ -20,8 +20,11 @@ file, so that memory stays small whatever the volume; no more of it is unpacked 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import math
+import os
 import re
 import shutil
 import struct
@@ -38,7 +41,7 @@ from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableError
 from preprocess.geometry import Box, orientation, turns
-from preprocess.reading.archives import MAX_RATIO, SEPARATOR, Raw
+from preprocess.reading.archives import MAX_RATIO, MAX_TAIL, SEPARATOR, Raw, refuse_machine
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ SHIFT = 0.5
 MAX_FREE_VOXELS = 2**29
 #: voxels that are looked at at a time
 _SLAB = 2**22
+#: voxels of a box that are held at once; the largest organ box of LiTS has half of that
+MAX_BOX = 2**28
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 18
 _ITK = (".mha", ".mhd", ".nrrd")
@@ -107,7 +112,7 @@ def read_header(raw: Raw, path: str) -> Header:
         with _itk(raw, path) as image:
             return image.header
     with raw.stream(path) as stream:
-        return _nifti_header(_beginning(stream, 540))[0]
+        return _nifti_header(_beginning(stream, 540, raw.root / path))[0]
 
 
 def load(raw: Raw, path: str) -> Stored:
@@ -116,7 +121,9 @@ def load(raw: Raw, path: str) -> Stored:
     Raises:
         UnreadableError: it is damaged, shorter than its header says, or no 3D volume.
     """
-    return _itk(raw, path) if path.lower().endswith(_ITK) else _nifti(raw, path)
+    found = _itk(raw, path) if path.lower().endswith(_ITK) else _nifti(raw, path)
+    found.where = raw.root / path
+    return found
 
 
 class Stored:
@@ -124,9 +131,11 @@ class Stored:
 
     Attributes:
         header: what its header says.
+        where: its file, for messages.
     """
 
     header: Header
+    where: Path = Path()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -138,10 +147,12 @@ class Stored:
 
         Raises:
             UnreadableError: the file is damaged.
+            PreprocessError: the machine cannot read it.
         """
         try:
             return self._part(where)
         except _DAMAGE as error:
+            refuse_machine(error, self.where)
             raise UnreadableError(f"cannot be read ({_line(error)})") from error
 
     def slabs(self) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -157,7 +168,7 @@ class Stored:
 # ---- NIfTI
 
 
-def _beginning(stream: IO[bytes], size: int) -> bytes:
+def _beginning(stream: IO[bytes], size: int, where: Path) -> bytes:
     """The first bytes of a file, unpacked where it is gzip by its own first bytes; its name does not matter."""
     try:
         data = stream.read(size)
@@ -169,6 +180,7 @@ def _beginning(stream: IO[bytes], size: int) -> bytes:
                 packed = unpacker.unconsumed_tail or stream.read(_CHUNK)
             data = found
     except _DAMAGE as error:
+        refuse_machine(error, where)
         raise UnreadableError(f"cannot be read ({_line(error)})") from error
     return data
 
@@ -322,7 +334,7 @@ class _Nifti(Stored):
 
 def _nifti(raw: Raw, path: str) -> _Nifti:
     with raw.stream(path) as stream:
-        header, layout = _nifti_header(_beginning(stream, 540))
+        header, layout = _nifti_header(_beginning(stream, 540, raw.root / path))
     wanted = layout.offset + int(np.prod(header.shape)) * layout.dtype.itemsize
     with raw.stream(path) as stream:
         packed = stream.read(2) == _GZIP
@@ -341,6 +353,7 @@ def _nifti(raw: Raw, path: str) -> _Nifti:
             file.flush()
         file.seek(0)
     except _DAMAGE as error:
+        refuse_machine(error, raw.root / path)
         raise UnreadableError(f"cannot be read ({_line(error)})") from error
     if size < wanted:
         raise UnreadableError(f"ends early: {size:,} of {wanted:,} bytes")
@@ -357,7 +370,10 @@ def _refuse_bomb(raw: Raw, path: str, voxels: int, unpacked: int) -> None:
 
 
 def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
-    """Copy what a volume's header promises, unpacked; what follows it is left, but a gzip's checksum is checked."""
+    """Copy what a volume's header promises, unpacked; what follows it is left, but a gzip's checksum is checked.
+
+    Damage can make a packed file unpack to more than it should, so its end is always looked for.
+    """
     size = 0
     if not packed:
         while size < wanted and (data := stream.read(min(_CHUNK, wanted - size))):
@@ -376,12 +392,14 @@ def _copy(stream: IO[bytes], file: IO[bytes], wanted: int, packed: bool) -> int:
         if unpacker.eof and size < wanted:  # gzip files may be joined
             unpacker = zlib.decompressobj(31)
     beyond = 0
-    while not unpacker.eof and beyond < _CHUNK:  # to its end, where the checksum is
+    while not unpacker.eof:  # to its end, where the checksum is
         data = data or stream.read(_CHUNK)
         part = unpacker.decompress(data, _CHUNK)
         if not data and not part:
             raise EOFError("the packed file ends early")
         beyond += len(part)
+        if beyond > MAX_TAIL:
+            raise ValueError(f"more than {MAX_TAIL >> 20} MB follow what its header promises")
         data = unpacker.unconsumed_tail
     return size
 
@@ -399,10 +417,20 @@ def simpleitk() -> Any:
 
 
 class _ItkImage(Stored):
-    """A volume of SimpleITK, read from a file of its own."""
+    """A volume of SimpleITK, read from a file of its own.
 
-    def __init__(self, path: Path, held: tempfile.TemporaryDirectory[str] | None) -> None:
-        self._held = held
+    Of an .nrrd, and of any compressed file, the library reads all for each part that is asked for. So such a one is
+    unpacked first, into a temporary file that it reads in parts; for that it is held in memory once.
+
+    Args:
+        path: the file, and another one beside it where it keeps its voxels there.
+        size: bytes of both.
+        packed: whether its voxels are compressed, or cannot be read in parts.
+        held: the folder they lie in, where that is a temporary one.
+    """
+
+    def __init__(self, path: Path, size: int, packed: bool, held: tempfile.TemporaryDirectory[str] | None) -> None:
+        self._held, self._path, self._packed = held, path, packed
         self._reader = simpleitk().ImageFileReader()
         self._reader.SetFileName(str(path))
         try:
@@ -425,8 +453,12 @@ class _ItkImage(Stored):
         told = not np.allclose(np.abs(affine), np.eye(4))
         dtype = simpleitk().GetPixelIDValueAsString(reader.GetPixelID()).replace("-bit ", " ")
         self.header = Header((shape[0], shape[1], shape[2]), axes, told, spacing, affine, dtype)
-        if (voxels := int(np.prod(shape))) > MAX_FREE_VOXELS and path.stat().st_size * MAX_RATIO < voxels:
-            raise UnreadableError(f"would unpack to {voxels:,} voxels; not a volume of a patient, refused")
+        voxels = int(np.prod(shape))
+        self._bytes = wanted = voxels * int(simpleitk().Image([1, 1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
+        if max(voxels, wanted // 4) > MAX_FREE_VOXELS and size * MAX_RATIO < wanted:
+            raise UnreadableError(
+                f"would unpack {size:,} bytes to {voxels:,} voxels; not a volume of a patient, refused"
+            )
 
     def __enter__(self) -> _ItkImage:
         return self
@@ -437,6 +469,8 @@ class _ItkImage(Stored):
 
     def _part(self, where: tuple[slice, ...]) -> NDArray[Any]:
         ends = [one.indices(extent) for one, extent in zip(where, self.shape, strict=True)]
+        if self._packed:
+            self._unpack()
         further = [0] * (len(self._reader.GetSize()) - 3)
         self._reader.SetExtractIndex([first for first, _, _ in ends] + further)
         self._reader.SetExtractSize([end - first for first, end, _ in ends] + further)
@@ -445,7 +479,23 @@ class _ItkImage(Stored):
         except RuntimeError as error:
             raise UnreadableError(f"cannot be read ({_line(error)})") from error
 
+    def _unpack(self) -> None:
+        room = shutil.disk_usage(tempfile.gettempdir()).free
+        if self._bytes > room:
+            refuse_machine(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self.where)
+        folder = tempfile.TemporaryDirectory()
+        place = str(Path(folder.name) / "unpacked.mha")
+        try:
+            simpleitk().WriteImage(simpleitk().ReadImage(str(self._path)), place, False)
+        except RuntimeError as error:
+            folder.cleanup()
+            raise UnreadableError(f"cannot be read ({_line(error)})") from error
+        self._held, self._packed = folder, False
+        self._reader.SetFileName(place)
+        self._reader.ReadImageInformation()
 
+
+_COMPRESSED = re.compile(rb"^\s*CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
 _DETACHED = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -463,10 +513,11 @@ def _itk(raw: Raw, path: str) -> _ItkImage:
         raise UnreadableError(
             f"keeps its voxels in {name!r}, not in one file beside it; save it as one .mha or .nii.gz"
         )
+    packed = path.lower().endswith(".nrrd") or bool(_COMPRESSED.search(head))
     if (local := raw.local(path)) is not None:
         if name and not (local.parent / name).is_file():
             raise UnreadableError(f"keeps its voxels in {name}, which is not beside it")
-        return _ItkImage(local, None)
+        return _ItkImage(local, _size(local, local.parent / name), packed, None)
     held = tempfile.TemporaryDirectory()
     where = Path(held.name) / f"volume{PurePosixPath(path).suffix.lower()}"
     inner = path.rpartition("/")[0] if "/" in path.rpartition(SEPARATOR)[2] else path.rpartition(SEPARATOR)[0]
@@ -474,7 +525,12 @@ def _itk(raw: Raw, path: str) -> _ItkImage:
     for member, target in ((path, where), (beside, Path(held.name) / name)) if name else ((path, where),):
         with raw.stream(member) as stream, open(target, "wb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
-    return _ItkImage(where, held)
+    return _ItkImage(where, _size(where, where.parent / name), packed, held)
+
+
+def _size(*places: Path) -> int:
+    """Bytes of some files; a folder counts nothing."""
+    return sum(place.stat().st_size for place in places if place.is_file())
 
 
 # ---- frames
@@ -592,20 +648,32 @@ class Volume:
 
         Raises:
             IndexError: the box leaves the volume.
-            UnreadableError: the file is damaged, or a voxel is not a number.
+            UnreadableError: the file is damaged, a voxel is not a number, or there are more than :data:`MAX_BOX`.
         """
-        part = self.values(box)
-        if part.dtype != np.int16:
-            if not np.isfinite(part).all():
-                raise UnreadableError("holds voxels that are not numbers")
-            part = np.clip(np.rint(part), -(2**15), 2**15 - 1).astype(np.int16)
-        self._read.update(np.ascontiguousarray(part).data)
-        return cast(NDArray[np.int16], part)
+        where, turn = self._where(box)
+        if box.voxels > MAX_BOX:
+            raise UnreadableError(f"a box of {box.voxels:,} voxels is asked for; {MAX_BOX:,} are held at the most")
+        part = np.empty([one.stop - one.start for one in where], np.int16)
+        planes = max(1, _SLAB // math.prod(part.shape[:2]))
+        for start in range(0, part.shape[2], planes):  # other types take 20 bytes a voxel while they are rounded
+            first = where[2].start + start
+            slab = self.image.part((*where[:2], slice(first, min(first + planes, where[2].stop))))
+            if slab.dtype != np.int16:
+                if not np.isfinite(slab).all():
+                    raise UnreadableError("holds voxels that are not numbers")
+                slab = np.clip(np.rint(slab), -(2**15), 2**15 - 1)
+            part[..., start : start + planes] = slab
+        turned = np.ascontiguousarray(_turned(part, turn))
+        self._read.update(turned.data)
+        return turned
 
     def values(self, box: Box) -> NDArray[Any]:
         """As :meth:`cut`, in the type that the values have: a label's numbers."""
-        from nibabel.orientations import apply_orientation
+        where, turn = self._where(box)
+        return _turned(self.image.part(where), turn)
 
+    def _where(self, box: Box) -> tuple[tuple[slice, slice, slice], NDArray[np.float64]]:
+        """What of the array as stored a box is, and how it is turned into the box's frame."""
         turn = orientation(self.axes, box.frame)
         where: list[slice] = []
         for extent, (target, direction) in zip(self.image.shape, turn.astype(int), strict=True):
@@ -613,11 +681,17 @@ class Volume:
             if not 0 <= first < end <= extent:
                 raise IndexError(f"{first}..{end} of {extent} voxels to {box.frame[target]}")
             where.append(slice(first, end) if direction == 1 else slice(extent - end, extent - first))
-        return np.asarray(apply_orientation(self.image.part(tuple(where)), turn))
+        return (where[0], where[1], where[2]), turn
 
     def sha256(self) -> str:
         """Digest of the voxels cut so far: int16 HU in C order."""
         return self._read.hexdigest()
+
+
+def _turned(part: NDArray[Any], turn: NDArray[np.float64]) -> NDArray[Any]:
+    from nibabel.orientations import apply_orientation
+
+    return np.asarray(apply_orientation(part, turn))
 
 
 def bounding_box(image: Stored, axes: str) -> Box | None:

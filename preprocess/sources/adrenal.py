@@ -31,7 +31,7 @@ from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import GLOBS, SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import SPLITS, by_name, count, natural, one_of, own_table
+from preprocess.sources.tools import SPLITS, TABLE, by_name, count, in_packed_tars, natural, one_of, own_table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -56,27 +56,30 @@ def index(raw: Raw) -> Listing:
             table does not fit its columns.
     """
     files = raw.files()
-    published = [file for file in files if file.name == PUBLISHED]
+    published, published_copies = by_name(raw, files, re.compile(f"({re.escape(PUBLISHED)})"))
     masks, copies = by_name(raw, files, MASK)
     if published and not masks:
-        return _published(raw, published)
-    tables = [file for file in files if file.name.lower().endswith((".csv", ".tsv"))]
+        listing = _published(raw, published[PUBLISHED])
+        listing.notes += published_copies.notes()
+        return listing
+    tables, table_copies = by_name(raw, files, TABLE)
     if published or not masks or len(tables) != 1:
         raise PreprocessError(
             f"{raw.root}: needs {PUBLISHED}, or NIfTI masks with one table (CSV) of {', '.join(COLUMNS)}; holds "
             f"{len(published)} of the file, {len(masks)} masks and {len(tables)} tables"
         )
-    listing = _own(raw, masks, tables[0])
-    listing.notes += copies.notes("masks")
+    listing = _own(raw, masks, next(iter(tables.values())))
+    listing.notes += [*copies.notes("masks"), *table_copies.notes("tables")]
+    listing.warnings += in_packed_tars(file.path for file in masks.values())
     return listing
 
 
-def _published(raw: Raw, files: list[RawFile]) -> Listing:
+def _published(raw: Raw, file: RawFile) -> Listing:
     from preprocess import npz
 
-    path = raw.local(files[0].path)
-    if path is None or len(files) > 1:
-        raise PreprocessError(f"{raw.root}: {PUBLISHED} must be there once and not inside an archive")
+    path = raw.local(file.path)
+    if path is None:
+        raise PreprocessError(f"{raw.root / file.path}: cannot be read inside an archive; unpack it")
     reader = npz.Reader(path)
     samples = []
     for split in SPLITS:
@@ -87,7 +90,7 @@ def _published(raw: Raw, files: list[RawFile]) -> Listing:
         samples += [
             Sample(
                 key=f"{split}/{row}",
-                path=files[0].path,
+                path=file.path,
                 source_split=split,
                 original_label=str(label),
                 released_index=str(row),

@@ -38,16 +38,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.errors import PreprocessError, UnreadableError, told
 from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
+from preprocess.reading.picture import DAMAGE
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import SPLITS, count, natural, unique
+from preprocess.sources.tools import SPLITS, by_name, count, natural, unique
 from preprocess.table import Sample
 
 PRESENT = ("*.tif", "*.tiff", "*.h5", "*.hdf5", *PACKED)
 TIFF = (".tif", ".tiff")
-STORE = (".h5", ".hdf5")
+STORE = re.compile(r"(.+)\.(?:h5|hdf5)", re.IGNORECASE)
 CELL_TYPES = (
     "S1", "S2", "S3", "S1S2", "S2S3", "TAL", "DCT", "CD", "CNT", "CD_CNT", "CD31_glom", "CD31_inter",
     "CD45", "CD45.0", "CD45.1", "CD45.2", "Nestin",
@@ -80,11 +81,12 @@ def index(raw: Raw, neighbours: str, numbering: str, intensity: str) -> Listing:
     """
     files = raw.files()
     stacks = [file for file in files if file.inner.suffix.lower() in TIFF]
-    stores = [file for file in files if file.inner.suffix.lower() in STORE]
-    if len(stores) + bool(stacks) > 1:
-        raise PreprocessError(f"{raw.root}: {stores[0].path} and other crops beside it; keep one form of the data")
-    if stores:
-        samples, notes = list(_rows(raw, stores[0], numbering)), [f"HDF5 store {stores[0].path}"]
+    stores, copies = by_name(raw, files, STORE)
+    store = next(iter(stores.values()), None)
+    if store and len(stores) + bool(stacks) > 1:
+        raise PreprocessError(f"{raw.root}: {store.path} and other crops beside it; keep one form of the data")
+    if store:
+        samples, notes = list(_rows(raw, store, numbering)), [f"HDF5 store {store.path}", *copies.notes("stores")]
     elif stacks:
         samples, notes = _stacks(raw, stacks, neighbours, numbering)
     else:
@@ -106,33 +108,40 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
     """
     if table := sample.attributes.get("table"):
         store = _store(raw, sample.path)
-        row = _values(store, table).row(int(sample.attributes["row"]))
+        with hdf5.looking(raw.root / sample.path):
+            row = _values(store, table).row(int(sample.attributes["row"]))
         return _depth_first(row.reshape(EXTENT) if row.size == np.prod(EXTENT) and row.ndim == 1 else row)
-    import struct
-    import zlib
-
     import tifffile
 
     data = raw.read(sample.path)
     try:
-        return _depth_first(tifffile.imread(io.BytesIO(data)))
-    except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
-        if "imagecodecs" in str(error):
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            found = file.series[0]
+            _refuse_shape(found.shape, found.dtype)  # before anything is unpacked
+            return _depth_first(found.asarray())
+    except (*DAMAGE, ImportError) as error:
+        # of Zstandard it says that a module of a later Python is missing
+        if isinstance(error, ImportError) or "imagecodecs" in str(error):
             raise PreprocessError(
                 f"{raw.root / sample.path}: packed in a way that needs the package imagecodecs; install it with: "
                 f"pip install imagecodecs"
             ) from error
-        raise UnreadableError(f"cannot be decoded ({error})") from error
+        raise UnreadableError(f"cannot be decoded ({told(error) or type(error).__name__})") from error
+
+
+def _refuse_shape(extents: tuple[int, ...], dtype: Any) -> None:
+    if 0 in extents:
+        raise UnreadableError("cannot be decoded (no picture in it)")
+    shape = tuple(length for length in extents if length != 1)
+    if sorted(shape) != sorted(EXTENT) or getattr(dtype, "kind", "") not in tuple("uif"):
+        raise UnreadableError(
+            f"holds {dtype} of shape {extents}; a nucleus has one axis of 7 and two of 32, nothing is guessed"
+        )
 
 
 def _depth_first(array: NDArray[Any]) -> NDArray[Any]:
-    if array.size == 0:
-        raise UnreadableError("cannot be decoded (no picture in it)")
+    _refuse_shape(array.shape, array.dtype)
     shape = tuple(length for length in array.shape if length != 1)
-    if sorted(shape) != sorted(EXTENT) or array.dtype.kind not in "uif":
-        raise UnreadableError(
-            f"holds {array.dtype} of shape {array.shape}; a nucleus has one axis of 7 and two of 32, nothing is guessed"
-        )
     return np.ascontiguousarray(np.moveaxis(array.reshape(shape), shape.index(7), 0))
 
 
@@ -150,9 +159,10 @@ def _stacks(raw: Raw, files: list[RawFile], neighbours: str, numbering: str) -> 
             f"get the others, or override neighbours of tissuemnist"
         )
     crops = [file for file, kind in zip(files, kinds, strict=True) if kind == wanted]
+    sample_of = {file.path: _sample(raw, file, numbering) for file in crops}
     # beside a crop.tif a crop.tiff may lie
-    crops_of, copies = unique(raw, crops, lambda file: file.path.rpartition(".")[0].lower())
-    samples = [_sample(raw, file, numbering) for file in crops_of.values()]
+    found, copies = unique(raw, crops, lambda file: sample_of[file.path].key.rpartition(".")[0].lower())
+    samples = [sample_of[file.path] for file in found.values()]
     left = ", ".join(f"{number:,} {kind or 'in other folders'}" for kind, number in seen.items() if kind != wanted)
     notes = [f"{len(samples):,} TIFF crops in folders" + (f", surroundings {wanted}" if wanted else "")]
     notes += [*copies.notes("crops"), *([f"left aside: {left}"] if left else [])]
@@ -214,16 +224,19 @@ def _numbered(raw: Raw, path: str, number: int, numbering: str) -> str:
 
 
 def _rows(raw: Raw, file: RawFile, numbering: str) -> Iterator[Sample]:
-    store = _store(raw, file.path)
+    store, where = _store(raw, file.path), raw.root / file.path
+    with hdf5.looking(where):
+        if "train_data" not in store and "test_data" not in store:
+            raise PreprocessError(f"{where}: has neither train_data nor test_data; this is not the authors' store")
     for split in ("train", "test"):
-        if f"{split}_data" not in store:
-            continue
-        if f"{split}_labels" not in store:
-            raise PreprocessError(f"{raw.root / file.path}: has {split}_data, but no {split}_labels")
-        labels = np.asarray(_values(store, f"{split}_labels")[:]).reshape(-1)
-        rows = len(_values(store, f"{split}_data"))
+        with hdf5.looking(where):
+            if f"{split}_data" not in store:
+                continue
+            if f"{split}_labels" not in store:
+                raise PreprocessError(f"{where}: has {split}_data, but no {split}_labels")
+            labels, rows = _labels(store, split, where), len(_values(store, f"{split}_data"))
         if len(labels) != rows:
-            raise PreprocessError(f"{raw.root / file.path}: {rows} rows of {split}_data and {len(labels)} labels")
+            raise PreprocessError(f"{where}: {rows} rows of {split}_data and {len(labels)} labels")
         for row, number in enumerate(labels.tolist()):
             cell_type = _numbered(raw, file.path, int(number), numbering)
             yield Sample(
@@ -233,6 +246,16 @@ def _rows(raw: Raw, file: RawFile, numbering: str) -> Iterator[Sample]:
                 source_split=split,
                 attributes={"specimen": "", "table": f"{split}_data", "row": str(row)},
             )
+
+
+def _labels(store: Any, split: str, where: object) -> NDArray[Any]:
+    try:
+        labels = _values(store, f"{split}_labels").all().reshape(-1)
+    except UnreadableError as error:
+        raise PreprocessError(f"{where}: {split}_labels {error}; download it again") from error
+    if labels.dtype.kind not in "iuf" or not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
+        raise PreprocessError(f"{where}: {split}_labels holds other things than numbers of classes")
+    return labels
 
 
 def _store(raw: Raw, path: str) -> Any:
@@ -248,8 +271,9 @@ class _Field:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return np.asarray(self.table[rows][self.name])
+    def all(self) -> NDArray[Any]:
+        """All rows' values."""
+        return np.asarray(hdf5.box(self.table, [slice(0, len(self))])[self.name])
 
     def row(self, number: int) -> NDArray[Any]:
         """One row's values."""
@@ -265,8 +289,9 @@ class _Plain:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return np.asarray(self.table[rows])
+    def all(self) -> NDArray[Any]:
+        """All rows' values."""
+        return np.asarray(hdf5.box(self.table, [slice(0, extent) for extent in self.table.shape]))
 
     def row(self, number: int) -> NDArray[Any]:
         """One row's values."""

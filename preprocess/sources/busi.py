@@ -18,11 +18,12 @@ name is a running number within the class.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from preprocess.errors import PreprocessError
-from preprocess.reading.archives import Raw
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import count, natural, open_picture
+from preprocess.sources.tools import count, natural, open_picture, unique
 from preprocess.table import Sample
 
 PRESENT = ("*.png", *PACKED)
@@ -36,33 +37,35 @@ def index(raw: Raw) -> Listing:
     """List the images in natural order within each class.
 
     Raises:
-        PreprocessError: one image occurs twice (two copies of the data), or lies in another class's folder.
+        PreprocessError: two files of one image differ, or an image lies in another class's folder.
     """
-    samples: dict[str, Sample] = {}
-    masks: dict[str, int] = {}
-    others: list[str] = []
-    for file in raw.files():
-        if match := MASK.fullmatch(file.name):
-            image = f"{match[1].lower()} ({match[2]})"
-            masks[image] = masks.get(image, 0) + 1
-            continue
-        match = IMAGE.fullmatch(file.name)
-        if match is None:
-            others.append(file.path)
-            continue
-        label = match[1].lower()
-        if len(file.parts) > 1 and file.parts[-2].lower() != label:
-            raise PreprocessError(
-                f"{raw.root / file.path}: a {label} image in another class's folder; restore the published tree"
-            )
-        key = f"{label}/{label} ({match[2]}).png"
-        if key in samples:
-            raise PreprocessError(
-                f"{raw.root}: {key} is there twice: {samples[key].path} and {file.path}; keep one copy"
-            )
-        samples[key] = Sample(key=key, path=file.path, original_label=label)
-    for key, sample in samples.items():
-        sample.attributes["masks"] = str(masks.get(key.rpartition("/")[2].removesuffix(".png"), 0))
-    ordered = [samples[key] for key in sorted(samples, key=natural)]
-    notes = [f"{len(others)} files are neither image nor mask, ignored: {', '.join(others[:3])}"] if others else []
-    return Listing(ordered, count(ordered, "original_label"), notes)
+    files = raw.files()
+    images, image_copies = unique(raw, files, lambda file: _key(raw, file, IMAGE))
+    masks, mask_copies = unique(raw, files, lambda file: _key(raw, file, MASK))
+    of_image = Counter(mask.partition("_mask")[0] for mask in masks)
+    samples = [
+        Sample(
+            key=key,
+            path=images[key].path,
+            original_label=key.partition("/")[0],
+            attributes={"masks": str(of_image[key.removesuffix(".png")])},
+        )
+        for key in sorted(images, key=natural)
+    ]
+    notes = [*image_copies.notes("images"), *mask_copies.notes("masks")]
+    if others := [file.path for file in files if not (IMAGE.fullmatch(file.name) or MASK.fullmatch(file.name))]:
+        notes.append(f"{len(others)} files are neither image nor mask, ignored: {', '.join(others[:3])}")
+    return Listing(samples, count(samples, "original_label"), notes)
+
+
+def _key(raw: Raw, file: RawFile, pattern: re.Pattern[str]) -> str | None:
+    """``benign/benign (1).png`` or ``benign/benign (1)_mask_1.png``; None where the name is not of the pattern."""
+    match = pattern.fullmatch(file.name)
+    if match is None:
+        return None
+    label = match[1].lower()
+    if pattern is IMAGE and len(file.parts) > 1 and file.parts[-2].lower() != label:
+        raise PreprocessError(
+            f"{raw.root / file.path}: a {label} image in another class's folder; restore the published tree"
+        )
+    return f"{label}/{file.name.lower()}"

@@ -35,7 +35,7 @@ from preprocess.table import Sample
 PRESENT = ("*.png", *PACKED)
 LABELS = "tables/labels/chestxray14.csv"
 IMAGE = re.compile(r"(\d{8}_\d{3}\.png)", re.IGNORECASE)
-ENTRIES = re.compile(r"Data_Entry_2017.*\.csv", re.IGNORECASE)
+ENTRIES = re.compile(r"(Data_Entry_2017.*\.csv)", re.IGNORECASE)
 #: the findings in the order of the lists' columns, spelled as in Data_Entry
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
@@ -56,7 +56,7 @@ def index(raw: Raw) -> Listing:
     files = raw.files()
     images, copies = by_name(raw, files, IMAGE)
     listed = listed_findings()
-    entries, notes = _entries(raw, [file for file in files if ENTRIES.fullmatch(file.name)])
+    entries, notes = _entries(raw, files)
     notes += copies.notes("images")
     samples = [_sample(name, images[name].path, listed, entries) for name in images]
     missing = sorted(name for name in entries or listed if name not in images)
@@ -113,14 +113,15 @@ def _sample(name: str, path: str, listed: dict[str, str], entries: dict[str, dic
 
 def age_in_years(text: str) -> str:
     """``57`` and ``057Y`` are 57; ``006M`` is 0.5; ``365D`` is 1; an age of another form is kept as it is."""
-    match = re.fullmatch(r"(\d+)([YMD]?)", text.strip().upper())
+    match = re.fullmatch(r"(\d{1,9})([YMD]?)", text.strip().upper())
     return f"{int(match[1]) / YEARS[match[2] or 'Y']:.3g}" if match else text.strip()
 
 
-def _entries(raw: Raw, tables: list[RawFile]) -> tuple[dict[str, dict[str, str]], list[str]]:
+def _entries(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    tables, copies = by_name(raw, files, ENTRIES)
     if not tables:
         return {}, ["no Data_Entry_2017.csv: age, sex, view and NIH's own labels stay empty"]
-    file = max(tables, key=lambda file: (file.name.lower(), -len(file.parts)))
+    file = tables[max(tables)]
     entries: dict[str, dict[str, str]] = {}
     for line, row in table(raw, file).require(("Image Index", "Finding Labels"), "this is not NIH's table"):
         name = row["Image Index"].lower()
@@ -129,4 +130,4 @@ def _entries(raw: Raw, tables: list[RawFile]) -> tuple[dict[str, dict[str, str]]
         if name in entries:
             raise PreprocessError(f"{raw.root / file.path}: {name} has two rows; this is not NIH's table")
         entries[name] = row
-    return entries, [f"labels, age, sex and view of {len(entries):,} images from {file.path}"]
+    return entries, [f"labels, age, sex and view of {len(entries):,} images from {file.path}", *copies.notes("tables")]

@@ -22,11 +22,13 @@ between the parts.
 
 from __future__ import annotations
 
+import re
+
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.tables import whole
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import count, open_picture, table
+from preprocess.sources.tools import by_name, count, open_picture, table, unique
 from preprocess.table import Sample
 
 PRESENT = ("*_[lr][0-9].jpg", *PACKED)
@@ -42,42 +44,51 @@ ATTRIBUTES = {
 }
 COLUMNS = ("patient_id", "image_id", *EYES.values(), *ATTRIBUTES)
 
+LIST = re.compile(rf"regular-fundus-({'|'.join(PARTS)})\.csv", re.IGNORECASE)
+SUFFIXES = (".jpg", ".jpeg")
+
 open = open_picture
 
 
 def index(raw: Raw) -> Listing:
-    """List the rows of both lists, those with a file in the order the files are stored.
+    """List the images of both parts as the lists name them, in the order their archive stores them.
 
     Raises:
-        PreprocessError: a list is not there or there twice, lacks a column, or a row has not exactly one eye filled.
+        PreprocessError: a list is not there, two files of one name differ, a list lacks a column, or a row has not
+            exactly one eye filled.
     """
-    place: dict[str, int] = {}
-    lists: dict[str, list[RawFile]] = {part: [] for part in PARTS}
-    paths: dict[str, str] = {}
-    for position, file in enumerate(raw.files()):
-        place[file.path] = position
-        paths[file.path.lower()] = file.path
-        for part in PARTS:
-            if file.name.lower() == f"regular-fundus-{part}.csv":
-                lists[part].append(file)
+    files = raw.files()
+    lists, list_copies = by_name(raw, files, LIST)
+    pictures, copies = unique(raw, files, _place)
     samples: list[Sample] = []
-    for part, found in lists.items():
-        if len(found) != 1:
-            cause = f"is there twice: {found[0].path} and {found[1].path}; keep one copy" if found else "is not there"
+    for part in PARTS:
+        if part not in lists:
             raise PreprocessError(
-                f"{raw.root}: regular-fundus-{part}.csv {cause}; expected is DeepDRiD-master.zip, packed or unpacked"
+                f"{raw.root}: regular-fundus-{part}.csv is not there; expected is DeepDRiD-master.zip, packed or "
+                f"unpacked"
             )
-        samples += _part(raw, part, found[0], paths)
+        samples += _part(raw, part, lists[part], pictures)
     # where the pictures lie in a tar.gz they are read forwards
+    place = {file.path: position for position, file in enumerate(files)}
     samples.sort(key=lambda sample: place.get(sample.path, len(place)))
     listed = {sample.path for sample in samples}
-    unlisted = [path for path in place if _is_picture(path) and path not in listed]
-    notes = [f"{len(unlisted):,} pictures are not in the lists, ignored: {', '.join(unlisted[:3])}"] if unlisted else []
+    known = {*listed, *copies.paths}
+    unlisted = [file.path for file in files if _is_regular(file) and file.path not in known]
+    notes = [*list_copies.notes("lists"), *copies.notes("pictures")]
+    if unlisted:
+        notes.append(f"{len(unlisted):,} pictures are not in the lists, ignored: {', '.join(unlisted[:3])}")
     return Listing(samples, count(samples, "source_split", "original_label"), notes)
 
 
-def _part(raw: Raw, part: str, listed: RawFile, paths: dict[str, str]) -> list[Sample]:
+def _place(file: RawFile) -> str | None:
+    """What two copies of a picture share: its list's folder, ``Images``, patient and name; None for another file."""
+    place = "/".join(file.parts[-4:]).lower()
+    return place if place.endswith(SUFFIXES) and file.parts[-3:][0].lower() == "images" else None
+
+
+def _part(raw: Raw, part: str, listed: RawFile, pictures: dict[str, RawFile]) -> list[Sample]:
     base = listed.path[: -len(listed.name)]
+    folder = "/".join((*listed.parts[-2:-1], "images"))
     samples = []
     for line, row in table(raw, listed).require(COLUMNS, "this is not the published list"):
         patient, image = whole(row["patient_id"]), row["image_id"]
@@ -87,25 +98,25 @@ def _part(raw: Raw, part: str, listed: RawFile, paths: dict[str, str]) -> list[S
                 f"{raw.root / listed.path}: line {line}: {image} has {len(filled)} eye levels, not one; "
                 f"this is not the published list"
             )
-        names = (
-            f"{base}Images/{patient}/{image}.jpg",
-            f"{base}Images/{patient}/{image.removeprefix(patient + '_')}.jpg",
-        )
-        path = next((paths[name.lower()] for name in names if name.lower() in paths), "")
+        names = (f"{image}.jpg", f"{image.removeprefix(patient + '_')}.jpg")
+        places = [f"{folder}/{patient}/{name}".lower() for name in names]
+        path = next((pictures[place].path for place in places if place in pictures), "")
+        expected = f"{base}Images/{patient}/{names[0]}"
         samples.append(
             Sample(
                 key=image,
-                path=path or names[0],
+                path=path or expected,
                 original_label=whole(row[EYES[filled[0]]]),
                 group=patient,
                 source_split=part,
                 reason="" if path else "missing",
-                detail="" if path else f"the list names {names[0]}",
+                detail="" if path else f"the list names {expected}",
                 attributes={"eye": filled[0]} | {name: whole(row[column]) for column, name in ATTRIBUTES.items()},
             )
         )
     return samples
 
 
-def _is_picture(path: str) -> bool:
-    return path.lower().endswith((".jpg", ".jpeg")) and any(f"regular-fundus-{part}/" in path.lower() for part in PARTS)
+def _is_regular(file: RawFile) -> bool:
+    path = file.path.lower()
+    return path.endswith(SUFFIXES) and any(f"regular-fundus-{part}/" in path for part in PARTS)

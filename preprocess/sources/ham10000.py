@@ -32,8 +32,8 @@ from preprocess.table import Sample
 PRESENT = ("*.jpg", "*.jpeg", *PACKED)
 IMAGE = re.compile(r"(ISIC_\d{7})\.jpe?g", re.IGNORECASE)
 METADATA = re.compile(r"HAM10000_metadata(\.(csv|tab|tsv|txt))?", re.IGNORECASE)
-TRUTH = re.compile(r"ISIC2018_Task3_Training_GroundTruth\.csv", re.IGNORECASE)
-LESIONS = re.compile(r"ISIC2018_Task3_Training_LesionGroupings\.csv", re.IGNORECASE)
+TRUTH = re.compile(r"(ISIC2018_Task3_Training_GroundTruth)\.csv", re.IGNORECASE)
+LESIONS = re.compile(r"(ISIC2018_Task3_Training_LesionGroupings)\.csv", re.IGNORECASE)
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 KNOWN_MD5 = {
     "8f85fb1aa29d80a2797247e434deb79d": "the one Dataverse publishes",
@@ -87,19 +87,25 @@ def _metadata(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]]
     # of several copies the one that says most
     rows, table = max(read, key=lambda one: len(next(iter(one[0].values()), {})))
     for others, other in read:
-        if {name: (row["lesion_id"], row["dx"]) for name, row in others.items()} != {
-            name: (row["lesion_id"], row["dx"]) for name, row in rows.items()
-        }:
+        if others.keys() != rows.keys() or any(_differ(rows[name], row) for name, row in others.items()):
             raise PreprocessError(f"{raw.root}: {table.path} and {other.path} differ; keep the published one")
     md5 = hashlib.md5(raw.read(table.path), usedforsecurity=False).hexdigest()
     known = KNOWN_MD5.get(md5, "not a known one; its rows decide")
-    return rows, [f"metadata from {table.path}, md5 {md5}: {known}"]
+    notes = [f"metadata from {table.path}, md5 {md5}: {known}"]
+    return rows, notes + [f"{other.path} says the same and is left aside" for _, other in read if other is not table]
+
+
+def _differ(row: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether two rows say two things in a column that both have; age may be ``80`` or ``80.0``."""
+    return any(whole(row[column]) != whole(other[column]) for column in row.keys() & other.keys())
 
 
 def _isic(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Labels and lesions in the form of ISIC 2018 Task 3."""
-    truth = next((file for file in files if TRUTH.fullmatch(file.name)), None)
-    lesions = next((file for file in files if LESIONS.fullmatch(file.name)), None)
+    (truth, truth_copies), (lesions, lesion_copies) = (
+        (next(iter(found.values()), None), copies)
+        for found, copies in (by_name(raw, files, pattern) for pattern in (TRUTH, LESIONS))
+    )
     if truth is None or lesions is None:
         wanted = "ISIC2018_Task3_Training_LesionGroupings.csv" if truth else "HAM10000_metadata.csv"
         raise PreprocessError(f"{raw.root}: {wanted} is not there; it says which image shows which lesion, add it")
@@ -115,7 +121,8 @@ def _isic(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]], li
             "dx": chosen[0],
             "dx_type": group_of[name].get("diagnosis_confirm_type", ""),
         }
-    return rows, [f"labels from {truth.path}, lesions from {lesions.path}: no age, sex and localization"]
+    notes = [f"labels from {truth.path}, lesions from {lesions.path}: no age, sex and localization"]
+    return rows, [*notes, *truth_copies.notes("tables"), *lesion_copies.notes("tables")]
 
 
 def _by_image(raw: Raw, file: RawFile, key: str, wanted: set[str]) -> dict[str, dict[str, str]]:

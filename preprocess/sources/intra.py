@@ -24,9 +24,9 @@ from __future__ import annotations
 import re
 
 from preprocess.errors import PreprocessError
-from preprocess.reading.archives import Raw
+from preprocess.reading.archives import Raw, RawFile
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import count, natural, open_file
+from preprocess.sources.tools import count, natural, open_file, unique
 from preprocess.table import Sample
 
 PRESENT = ("ArteryObjAN*-*.obj", *PACKED)
@@ -41,35 +41,45 @@ def index(raw: Raw) -> Listing:
     """List the generated meshes, vessels first, in natural order.
 
     Raises:
-        PreprocessError: there is no generated mesh, one occurs twice, or a file in a class's folder has
-            another name than a segment's.
+        PreprocessError: there is no generated mesh, two files of one segment differ, or a file in a class's
+            folder has another name than a segment's.
     """
-    samples: dict[str, Sample] = {}
-    others = 0
-    for file in raw.files():
-        folders = [part.lower() for part in file.parts[:-1]]
-        label = next((part for part in reversed(folders) if part in CLASSES), None)
-        if not file.name.lower().endswith(".obj") or label is None or OTHER_PARTS & set(folders):
-            others += 1
-            continue
-        match = NAME.fullmatch(file.name)
-        if match is None:
-            raise PreprocessError(
-                f"{raw.root / file.path}: not a segment's name (ArteryObjAN<model>-<number>.obj); "
-                f"restore the published tree"
-            )
-        key = f"{label}/{file.name}"
-        if key in samples:
-            raise PreprocessError(
-                f"{raw.root}: {key} is there twice: {samples[key].path} and {file.path}; keep one copy"
-            )
-        samples[key] = Sample(key=key, path=file.path, original_label=label, group=match[1])
-    if not samples:
+    files = raw.files()
+    meshes, copies = unique(raw, files, lambda file: _key(raw, file))
+    if not meshes:
         raise PreprocessError(
             f"{raw.root}: holds no mesh of generated/vessel/obj or generated/aneurysm/obj; the annotated and complete "
             f"parts and the .ad point lists cannot stand for them"
         )
-    ordered = sorted(samples.values(), key=lambda one: (CLASSES.index(one.original_label), natural(one.key)))
-    census = {**count(ordered, "original_label"), "models": len({sample.group for sample in ordered})}
-    notes = [f"{others} files are not meshes of the generated part, left aside"] if others else []
-    return Listing(ordered, census, notes)
+    samples = [
+        Sample(key, meshes[key].path, original_label=key.partition("/")[0], group=_named(raw, meshes[key])[1])
+        for key in meshes
+    ]
+    samples.sort(key=lambda one: (CLASSES.index(one.original_label), natural(one.key)))
+    census = {**count(samples, "original_label"), "models": len({sample.group for sample in samples})}
+    notes = copies.notes("meshes")
+    if others := sum(_class(file) is None for file in files):
+        notes.append(f"{others} files are not meshes of the generated part, left aside")
+    return Listing(samples, census, notes)
+
+
+def _class(file: RawFile) -> str | None:
+    """The class whose folder a mesh of the generated part lies in; None for any other file."""
+    folders = [part.lower() for part in file.parts[:-1]]
+    if not file.name.lower().endswith(".obj") or OTHER_PARTS & set(folders):
+        return None
+    return next((part for part in reversed(folders) if part in CLASSES), None)
+
+
+def _key(raw: Raw, file: RawFile) -> str | None:
+    label = _class(file)
+    return None if label is None else f"{label}/{_named(raw, file)[0]}"
+
+
+def _named(raw: Raw, file: RawFile) -> re.Match[str]:
+    if (match := NAME.fullmatch(file.name)) is None:
+        raise PreprocessError(
+            f"{raw.root / file.path}: not a segment's name (ArteryObjAN<model>-<number>.obj); "
+            f"restore the published tree"
+        )
+    return match

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.errors import PreprocessError
-from preprocess.reading.archives import SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
+from preprocess.reading.archives import BROKEN, SEPARATOR, Raw, RawFile, is_junk, is_tar, is_zip
 from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import SPLITS, Copies, different, open_picture
 from preprocess.table import Sample
@@ -96,7 +96,7 @@ def _may_hold(path: Path, part: str) -> bool:
         with zipfile.ZipFile(path) as archive:
             names = [name.replace("\\", "/") for name in archive.namelist()]
             members = [member for member in names if not is_junk(member)]
-    except (OSError, zipfile.BadZipFile):
+    except BROKEN:
         return True  # the index says what is wrong with it
     inner = [member.rpartition("/")[2].lower() for member in members if is_zip(member) or is_tar(member)]
     return any(part in KNOWN_ARCHIVES.get(one, CLASSES) for one in inner) or any(_is_of(one, part) for one in members)
@@ -120,10 +120,11 @@ def index(raw: Raw, part: str) -> Listing:
     """List the images of one part, ``oct`` or ``chest``, as the files lie in their archive.
 
     Raises:
-        PreprocessError: nothing of the part is there, it is there twice, it is version 2 of the OCT
-            scans, or an image lies in another class's folder.
+        PreprocessError: nothing of the part is there, two versions of it are, two files of one image differ, it
+            is version 2 of the OCT scans, or an image lies in another class's folder.
     """
     copies: dict[str, dict[str, Sample]] = {}
+    again: list[list[str]] = []
     files = raw.files()
     at = {file.path: file for file in files}
     notes: list[str] = []
@@ -141,11 +142,8 @@ def index(raw: Raw, part: str) -> Listing:
         else:
             sample = _sample(raw, file, place, part)
             copy = copies.setdefault(place.root, {})
-            if sample.key in copy:
-                raise PreprocessError(
-                    f"{raw.root}: {sample.key} is there twice: {copy[sample.key].path} and {file.path}; keep one copy"
-                )
-            copy[sample.key] = sample
+            if copy.setdefault(sample.key, sample) is not sample:
+                again.append([copy[sample.key].path, file.path])
     if old and not copies:
         raise PreprocessError(
             f"{raw.root / old[0].path}: version 2 of the OCT scans, with 83,484 training images: OCTMNIST was made "
@@ -155,12 +153,15 @@ def index(raw: Raw, part: str) -> Listing:
         warnings.append(f"{len(old):,} OCT scans of version 2 are not read, only those of version 3: {old[0].path}")
     if not copies:
         raise PreprocessError(f"{raw.root}: no image of this part; expected are {EXPECTED[part]}, packed or unpacked")
-    for root in _nested(raw, files, copies, at):
-        notes.append(f"{root}: the same images once more, byte for byte, ignored")
-        del copies[root]
-    if len(copies) > 1:
-        raise PreprocessError(f"{raw.root}: the images are there twice: {', '.join(sorted(copies)[:2])}; keep one copy")
-    twins, samples = _without_twins(raw, files, list(next(iter(copies.values())).values()), at)
+    root, others_of = _whole(raw, copies)
+    pairs = [[copies[root][key].path, one.path] for copy in others_of.values() for key, one in copy.items()]
+    if pair := different(raw, files, [[at[path] for path in same] for same in (*again, *pairs)]):
+        raise PreprocessError(
+            f"{raw.root}: {pair[0].path} and {pair[1].path} have one name and differ; keep the published one"
+        )
+    notes += Copies([path for _, path in again]).notes("images")
+    notes += [f"{other}: the same images once more, byte for byte, ignored" for other in others_of]
+    twins, samples = _without_twins(raw, files, list(copies[root].values()), at)
     notes += twins.notes("images under another extension")
     if moved := sum(sample.path.split("/")[-3].lower() == "val" for sample in samples):
         warnings.append(
@@ -215,22 +216,20 @@ def _class_folder(named: str, part: str) -> str:
     return "PNEUMONIA" if part == "chest" and named in ("bacteria", "virus") else named.upper()
 
 
-def _nested(raw: Raw, files: list[RawFile], copies: dict[str, dict[str, Sample]], at: dict[str, RawFile]) -> list[str]:
-    """The roots that lie in another root and hold the same names and bytes: Kaggle's second copy."""
-    found = []
-    for root, inner in copies.items():
-        outer = copies.get(root.rpartition("/")[0])
-        if outer is None or outer is inner or outer.keys() != inner.keys():
-            continue
-        pairs = [[at[outer[key].path], at[sample.path]] for key, sample in inner.items()]
-        if pair := different(raw, files, pairs):
-            if pair[0].size == pair[1].size:
-                raise PreprocessError(
-                    f"{raw.root}: {pair[0].path} and {pair[1].path} have one name and differ; keep the published one"
-                )
-            continue
-        found.append(root)
-    return found
+def _whole(raw: Raw, copies: dict[str, dict[str, Sample]]) -> tuple[str, dict[str, dict[str, Sample]]]:
+    """The root that holds all there is, the least packed of equals, and the others, which hold it or a part of it too.
+
+    Kaggle's archive nests a second copy in the first; an unpacked archive may lie beside itself.
+
+    Raises:
+        PreprocessError: two roots hold images that the other has not.
+    """
+    root = min(copies, key=lambda one: (-len(copies[one]), one.count(SEPARATOR), one))
+    others = {other: copy for other, copy in copies.items() if other != root}
+    if strange := next((other for other, copy in others.items() if copy.keys() - copies[root].keys()), None):
+        names = ", ".join(sorted((root, strange)))
+        raise PreprocessError(f"{raw.root}: two versions of the images are there: {names}; keep one of them")
+    return root, others
 
 
 def _without_twins(

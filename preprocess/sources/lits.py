@@ -13,7 +13,7 @@ Expected contents, each found by its name wherever it lies:
 Volumes and masks may also be .mha, .mhd or .nrrd (:mod:`preprocess.reading.volume`). A volume whose HU are off
 by 1024 is ``unreadable``.
 
-Refused: two copies of one file; the MSD copy of the volumes (``liver_0.nii.gz``), whose numbering is
+Refused: the MSD copy of the volumes (``liver_0.nii.gz``), whose numbering is
 not known to be the same; lines of boxes that are not as published. The older training boxes have one
 wrong number, the pancreas of segmentation-0 ends at 70 instead of 60: corrected with a note.
 
@@ -55,10 +55,11 @@ from typing import TYPE_CHECKING
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.geometry import Box, extents
+from preprocess.reading import tables
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import table_lines
+from preprocess.sources.tools import Copies, in_packed_tars, table_lines, unique
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ VOLUME = re.compile(rf"(test-)?volume-(\d+){SUFFIX}", re.IGNORECASE)
 MASK = re.compile(rf"segmentation-(\d+){SUFFIX}", re.IGNORECASE)
 BOXES = re.compile(r"(test-)?segmentation-(\d+)\.txt", re.IGNORECASE)
 MSD = re.compile(r"liver_\d+\.nii(\.gz)?", re.IGNORECASE)
-LINE = re.compile(r"([a-z-]+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)")
+LINE = re.compile(r"([a-z-]+) " + " ".join([r"(\d{1,9})"] * 7))
 SCANS = {"train": 131, "test": 70}
 ORGANS = {
     "liver": 1, "kidney-r": 2, "kidney-l": 3, "femur-r": 4, "femur-l": 5, "bladder": 6,
@@ -135,14 +136,16 @@ def index(raw: Raw, view: str) -> Listing:
         PreprocessError: no boxes, lines that are not as published, or two copies of a file.
     """
     files = raw.files()
-    volumes, masks = _by_scan(raw, files, VOLUME), _by_scan(raw, files, MASK)
+    (volumes, volume_copies), (masks, mask_copies), (listed, box_copies) = (
+        _by_scan(raw, files, pattern) for pattern in (VOLUME, MASK, BOXES)
+    )
     if not volumes and any(MSD.fullmatch(file.name) for file in files):
         raise PreprocessError(
             f"{raw.root}: holds the MSD copy of LiTS (liver_0.nii.gz ...), whose numbering is not known to be that of "
             f"the organ boxes; get the volumes as volume-0.nii ... test-volume-69.nii"
         )
-    notes: list[str] = []
-    boxes = _read_boxes(raw, _by_scan(raw, files, BOXES), notes)
+    notes = [*volume_copies.notes("volumes"), *mask_copies.notes("masks"), *box_copies.notes("box files")]
+    boxes = _read_boxes(raw, listed, notes)
     samples: list[Sample] = []
     for scan in sorted(boxes, key=lambda scan: (scan[0] != "train", scan[1])):
         samples.extend(_samples_of_scan(raw, scan, boxes[scan], volumes.get(scan, ""), masks.get(scan, ""), view))
@@ -151,7 +154,8 @@ def index(raw: Raw, view: str) -> Listing:
     if view in VIEWS:
         counts |= {f"{part} {view} planes": sum(one.source_split == part for one in samples) for part in SCANS}
     notes.append(f"{len(masks)} of {SCANS['train']} liver masks are there to check orientations by")
-    return Listing(samples, counts, notes, _stored_otherwise(samples))
+    warnings = in_packed_tars([*volumes.values(), *masks.values()])
+    return Listing(samples, counts, notes, warnings + _stored_otherwise(samples))
 
 
 @cache
@@ -188,24 +192,22 @@ def displacement(box: Box, shape: tuple[int, ...], stored: str) -> tuple[tuple[f
     return away, crop.common(box) / box.voxels
 
 
-def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> dict[Scan, str]:
-    """The path of each scan's file of one kind."""
-    found: dict[Scan, str] = {}
-    for file in files:
+def _by_scan(raw: Raw, files: list[RawFile], pattern: re.Pattern[str]) -> tuple[dict[Scan, str], Copies]:
+    """The path of each scan's file of one kind, and copies of them."""
+
+    def name_of(file: RawFile) -> str | None:
         if (match := pattern.fullmatch(file.name)) is None:
-            continue
+            return None
         part = "test" if match[0].lower().startswith("test-") else "train"
         number = int(re.findall(r"-(\d+)\.", match[0])[0])
         if number >= SCANS[part]:
             raise PreprocessError(
                 f"{raw.root / file.path}: LiTS has {SCANS[part]} {part} scans, from 0; remove the file"
             )
-        if (part, number) in found:
-            raise PreprocessError(
-                f"{raw.root}: {file.name} is there twice: {found[part, number]} and {file.path}; keep one copy"
-            )
-        found[part, number] = file.path
-    return found
+        return f"{part} {number}"
+
+    found, copies = unique(raw, files, name_of)
+    return {(name.split()[0], int(name.split()[1])): file.path for name, file in found.items()}, copies
 
 
 def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan, dict[str, Box]]:
@@ -217,18 +219,20 @@ def _read_boxes(raw: Raw, paths: dict[Scan, str], notes: list[str]) -> dict[Scan
     boxes: dict[Scan, dict[str, Box]] = {}
     for scan, path in paths.items():
         of_scan = boxes.setdefault(scan, {})
-        for number, line in enumerate(raw.read(path).decode("ascii", "replace").splitlines(), 1):
+        for number, line in enumerate(tables.text_of(raw.read(path), raw.root / path).splitlines(), 1):
             where = f"{raw.root / path}: line {number}"
             if (scan, line) == WRONG_LINE[:2]:
                 line = WRONG_LINE[2]
                 notes.append(f"{path}: the older boxes; the pancreas ends at 60, not 70: corrected")
             match = LINE.fullmatch(line)
             if match is None or ORGANS.get(match[1]) != int(match[2]):
-                raise PreprocessError(f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line!r}; get the file again")
+                raise PreprocessError(
+                    f"{where} is not 'organ code x0 x1 y0 y1 z0 z1': {line[:80]!r}; get the file again"
+                )
             ends = [int(word) for word in match.groups()[2:]]
             box = Box(FRAME, tuple(zip(ends[::2], ends[1::2], strict=True)))
             if match[1] in of_scan or min(box.lengths) < 1:
-                raise PreprocessError(f"{where}: a second or an empty box: {line!r}; get the file again")
+                raise PreprocessError(f"{where}: a second or an empty box: {line[:80]!r}; get the file again")
             of_scan[match[1]] = box
     return boxes
 

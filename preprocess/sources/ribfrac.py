@@ -54,23 +54,23 @@ from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.geometry import Point
+from preprocess.reading import tables
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.reading.tables import whole
 from preprocess.reading.volume import SUFFIX
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import by_name, natural, table
+from preprocess.sources.tools import by_name, in_packed_tars, natural, table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
     from preprocess.reading.volume import Header, Stored, Volume
 
 PRESENT = ("ribfrac*-image.*", *(f"ribfrac{archive}" for archive in PACKED))
-IMAGE = re.compile(rf"(ribfrac\d+)-image{SUFFIX}", re.IGNORECASE)
-LABEL = re.compile(rf"(ribfrac\d+)-label{SUFFIX}", re.IGNORECASE)
-RIBS = re.compile(rf"(ribfrac\d+)-rib-seg{SUFFIX}", re.IGNORECASE)
+IMAGE = re.compile(rf"(ribfrac\d{{1,9}})-image{SUFFIX}", re.IGNORECASE)
+LABEL = re.compile(rf"(ribfrac\d{{1,9}})-label{SUFFIX}", re.IGNORECASE)
+RIBS = re.compile(rf"(ribfrac\d{{1,9}})-rib-seg{SUFFIX}", re.IGNORECASE)
 #: what the column ``ribs`` says where no scan has a mask
 NO_RIBS = "none"
-SCAN = re.compile(r"ribfrac(\d+)", re.IGNORECASE)
+SCAN = re.compile(r"ribfrac(\d{1,9})", re.IGNORECASE)
 COLUMNS = ("public_id", "label_id", "label_code")
 #: the last number of each source split
 LAST = {"train": 420, "val": 500}
@@ -112,7 +112,7 @@ def index(raw: Raw) -> Listing:
             rib = ribs[scan].path if scan in ribs else "" if ribs else NO_RIBS
             samples += _fractures(raw, name, image, label, codes[scan], rib)
     notes += [*image_copies.notes("images"), *label_copies.notes("labels"), *rib_copies.notes("masks of ribs")]
-    warnings = []
+    warnings = in_packed_tars(file.path for kind in (images, labels, ribs) for file in kind.values())
     if unnamed:
         warnings.append(
             f"{len(unnamed)} scans are in no information table, the first is {unnamed[0]}: add the tables "
@@ -143,13 +143,13 @@ def _codes(raw: Raw, files: list[RawFile]) -> dict[str, dict[int, str]]:
         if not set(COLUMNS) <= set(information.columns):
             continue
         for line, row in information:
-            scan, label, code = (whole(row[column]) for column in COLUMNS)
-            if not (SCAN.fullmatch(scan) and label.isdecimal()):
+            scan, label, code = (tables.whole(row[column]) for column in COLUMNS)
+            if not SCAN.fullmatch(scan) or (one := tables.number(label)) is None:
                 raise PreprocessError(f"{raw.root / file.path}: line {line}: not a scan and a label: {scan},{label}")
             held = found.setdefault(scan.lower(), {})
-            if held.setdefault(int(label), code) != code:
+            if held.setdefault(one, code) != code:
                 raise PreprocessError(
-                    f"{raw.root / file.path}: label {label} of {scan} has the codes {held[int(label)]} and {code}; "
+                    f"{raw.root / file.path}: label {label} of {scan} has the codes {held[one]} and {code}; "
                     f"keep the published tables only"
                 )
     for held in found.values():

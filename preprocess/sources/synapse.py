@@ -21,7 +21,6 @@ more than fit into 640 MB: one sample's of 4096 x 4096. Wider ones are better ke
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,7 @@ from preprocess.reading import hdf5
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.picture import Picture
 from preprocess.sources import PACKED, Listing
-from preprocess.sources.tools import SPLITS, by_name, count, extent, one_of, own_table
+from preprocess.sources.tools import SPLITS, TABLE, by_name, count, extent, one_of, own_table
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
 
 PRESENT = ("im*.png", "*.h5", "*.hdf5", *PACKED)
 SLICE = re.compile(r"im(\d+)\.png", re.IGNORECASE)
+STORE = re.compile(r"(.+)\.(?:h5|hdf5)", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]*)?")
 COLUMNS = ("z", "y", "x", "label")
 AXES = ("z", "y", "x")
 #: decoded slices kept, in bytes
@@ -61,18 +62,18 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
         PreprocessError: there is not one volume and one table, or they do not fit the form.
     """
     files = raw.files()
-    tables = [file for file in files if file.name.lower().endswith((".csv", ".tsv"))]
+    tables, copies = by_name(raw, files, TABLE)
     if len(tables) != 1:
         raise PreprocessError(f"{raw.root}: needs one table (CSV) of {', '.join(COLUMNS)}, holds {len(tables)}")
     volume = _volume(raw)
     edges = [round(cube / length) for length in voxel]
+    (table,) = tables.values()
     samples = []
-    for row in own_table(raw, tables[0], COLUMNS):
-        where = f"{raw.root / tables[0].path}: {row}"
-        try:
-            centre = [round(float(row[axis])) for axis in AXES]
-        except (ValueError, OverflowError):
-            raise PreprocessError(f"{where}: z, y and x must be numbers") from None
+    for row in own_table(raw, table, COLUMNS):
+        where = f"{raw.root / table.path}: {row}"
+        if not all(NUMBER.fullmatch(row[axis]) for axis in AXES):
+            raise PreprocessError(f"{where}: z, y and x must be numbers of voxels")
+        centre = [round(float(row[axis])) for axis in AXES]
         starts = [at - edge // 2 for at, edge in zip(centre, edges, strict=True)]
         box = Box(ARRAY, tuple((start, start + edge) for start, edge in zip(starts, edges, strict=True)))
         reason, detail = volume.problem(box)
@@ -89,7 +90,11 @@ def index(raw: Raw, voxel: list[float], cube: float) -> Listing:
         samples.append(sample)
     samples.sort(key=lambda one: ([int(one.attributes[axis]) for axis in AXES], one.key))
     census = {f"label {label}": n for label, n in count(samples, "original_label").items()}
-    notes = [f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)", *volume.notes]
+    notes = [
+        f"a volume of {' x '.join(map(str, volume.shape))} voxels (z, y, x)",
+        *volume.notes,
+        *copies.notes("tables"),
+    ]
     return Listing(samples, census, notes)
 
 
@@ -152,21 +157,13 @@ class _Stack:
         return self._kept[z]
 
 
-def _unwritten(data: Any, box: Box) -> int:
-    """How many chunks of an HDF5 data set that a box touches were never written: their voxels are filled in."""
-    if data.chunks is None:
-        return int(data.id.get_storage_size() == 0)
-    firsts = (range(a // edge * edge, b, edge) for (a, b), edge in zip(box.bounds, data.chunks, strict=True))
-    return sum(data.id.get_chunk_info_by_coord(place).byte_offset is None for place in itertools.product(*firsts))
-
-
 class _Hdf5:
     """A volume in an HDF5 file, of which boxes are read."""
 
-    def __init__(self, raw: Raw, file: RawFile) -> None:
+    def __init__(self, raw: Raw, file: RawFile, notes: list[str]) -> None:
         import h5py
 
-        self.path, self.notes = file.path, list[str]()
+        self.path, self.notes = file.path, notes
         where = raw.root / file.path
         if raw.local(file.path) is None and file.size > LARGEST_PACKED:
             raise PreprocessError(f"{where}: parts of it cannot be read inside an archive; unpack it")
@@ -177,16 +174,20 @@ class _Hdf5:
             if isinstance(item, h5py.Dataset) and item.ndim == 3:
                 found[name] = item
 
-        archive.visititems(look)
-        if len(found) != 1 or str(next(iter(found.values())).dtype) != "uint8":
-            told = ", ".join(f"{name} ({item.dtype})" for name, item in found.items()) or "none"
-            raise PreprocessError(f"{where}: needs one data set of three axes and uint8, holds {told}")
-        self._data = next(iter(found.values()))
-        self.shape: tuple[int, ...] = self._data.shape
+        with hdf5.looking(where):
+            archive.visititems(look)
+            if len(found) != 1 or str(next(iter(found.values())).dtype) != "uint8":
+                told = ", ".join(f"{name} ({item.dtype})" for name, item in found.items()) or "none"
+                raise PreprocessError(f"{where}: needs one data set of three axes and uint8, holds {told}")
+            self._data = next(iter(found.values()))
+            self.shape: tuple[int, ...] = self._data.shape
+        self._where = where
 
     def problem(self, box: Box) -> tuple[str, str]:
         reason, detail = _leaves(box, self.shape)
-        if not reason and (gaps := _unwritten(self._data, box)):
+        with hdf5.looking(self._where):
+            gaps = 0 if reason else sum(1 for _ in hdf5.unwritten(self._data, [slice(*ends) for ends in box.bounds]))
+        if gaps:
             return "missing", f"{gaps} chunks of {self.path} that it touches were never written"
         return reason, detail
 
@@ -211,13 +212,13 @@ def _volume(raw: Raw) -> _Stack | _Hdf5:
 def _find_volume(raw: Raw) -> _Stack | _Hdf5:
     files = raw.files()
     slices, copies = by_name(raw, files, SLICE)
-    archives = [file for file in files if file.name.lower().endswith((".h5", ".hdf5"))]
+    archives, archive_copies = by_name(raw, files, STORE)
     if slices and not archives:
         numbered = {int(number): file for number, file in slices.items()}
         if len(numbered) == len(slices):
             return _Stack(raw, numbered, copies.notes("slices"))
     elif len(archives) == 1 and not slices:
-        return _Hdf5(raw, archives[0])
+        return _Hdf5(raw, next(iter(archives.values())), archive_copies.notes("volumes"))
     raise PreprocessError(
         f"{raw.root}: needs one volume, slices im0000.png ... or one HDF5 file; holds {len(slices)} slices and "
         f"{len(archives)} HDF5 files"

@@ -11,7 +11,7 @@ from importlib import resources
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.published import SPLITS as SPLITS
 from preprocess.reading import tables
-from preprocess.reading.archives import SEPARATOR, Raw, RawFile
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile, stream_of
 from preprocess.reading.picture import Picture
 from preprocess.table import Sample
 
@@ -22,10 +22,15 @@ def natural(text: str) -> str:
     Every number is preceded by how many digits it has: a text takes a tenth of the memory of a tuple of pieces.
     """
     return "".join(
-        f"\0{len(digits := str(int(piece))):04}{digits}" if piece.isdecimal() else f"\1{piece}"
+        f"\0{len(digits := _digits(piece)):04}{digits}" if piece.isdecimal() else f"\1{piece}"
         for piece in re.split(r"(\d+)", text)
         if piece
     )
+
+
+def _digits(number: str) -> str:
+    """A number of any length without zeros before it."""
+    return number.lstrip("0") or "0" if number.isascii() else str(int(number))
 
 
 def count(samples: Iterable[Sample], *columns: str) -> dict[str, int]:
@@ -50,6 +55,10 @@ class Copies:
         more = f" and {len(self.paths) - 3:,} more" if len(self.paths) > 3 else ""
         named = f"{', '.join(self.paths[:3])}{more}"
         return [f"{len(self.paths):,} copies of {what} were left aside, equal byte for byte: {named}"]
+
+
+#: the name of a table of the user's own, for :func:`by_name`
+TABLE = re.compile(r"(.+\.(?:csv|tsv))", re.IGNORECASE)
 
 
 def by_name(raw: Raw, files: Iterable[RawFile], pattern: re.Pattern[str]) -> tuple[dict[str, RawFile], Copies]:
@@ -105,6 +114,15 @@ def different(raw: Raw, files: list[RawFile], groups: list[list[RawFile]]) -> tu
             if sums[file.path] != sums[group[0].path]:
                 return group[0], file
     return None
+
+
+def in_packed_tars(paths: Iterable[str]) -> list[str]:
+    """A warning where files that are not read in their order lie in a packed tar; none elsewhere."""
+    if not (found := sorted({archive for path in paths if (archive := stream_of(path))})):
+        return []
+    return [
+        f"{', '.join(found[:3])}: a packed tar is read from its start for every step back, which is slow: unpack it"
+    ]
 
 
 # ---- tables

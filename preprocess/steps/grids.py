@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from preprocess.errors import ExcludeSample
+from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.geometry import Bounds
 
 
@@ -39,6 +40,8 @@ class Mask:
 MASK_MARGIN = 32
 #: voxels beyond a cube that go into the cubic spline: with 12 the rest of the scan changes nothing
 MARGIN = 12
+#: voxels that go into one cube: 20 bytes each while they are interpolated. A cube of 64 mm has them at 0.16 mm.
+MAX_VOXELS = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,10 @@ class Lattice:
         if (low < high).all():
             first = np.maximum(np.floor(low * self.ratio).astype(int) - MARGIN, 0)
             end = np.minimum(np.ceil((high - 1) * self.ratio).astype(int) + 1 + MARGIN, self.extents)
+            if (voxels := math.prod((end - first).tolist())) > MAX_VOXELS:
+                raise UnreadableError(
+                    f"{voxels:,} voxels go into one cube, for they are very small; {MAX_VOXELS:,} are held at the most"
+                )
             part = read(tuple(zip(first.tolist(), end.tolist(), strict=True))).astype(np.float64)
             inside = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
             cube[inside] = ndimage.affine_transform(

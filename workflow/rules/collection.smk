@@ -53,9 +53,10 @@ rule collection:
     params:
         names=attested,
         miniature="--miniature" if plan.is_miniature else "",
+        rehearsal=plan.settings.rehearsal or 0,
         current=current_of_all("collection"),
     shell:
-        "python -m preprocess collection {params.names} {params.miniature} --npz {input:q} --output {output:q} --log {log:q}"
+        "python -m preprocess collection {params.names} {params.miniature} --rehearsal {params.rehearsal} --npz {input:q} --output {output:q} --log {log:q}"
 
 
 rule audit_index:

@@ -26,6 +26,14 @@ def current_of_source(wildcards):
     return plan.current_of_source(config["source"])
 
 
+def current_of_look(wildcards):
+    return plan.current_of_look(config["source"])
+
+
+def all_overrides(wildcards):
+    return json.dumps(plan.settings.overrides, sort_keys=True)
+
+
 def overrides(stage):
     """What the user decided otherwise, as far as it is a stage's, as JSON."""
 
@@ -104,6 +112,10 @@ def prepared_folder(wildcards):
 
 def index_of_first(wildcards):
     return paths.of("index", dataset=dataset_of(wildcards))
+
+
+def candidates(wildcards):
+    return plan.candidates(wildcards.dataset)
 
 
 def shards(wildcards):

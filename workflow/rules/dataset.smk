@@ -63,6 +63,40 @@ rule verify:
         "--output {output:q} --log {log:q}"
 
 
+rule inspect:
+    "Look at the source's files and write a report that can be shared."
+    input:
+        plan.stand_in(SOURCE),
+    output:
+        page=paths.of("inspected", source=SOURCE),
+        data=paths.of("inspected_data", source=SOURCE),
+    log:
+        paths.log(SOURCE, "inspect"),
+    benchmark:
+        paths.benchmark(SOURCE, "inspect")
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=doubling(2000),
+        runtime=doubling(120),
+    params:
+        source=SOURCE,
+        raw=raw_root,
+        cache=cache_folder,
+        protocol=plan.settings.protocol,
+        overrides=all_overrides,
+        sizes=plan.settings.sizes,
+        sizes_3d=plan.settings.sizes_3d,
+        seed=plan.settings.seed,
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current_of_look,
+    shell:
+        "python -m preprocess inspect {params.source} --raw {params.raw:q} --cache {params.cache:q} "
+        "--protocol {params.protocol} --overrides {params.overrides:q} "
+        "--sizes {params.sizes} --sizes-3d {params.sizes_3d} --seed {params.seed} {params.miniature} "
+        "--output {output.page:q} --json {output.data:q} --log {log:q}"
+
+
 rule index:
     "List, label and count the samples: one row a sample."
     input:
@@ -118,10 +152,11 @@ rule split:
         overrides=overrides("split"),
         seed=plan.settings.seed,
         order=order_table,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("split"),
     shell:
         "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--seed {params.seed} --order-table {params.order:q} --index {input:q} "
+        "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} --index {input:q} "
         "--output {output.split:q} --unmatched {output.unmatched:q} "
         "--log {log:q}"
 
@@ -345,10 +380,12 @@ rule check:
         sizes=sizes,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --raw {params.raw:q} --seed {params.seed} --index {input.index:q} --counts {input.counts:q} "
+        "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seed {params.seed} "
+        "--index {input.index:q} --counts {input.counts:q} "
         "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
         "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} --output {output:q} "
         "--log {log:q}"
@@ -379,10 +416,11 @@ rule verdict:
         sizes=sizes,
         released=released_folder,
         miniature="--miniature" if plan.is_miniature else "",
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("verdict"),
     shell:
         "python -m preprocess verdict {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--released {params.released:q} {params.miniature} --samples {input.samples:q} --sums {input.sums:q} "
+        "--released {params.released:q} {params.miniature} --rehearsal {params.rehearsal} --samples {input.samples:q} --sums {input.sums:q} "
         "--sizes {params.sizes} --npz {input.npz:q} --output {output:q} "
         "--log {log:q}"
 
@@ -422,10 +460,11 @@ rule provenance:
         miniature="--miniature" if plan.is_miniature else "",
         default_seed=plan.settings.default_seed,
         variant=plan.settings.variant_name,
+        rehearsal=plan.settings.rehearsal or 0,
         current=current("provenance"),
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
+        "{params.miniature} --rehearsal {params.rehearsal} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
         "--samples {input.samples:q} --sums {input.sums:q} --records {input.records:q} "
         "--checks {input.checks:q} --verdict {input.verdict:q} --verified {input.verified:q} --current {params.current} "
         "--output {output:q} "

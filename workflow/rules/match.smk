@@ -7,7 +7,7 @@ include: "common.smk"
 rule match_dataset:
     "Find the raw sample of every published row, and rank the decisions by the rows they reproduce."
     input:
-        paths["index"],
+        candidates,
     output:
         order=paths["order"],
         unmatched=paths["match_unmatched"],
@@ -30,8 +30,9 @@ rule match_dataset:
         published=published_files,
         seed=plan.settings.seed,
         folder=subpath(output.page, parent=True),
-        current=current("match"),
+        rehearsal=plan.settings.rehearsal or 0,
+        current=current("match_sample" if plan.is_rehearsal else "match"),
     shell:
         "python -m preprocess match {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seed {params.seed} --index {input:q} --published {params.published:q} "
-        "--workers {threads} --output {params.folder:q} --log {log:q}"
+        "--rehearsal {params.rehearsal} --workers {threads} --output {params.folder:q} --log {log:q}"

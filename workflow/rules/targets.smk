@@ -41,6 +41,30 @@ def matches(wildcards):
     return plan.matches()
 
 
+@refusing
+def reports(wildcards):
+    return plan.reports()
+
+
+@refusing
+def rehearsal(wildcards):
+    return plan.rehearsal()
+
+
+def rehearsed_datasets(wildcards):
+    return plan.selected
+
+
+def rehearsed_summaries(wildcards):
+    return [plan.paths.of("summary", dataset=name) for name in plan.selected]
+
+
+def rehearsed_matches(wildcards):
+    return [
+        plan.paths.of("decisions", dataset=name) for name in plan.rehearsed_matches()
+    ]
+
+
 def raw_option(wildcards):
     """By a function: Snakemake looks for wildcards in plain texts, and a path may hold braces."""
     return plan.raw_option

