@@ -34,5 +34,4 @@ def render(
 
 def is_as_packed(facts: Packed, row: int, image: NDArray[np.uint8]) -> bool:
     """Whether an image is the row of an npz, by what pack saw of it."""
-    packed: bytes = facts.digests[row].tobytes()
-    return image_digest(image) == packed
+    return bool(image_digest(image) == facts.digests[row].tobytes())
