@@ -106,6 +106,16 @@ module together:
 use rule * from together
 
 
+module inquiry:
+    snakefile:
+        "workflow/rules/inquiry.smk"
+    config:
+        {"plan": plan}
+
+
+use rule * from inquiry
+
+
 rule all:
     "Everything configured, the default: npz, tables, provenance, audit, checksums and exports."
     default_target: True

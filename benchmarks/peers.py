@@ -22,6 +22,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from benchmarks import made
 from benchmarks.scaling import COST
 
@@ -71,6 +73,17 @@ def theirs(checkout: Path, python: str, raw: Path, out: Path) -> Used:
     return measured([python, "run_pipeline.py", *(f"{key}={value}" for key, value in keys.items())], checkout)
 
 
+def expect(checkout: Path, samples: int) -> None:
+    """Tell their script how many pictures there are: it takes the numbers of the whole source from a file."""
+    path = checkout / "dataset_info" / "peripheral_blood_cells.yaml"
+    about = yaml.safe_load(path.read_text(encoding="utf-8"))
+    train, val = int(0.7 * samples), int(0.1 * samples)
+    about["total_num_samples"] = samples
+    about["splits_num_samples"] = {"train": train, "val": val, "test": samples - train - val}
+    about["original_splits_num_samples"] = {"train": samples, "val": 0, "test": 0}
+    path.write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+
+
 def ours(raw: Path, out: Path, deflate: int) -> tuple[Used, dict[str, float]]:
     """This workflow, and the CPU seconds of each of its steps."""
     shutil.rmtree(out, ignore_errors=True)
@@ -112,10 +125,12 @@ def main() -> None:
         folder = Path(text)
         checkout, raw = folder / "medimeta", folder / "raw"
         shutil.copytree(options.medimeta, checkout)  # their script keeps its split there
+        (checkout / "dataset_info" / "splits" / "PBC_splits.csv").unlink(missing_ok=True)
         if options.raw:  # their script renames a folder there
             shutil.copytree(options.raw / "pbc", raw / "pbc")
         else:
             made.pbc(raw / "pbc", options.share)
+        expect(checkout, sum(1 for _ in (raw / "pbc" / "PBC_dataset_normal_DIB").rglob("*.jpg")))
         ways: dict[str, list[Used]] = defaultdict(list)
         steps: dict[str, dict[str, float]] = {}
         for _ in range(options.repeats):

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from preprocess import commands
-from preprocess.commands import acquire, audit, inspection, project, stages
+from preprocess.commands import acquire, audit, inquiry, inspection, project, stages
 from preprocess.environment import peak_memory
 from preprocess.errors import PreprocessError
 
@@ -23,7 +23,7 @@ log = logging.getLogger("preprocess")
 #: in the order of the help: the way of the data first
 COMMANDS: dict[str, commands.Function] = {
     function.__name__.replace("_", "-"): function
-    for room in (stages, audit, acquire, inspection, project)
+    for room in (stages, audit, inquiry, acquire, inspection, project)
     for function in room.COMMANDS
 }
 

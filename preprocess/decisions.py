@@ -18,6 +18,44 @@ EVIDENCE = ("bytes", "counts", "read", "consistent", "assumed", "unknown")
 PROTOCOLS = ("paper", "released")
 #: the key of a by-size value that stands for every size not named
 OTHER_SIZES = "other"
+#: the paper whose text the protocol ``paper`` follows: Yang et al., Scientific Data 10:41, 2023
+PAPER = "https://doi.org/10.1038/s41597-022-01721-8"
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Where the reason of a decision can be looked up or proven again.
+
+    Attributes:
+        text: in words.
+        link: an address, or empty.
+        prove: the kind of proof that ``snakemake prove`` runs for it, or empty.
+    """
+
+    text: str
+    link: str = ""
+    prove: str = ""
+
+
+def pointer(source: Mapping[str, Any]) -> Pointer:
+    """What a recipe's ``source`` says, which is one of (``schemas/recipe.schema.json``)
+
+    ``paper``: a paragraph of the paper; ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``;
+    ``published``, perhaps with ``row``: a published npz; ``prove``: a kind of proof of the target ``prove``.
+    """
+    if "paper" in source:
+        return Pointer(f"the paper, {source['paper']}", PAPER)
+    if "repository" in source:
+        place = f"https://github.com/{source['repository']}"
+        if file := source.get("file"):
+            return Pointer(f"{source['repository']}: {file}", f"{place}/blob/HEAD/{file}")
+        return Pointer(source["repository"], place)
+    if "url" in source:
+        return Pointer(source["title"], source["url"])
+    if "published" in source:
+        row = f", row {source['row']}" if "row" in source else ""
+        return Pointer(f"the published {source['published']}{row}")
+    return Pointer(f"snakemake prove, {source['prove']}", prove=source["prove"])
 
 
 @dataclass(frozen=True)

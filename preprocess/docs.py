@@ -97,7 +97,8 @@ def _dataset(name: str) -> dict[str, Any]:
         },
         "decided": {
             key: {
-                protocol: (entry.get("both") or entry[protocol]) | {"idle": by[protocol].idle(key)}
+                protocol: (entry.get("both") or entry[protocol])
+                | {"idle": by[protocol].idle(key), "pointer": by[protocol].decisions[key].source}
                 for protocol in PROTOCOLS
             }
             for key, entry in about["decisions"].items()

@@ -54,6 +54,11 @@ def prepare() -> None:
     os.environ.setdefault(RUN, uuid.uuid4().hex)
 
 
+def run() -> str:
+    """The id of the run this process belongs to."""
+    return os.environ[RUN]
+
+
 @cache
 def version(library: str) -> str:
     """The version of a library, by the name it is imported by; ``none`` where it is not installed."""

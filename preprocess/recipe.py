@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from preprocess import published, steps
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, shown
+from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
 
@@ -29,6 +29,7 @@ class Choice:
         why: where it comes from.
         note: what the reader must know besides.
         missing: what an optional package that is not installed changed, and how to mend it.
+        source: where the reason can be looked up or proven again.
     """
 
     value: Any
@@ -36,6 +37,7 @@ class Choice:
     why: str
     note: str = ""
     missing: str = ""
+    source: Pointer | None = None
 
     def at(self, size: int) -> Any:
         """The value for one output size."""
@@ -286,7 +288,8 @@ def _choice(key: str, entry: dict[str, Any]) -> Choice:
             f"{shown(wanted)} needs the package {package}, which is not installed: {shown(value)} is used and pixels "
             f"differ; pip install {package}, or decide {key} otherwise in overrides"
         )
-    return Choice(value, entry["evidence"], entry["why"], "; ".join(notes), missing)
+    source = pointer(entry["source"]) if "source" in entry else None
+    return Choice(value, entry["evidence"], entry["why"], "; ".join(notes), missing, source)
 
 
 def missing_package(key: str, value: object) -> str:

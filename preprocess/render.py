@@ -24,6 +24,10 @@ from preprocess.table import Sample
 log = logging.getLogger(__name__)
 
 
+#: is shown the size, a step's name (``open`` for what the source opened) and what it gave
+Watch = Callable[[int, str, object], None]
+
+
 @dataclass(frozen=True)
 class Rendered:
     """One sample at every size.
@@ -112,8 +116,8 @@ class Renderer:
         self._unit.opened = None
         self.raw.close()
 
-    def render(self, sample: Sample) -> Rendered:
-        """Render one sample.
+    def render(self, sample: Sample, watch: Watch | None = None) -> Rendered:
+        """Render one sample; ``watch`` is shown what was opened and what every step gave, size by size.
 
         Raises:
             UnreadableError: its file cannot be decoded.
@@ -121,14 +125,14 @@ class Renderer:
         """
         try:
             with notices.collected() as said:
-                rendered = self._render(sample)
+                rendered = self._render(sample, watch)
             for text in said:
                 log.warning("%s: %s", self.raw.root / sample.path, text)
             return rendered
         except UnreadableError as error:
             raise error.at(sample.path, self.raw.root) from error
 
-    def _render(self, sample: Sample) -> Rendered:
+    def _render(self, sample: Sample, watch: Watch | None) -> Rendered:
         unit = self._unit
         if sample.unit_key != unit.key or unit.opened is None:
             unit.opened = None  # before the next is opened: one volume at a time
@@ -137,7 +141,7 @@ class Renderer:
         arrays: dict[int, NDArray[np.uint8]] = {}
         upsampled: list[int] = []
         for size, program in self._programs.items():
-            arrays[size], region = self._run(program, unit.opened, sample)
+            arrays[size], region = self._run(program, unit.opened, sample, partial(watch, size) if watch else None)
             if region is not None and min(region) < size:
                 upsampled.append(size)
             self._check(arrays[size], size)
@@ -149,9 +153,11 @@ class Renderer:
         return Rendered(arrays, tuple(upsampled), unit.form, unit.digest)
 
     def _run(
-        self, program: list[Call], result: _Result, sample: Sample
+        self, program: list[Call], result: _Result, sample: Sample, watch: Callable[[str, object], None] | None
     ) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
         region: tuple[int, ...] | None = None
+        if watch:
+            watch("open", result.value)
         for call in program:
             if call.sized and region is None and (shape := getattr(result.value, "shape", None)) is not None:
                 region = shape[: self.recipe.dimensions]
@@ -161,6 +167,8 @@ class Renderer:
                 following = _Result(call.function(result.value, **dict(zip(call.columns, asked))))
                 result.then[call, asked] = following
             result = following
+            if watch:
+                watch(call.name, result.value)
         return result.value, region
 
     def _check(self, array: NDArray[np.uint8], size: int) -> None:

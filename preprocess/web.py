@@ -15,15 +15,15 @@ from PIL import Image
 from preprocess.decisions import shown
 
 
-def environment(package: str, html: bool = True) -> jinja2.Environment:
-    """The environment of the templates in a package's folder ``templates``.
+def environment(*packages: str, html: bool = True) -> jinja2.Environment:
+    """The environment of the templates in the folder ``templates`` of a package, and of others it builds on.
 
     Args:
-        package: the package, such as ``preprocess.audit``.
+        packages: such as ``preprocess.audit``.
         html: whether values are escaped for HTML; Markdown is not, and keeps its final newline.
     """
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resources.files(package) / "templates")),
+        loader=jinja2.FileSystemLoader([str(resources.files(package) / "templates") for package in packages]),
         autoescape=html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

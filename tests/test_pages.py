@@ -139,7 +139,7 @@ def test_real_files_are_shown_with_their_source(stand_in, drawn, tmp_path):
     done, *_ = drawn
     files = {name: done.folder / f"{name}.tsv" for name in ("index", "samples", "excluded", "unmatched")}
     tables = [word for name, path in files.items() for word in (f"--{name}", path)]
-    tables += ["--counts", done.folder / "census.tsv", "--sizes", 28, "--npz", done.npz(28)]
+    tables += ["--counts", done.folder / "census.tsv", "--sizes", 28, "--npz", done.npz(28), "--packed", done.seen(28)]
     run(
         "check",
         "breastmnist",

@@ -19,7 +19,7 @@ def test_provenance_tells_what_is_not_in_force_and_what_is_missing(tmp_path, mon
     decisions = {}
     for placed in ("", "0"):
         write_rows(samples, ("key", "raw_sha256", "released_index"), [("a", "0" * 64, placed)])
-        records = provenance.BuildRecords(samples, sums, findings, verdict)
+        records = provenance.BuildRecords(samples, (sums,), (), findings, verdict)
         run = provenance.RunFacts({}, miniature=False, default_seed=42)
         decisions[placed] = provenance.describe(recipe.load("bloodmnist", "released"), records, run).recipe.decisions
     assert decisions[""]["split.rule"].not_in_force == ""

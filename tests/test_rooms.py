@@ -59,6 +59,21 @@ MAY = {
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
     "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
+    # what is asked of finished builds
+    "inquiry": {
+        "recipe",
+        "sources",
+        "index",
+        "split",
+        "order",
+        "render",
+        "steps",
+        "reading",
+        "acquire",
+        "audit",
+        "plan",
+        *PACKED,
+    },
     "docs": {"recipe", "sources", "steps", "acquire", "audit", "inspection"},
 }
 #: they call everything, and nothing calls them

@@ -13,13 +13,11 @@ import numpy as np
 
 from preprocess import npz, packed
 from preprocess.acquire import registry
-from preprocess.audit import duplicates, licences, placing
+from preprocess.audit import again, duplicates, licences, placing
 from preprocess.audit.files import BuildFiles, StageTables
 from preprocess.audit.findings import Finding
-from preprocess.checksums import image_digest
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.render import Renderer
 from preprocess.steps import images
 from preprocess.table import Sample, read_rows, read_samples
 
@@ -231,17 +229,15 @@ class _Seen:
 
 def _look(built: _Contents) -> _Seen:
     """Take together what pack saw of every image, and render some again."""
-    again = _rendered_again(built)
+    rendered = _rendered_again(built)
     flat, wrong = {}, {}
     for size, path in built.files.packed.items():
         facts = packed.read(path)
         flat[size] = facts.flat
-        wrong[size] = [
-            row for row, arrays in again.items() if image_digest(arrays[size]) != facts.digests[row].tobytes()
-        ]
+        wrong[size] = [row for row, arrays in rendered.items() if not again.is_as_packed(facts, row, arrays[size])]
         if size == built.largest:
             largest = facts
-    return _Seen(flat, list(again), wrong, [digest.tobytes() for digest in largest.digests], largest.cells)
+    return _Seen(flat, list(rendered), wrong, [digest.tobytes() for digest in largest.digests], largest.cells)
 
 
 def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
@@ -251,8 +247,8 @@ def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.
     # in the order of the raw files: a tar.gz can only be read forwards
     chosen.sort(key=lambda row: reading_order[built.samples[row].key])
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
-    with Renderer(built.recipe, built.files.raw, list(built.npz)) as renderer:
-        return {row: renderer.render(whole[row]).arrays for row in chosen}
+    rendered = again.render(built.recipe, built.files.raw, list(built.npz), (whole[row] for row in chosen))
+    return {row: one.arrays for row, (_, one) in zip(chosen, rendered, strict=True)}
 
 
 def _blank(built: _Contents, seen: _Seen) -> Iterator[Finding]:

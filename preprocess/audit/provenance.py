@@ -18,6 +18,7 @@ from preprocess.audit import licences, placing
 from preprocess.audit.findings import Finding, incomplete
 from preprocess.audit.plain import typed
 from preprocess.container import is_classic_zlib
+from preprocess.decisions import Pointer
 from preprocess.files import read_json
 from preprocess.recipe import Recipe
 from preprocess.table import read_rows
@@ -85,6 +86,7 @@ class DecisionRecord:
         note: what the reader must know besides.
         missing: what an optional package that is not installed changed.
         not_in_force: why it decides nothing, as the other decisions and the order table stand; empty for one that does.
+        source: where the reason can be looked up or proven again.
     """
 
     value: object
@@ -93,6 +95,7 @@ class DecisionRecord:
     note: str = ""
     missing: str = ""
     not_in_force: str = ""
+    source: Pointer | None = None
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,13 @@ def _recipe(in_force: Recipe, miniature: bool, order: str) -> RecipeRecord:
         steps=(*in_force.prepare, *in_force.steps),
         decisions={
             key: DecisionRecord(
-                choice.value, choice.evidence, choice.why, choice.note, choice.missing, in_force.idle(key, placed)
+                choice.value,
+                choice.evidence,
+                choice.why,
+                choice.note,
+                choice.missing,
+                in_force.idle(key, placed),
+                choice.source,
             )
             for key, choice in in_force.decisions.items()
         },

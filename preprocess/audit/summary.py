@@ -16,7 +16,7 @@ from preprocess.audit import licences
 from preprocess.audit.files import BuildFiles
 from preprocess.audit.findings import Finding, open_checks
 from preprocess.audit.provenance import Change, DecisionRecord, Provenance, RawFileRecord
-from preprocess.decisions import DECISIONS, PROTOCOLS
+from preprocess.decisions import DECISIONS, PROTOCOLS, pointer
 from preprocess.published import SPLITS
 from preprocess.reasons import REASONS
 from preprocess.recipe import Recipe
@@ -305,7 +305,10 @@ def _of_protocol(dataset: str, key: str, entry: dict[str, Any], protocol: str) -
     if choice is None:
         return None
     idle = recipe.load(dataset, protocol).idle(key)
-    return DecisionRecord(choice["value"], choice["evidence"], choice["why"], choice.get("note", ""), not_in_force=idle)
+    source = pointer(choice["source"]) if "source" in choice else None
+    return DecisionRecord(
+        choice["value"], choice["evidence"], choice["why"], choice.get("note", ""), not_in_force=idle, source=source
+    )
 
 
 def _forms(rows: list[Row]) -> tuple[FormSummary, ...]:

@@ -45,6 +45,14 @@ PLACES = {
     "collection": "{out}/audit/collection.png",
     "audit_index": "{out}/audit/index.html",
     "audit_data": "{out}/audit/audit.json",
+    # ---- answers to what is asked of builds
+    "proofs": "{base}/proofs.tsv",
+    "compare": "{base}/compare/index.html",
+    "compare_data": "{base}/compare/compare.json",
+    "impact": "{base}/impact/index.html",
+    "impact_data": "{base}/impact/impact.json",
+    "trace": "{out}/trace/index.html",
+    "trace_data": "{out}/trace/trace.json",
     # ---- of a match with the published files
     "order": "{out}/match/{dataset}/order.csv",
     "match_unmatched": "{out}/match/{dataset}/unmatched.csv",

@@ -39,6 +39,8 @@ INSPECT = "inspect"
 REHEARSAL = "rehearsal"
 #: the most jobs that render a rehearsal
 REHEARSED_SHARDS = 4
+#: targets that ask something of what is built, and build nothing
+INQUIRIES = frozenset({"prove", "compare", "trace", "impact"})
 
 
 class Plan:
@@ -201,8 +203,8 @@ class Plan:
 
     @property
     def _builds_nothing(self) -> bool:
-        """Whether the run is asked for nothing but listings and a look at raw files."""
-        return bool(self.targets) and (LISTINGS | {INSPECT}).issuperset(self.targets)
+        """Whether the run is asked for nothing but listings, a look at raw files, and questions to what is built."""
+        return bool(self.targets) and (LISTINGS | INQUIRIES | {INSPECT}).issuperset(self.targets)
 
     @cached_property
     def _named(self) -> list[str]:

@@ -40,6 +40,8 @@ class Settings:
     exceptions: str | None
     rehearsal: int | None
     sources: tuple[str, ...]
+    rows: tuple[str, ...]
+    variants: tuple[str, ...]
     default_seed: int
 
     @property

@@ -34,7 +34,7 @@ def cut(volume: Volume, orientation: str, box: str) -> NDArray[np.int16]:
     Raises:
         ExcludeSample: the box leaves the volume.
     """
-    applied = Box(_frame(volume, orientation), Box.parse(box).bounds)
+    applied = Box(frame_of(volume, orientation), Box.parse(box).bounds)
     try:
         return volume.cut(applied)
     except IndexError as error:
@@ -87,7 +87,7 @@ def cut_cube(
         raise PreprocessError(f"pitch: {pitch}, centre: {centre}: not a fracture's; see docs/decisions.md")
     if mask == "ribs" and not ribs:
         raise ExcludeSample("missing", "this scan has no mask of its ribs, others have")
-    frame = _frame(volume, orientation)
+    frame = frame_of(volume, orientation)
     spacing = volume.spacing(frame)
     extents = extents_of(volume.shape, volume.axes, frame)
     lattice = Lattice.of(extents, spacing, 1.0)
@@ -164,7 +164,8 @@ def _interpolated_centres(labels: Volume, frame: str, lattice: Lattice, order: i
     return {number: total[:3] / total[3] for number, total in sums.items()}
 
 
-def _frame(volume: Volume, orientation: str) -> str:
+def frame_of(volume: Volume, orientation: str) -> str:
+    """The frame that a value of the decision ``orientation`` applies a box in."""
     return {"lps": "LPS", "lps-y-reversed": "LAS", "raw": volume.axes}[orientation]
 
 

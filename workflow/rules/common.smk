@@ -2,6 +2,8 @@
 
 import json
 
+from preprocess import environment
+
 plan = config["plan"]
 paths = plan.paths
 
@@ -69,6 +71,23 @@ def raw_folder(wildcards):
 
 def raw_root(wildcards):
     return str(plan.raw)
+
+
+def base_folder(wildcards):
+    return str(plan.base)
+
+
+def raw_option(wildcards):
+    return plan.raw_option
+
+
+def scope(wildcards):
+    return plan.scope
+
+
+def asked(wildcards):
+    """Another value in every run: what is asked is answered anew."""
+    return environment.run()
 
 
 def cache_folder(wildcards):

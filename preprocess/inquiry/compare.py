@@ -1,0 +1,355 @@
+"""Finished builds held against each other: rows, splits, labels, pixels and decisions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess import __version__, npz, packed, web
+from preprocess.audit.pictures import embed
+from preprocess.checksums import image_digest
+from preprocess.container import Written
+from preprocess.decisions import shown
+from preprocess.files import write_text
+from preprocess.inquiry import builds
+from preprocess.inquiry.builds import Finished
+from preprocess.packed import Packed
+from preprocess.published import SPLITS
+from preprocess.table import Sample
+
+Pixels = NDArray[np.uint8]
+#: where a row is that only the other build has
+NOWHERE = "not there"
+#: rows shown side by side, and rows with another label that are named
+SHOWN, NAMED = 12, 20
+#: bytes of differing rows of one build that are read at the most; of more a seeded sample is
+HELD = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """The pixels of one class: rows in common, those equal, and over the rows read the differences in gray levels."""
+
+    name: str
+    rows: int
+    equal: int
+    mean: float
+    greatest: int
+    psnr: float | None
+
+
+@dataclass(frozen=True)
+class Worst:
+    """One of the most different rows.
+
+    Attributes:
+        key: its sample.
+        places: split and index in the first build, then in the second.
+        mean: mean absolute difference.
+        greatest: greatest one.
+        pictures: data URIs of the first, the second, and their difference with its greatest value white.
+    """
+
+    key: str
+    places: str
+    mean: float
+    greatest: int
+    pictures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SizeDifference:
+    """The pixels at one size.
+
+    Attributes:
+        size: the size.
+        equal: rows in common that are equal in every pixel.
+        compared: of the others, those that were read: all, or a seeded sample.
+        mean: mean absolute difference over all rows in common, in gray levels of 255.
+        greatest: greatest absolute difference.
+        psnr: peak signal-to-noise ratio over all rows in common in dB, 10 log10(255² / mean squared error); None where
+            nothing differs.
+        classes: the same by class of the first build.
+        worst: the most different rows.
+    """
+
+    size: int
+    equal: int
+    compared: int
+    mean: float
+    greatest: int
+    psnr: float | None
+    classes: tuple[ClassDifference, ...]
+    worst: tuple[Worst, ...]
+
+
+@dataclass(frozen=True)
+class DecisionDifference:
+    """A decision that two builds decide otherwise, and why one of them is not in force."""
+
+    key: str
+    first: str
+    second: str
+    first_idle: str = ""
+    second_idle: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one dataset differs between two builds.
+
+    Attributes:
+        dataset: its name.
+        first: the build that the other is held against.
+        second: the other.
+        common: samples that both have, by key.
+        only_first: samples only the first has.
+        only_second: samples only the second has.
+        moved: samples in common that are in another split.
+        membership: samples by split in the first, then by split in the second.
+        labels_changed: samples in common with another label.
+        label_examples: some of them in words.
+        decisions: the decisions that differ.
+        sizes: the pixels at every size that both have.
+        sizes_missing: what is said of the sizes that only one has.
+    """
+
+    dataset: str
+    first: str
+    second: str
+    common: int
+    only_first: int
+    only_second: int
+    moved: int
+    membership: dict[str, dict[str, int]]
+    labels_changed: int
+    label_examples: tuple[str, ...]
+    decisions: tuple[DecisionDifference, ...]
+    sizes: tuple[SizeDifference, ...]
+    sizes_missing: tuple[str, ...]
+
+
+def compare(
+    datasets: Sequence[str], variants: Sequence[str], base: Path, raw: Path | None
+) -> tuple[list[Difference], list[str]]:
+    """Hold the builds of some datasets against the first of them.
+
+    Args:
+        datasets: their names.
+        variants: names of builds, the folders below ``base``.
+        base: the results folder.
+        raw: the raw folder, for the commands that build what is missing; None for stand-ins.
+
+    Returns:
+        the differences, and a line for each build that is not there with the command that makes it.
+    """
+    found, missing = [], []
+    for dataset in datasets:
+        there = {name: builds.find(base, name, dataset) for name in variants}
+        missing += [
+            f"{dataset} in {base / name}: build it with: {builds.command(name, dataset, raw)}"
+            for name, one in there.items()
+            if one is None
+        ]
+        first, *others = [there[name] for name in variants]
+        found += [difference(first, other) for other in others if first is not None and other is not None]
+    return found, missing
+
+
+def difference(first: Finished, second: Finished) -> Difference:
+    """How one dataset differs between two builds."""
+    ours = {sample.key: sample for sample in first.samples}
+    theirs = {sample.key: sample for sample in second.samples}
+    common = [key for key in ours if key in theirs]
+    where = Counter(
+        (ours[key].split if key in ours else NOWHERE, theirs[key].split if key in theirs else NOWHERE)
+        for key in {**ours, **theirs}
+    )
+    places = (*SPLITS, NOWHERE)
+    labels = [key for key in common if ours[key].label != theirs[key].label]
+    sizes = [size for size in first.npz if size in second.npz]
+    apart = sorted(set(first.npz) ^ set(second.npz))
+    return Difference(
+        dataset=first.dataset,
+        first=first.name,
+        second=second.name,
+        common=len(common),
+        only_first=len(ours) - len(common),
+        only_second=len(theirs) - len(common),
+        moved=sum(ours[key].split != theirs[key].split for key in common),
+        membership={one: {other: where[one, other] for other in places} for one in places},
+        labels_changed=len(labels),
+        label_examples=tuple(
+            f"{key} ({ours[key].split} {ours[key].index}): {ours[key].label}, now {theirs[key].label}"
+            for key in labels[:NAMED]
+        ),
+        decisions=tuple(_decisions(first, second)),
+        sizes=tuple(_pixels(first, second, ours, theirs, common, size) for size in sizes),
+        sizes_missing=tuple(f"{size}: only in {(first if size in first.npz else second).name}" for size in apart),
+    )
+
+
+def _decisions(first: Finished, second: Finished) -> Iterator[DecisionDifference]:
+    ours, theirs = (one.made["recipe"]["decisions"] for one in (first, second))
+    for key in {**ours, **theirs}:
+        one, other = ours.get(key), theirs.get(key)
+        told = [shown(entry["value"]) if entry else "not decided" for entry in (one, other)]
+        idle = [entry["not_in_force"] if entry else "" for entry in (one, other)]
+        if told[0] != told[1] and not all(idle):
+            yield DecisionDifference(key, *told, *idle)
+    if first.made["config"]["seed"] != second.made["config"]["seed"]:
+        yield DecisionDifference("seed", *(str(one.made["config"]["seed"]) for one in (first, second)))
+
+
+@dataclass
+class _Sum:
+    """What is added up over rows: values of the pixels, and how many rows."""
+
+    rows: int = 0
+    equal: int = 0
+    read: int = 0
+    absolute: float = 0.0
+    squared: float = 0.0
+    greatest: int = 0
+
+    def add(self, apart: NDArray[np.int16]) -> None:
+        """Take in the differences of one row that is not equal."""
+        self.read += 1
+        self.absolute += float(np.abs(apart).mean())
+        self.squared += float(np.square(apart, dtype=np.float64).mean())
+        self.greatest = max(self.greatest, int(np.abs(apart).max()))
+
+    def over_all(self) -> tuple[float, float | None]:
+        """Mean difference and PSNR over all rows, those not read taken to differ as those that were."""
+        weight = (self.rows - self.equal) / self.read / self.rows if self.read else 0.0
+        error = self.squared * weight
+        return self.absolute * weight, 10 * math.log10(255**2 / error) if error else None
+
+    def of_class(self, name: str) -> ClassDifference:
+        """The sums as those of a class."""
+        mean, psnr = self.over_all()
+        return ClassDifference(name, self.rows, self.equal, mean, self.greatest, psnr)
+
+
+@dataclass
+class _Rows:
+    """The rows of one npz by number."""
+
+    path: Path
+    facts: Packed
+    held: dict[int, Pixels] = field(default_factory=dict)
+
+
+def _pixels(
+    first: Finished, second: Finished, ours: dict[str, Sample], theirs: dict[str, Sample], common: list[str], size: int
+) -> SizeDifference:
+    rows = [_facts(one, size) for one in (first, second)]
+    numbers = [_numbers(one) for one in (first, second)]
+    names = first.recipe.dataset.classes
+    total = _Sum()
+    by_class: defaultdict[int, _Sum] = defaultdict(_Sum)
+    apart = []
+    for key in common:
+        is_equal = np.array_equal(*(one.facts.digests[at[key]] for one, at in zip(rows, numbers, strict=True)))
+        for part in (total, *(by_class[place] for place in _classes(ours[key].label))):
+            part.rows += 1
+            part.equal += is_equal
+        if not is_equal:
+            apart.append(key)
+    most = max(1, HELD // math.prod(first.recipe.shape(size)))
+    if len(apart) > most:
+        chosen = sorted(np.random.RandomState(0).permutation(len(apart))[:most].tolist())
+        apart = [apart[place] for place in chosen]
+    worst: list[tuple[float, int, str]] = []
+    wanted = {numbers[0][key]: key for key in apart}
+    held = dict(packed.images(rows[1].path, rows[1].facts, (numbers[1][key] for key in apart)))
+    for number, image in packed.images(rows[0].path, rows[0].facts, wanted):
+        key = wanted[number]
+        gap = image.astype(np.int16) - held[numbers[1][key]]
+        for part in (total, *(by_class[place] for place in _classes(ours[key].label))):
+            part.add(gap)
+        worst.append((float(np.abs(gap).mean()), int(np.abs(gap).max()), key))
+    worst = sorted(worst, key=lambda one: (-one[0], one[2]))[:SHOWN]
+    shown_rows = dict(packed.images(rows[0].path, rows[0].facts, (numbers[0][key] for _, _, key in worst)))
+    mean, psnr = total.over_all()
+    return SizeDifference(
+        size, total.equal, total.read, mean, total.greatest, psnr,
+        tuple(
+            one.of_class(names[place] if place < len(names) else "no finding")
+            for place, one in sorted(by_class.items())
+        ),
+        tuple(
+            Worst(key, f"{ours[key].split} {ours[key].index}, {theirs[key].split} {theirs[key].index}", gap, greatest,
+                  _side_by_side(shown_rows[numbers[0][key]], held[numbers[1][key]]))
+            for gap, greatest, key in worst
+        ),
+    )  # fmt: skip
+
+
+def _facts(build: Finished, size: int) -> _Rows:
+    """What pack saw of an npz; read from the file itself where that is gone."""
+    seen = build.beside("seen", size)
+    if seen.is_file():
+        return _Rows(build.npz[size], packed.read(seen, with_cells=False))
+    reader = npz.Reader(build.npz[size])
+    digests = [np.frombuffer(image_digest(row), np.uint8) for one in SPLITS for row in reader.rows(f"{one}_images")]
+    nothing = np.zeros(0, np.uint8)
+    counts = tuple(reader.shape(f"{one}_labels")[0] for one in SPLITS)
+    arrays = {f"{one}_images": Written("") for one in SPLITS}
+    facts = Packed(np.stack(digests), nothing, nothing, nothing, nothing.astype(bool), counts, arrays)
+    return _Rows(build.npz[size], facts)
+
+
+def _numbers(build: Finished) -> dict[str, int]:
+    """The number of each sample's row, counted through train, val and test."""
+    return {sample.key: number for number, sample in enumerate(build.samples)}
+
+
+def _classes(label: str) -> list[int]:
+    """The classes of a label: its index, or the places of the ones of a multi-label one, or one past them for none."""
+    digits = label.split()
+    if len(digits) == 1:
+        return [int(digits[0])]
+    return [place for place, digit in enumerate(digits) if digit == "1"] or [len(digits)]
+
+
+def _side_by_side(one: Pixels, other: Pixels) -> tuple[str, ...]:
+    gap = np.abs(one.astype(np.int16) - other)
+    return embed(one), embed(other), embed((gap * (255 / max(int(gap.max()), 1))).astype(np.uint8))
+
+
+def write_page(
+    found: list[Difference], missing: list[str], variants: Sequence[str], miniature: bool, page: Path
+) -> None:
+    """Write the page of a comparison: one static file."""
+    text = web.environment("preprocess.inquiry", "preprocess.audit").get_template("compare.html.j2").render(
+        found=found, missing=missing, variants=variants, splits=SPLITS, places=(*SPLITS, NOWHERE), miniature=miniature,
+        notices=[],
+        version=__version__,
+    )  # fmt: skip
+    write_text(page, text)
+
+
+def told(found: list[Difference], missing: list[str]) -> list[str]:
+    """The comparison in a few lines for a terminal."""
+    lines = []
+    for one in found:
+        apart = f"{one.only_first:,} and {one.only_second:,} in one only, {one.moved:,} in another split"
+        lines.append(
+            f"{one.dataset}: {one.first} and {one.second}: {one.common:,} rows in common, {apart}, "
+            f"{one.labels_changed:,} with another label"
+        )
+        lines.append(f"  decisions: {', '.join(d.key for d in one.decisions) or 'the same'}")
+        for size in one.sizes:
+            psnr = "" if size.psnr is None else f", PSNR {size.psnr:.1f} dB"
+            lines.append(
+                f"  {size.size}: {size.equal:,} of {one.common:,} rows equal, mean difference {size.mean:.2f}, "
+                f"greatest {size.greatest}{psnr}"
+            )
+    return [*lines, *(f"missing: {line}" for line in missing)]

@@ -1,0 +1,237 @@
+"""What an auditor asks of finished builds, with planted truths."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preprocess import recipe
+from preprocess.audit import again
+from preprocess.decisions import PAPER, pointer
+from preprocess.errors import PreprocessError
+from preprocess.inquiry import builds, compare, prove, trace
+from preprocess.table import read_rows, write_rows
+from tests.builds import placed
+from tests.test_workflow import snakemake
+
+
+@pytest.fixture
+def two(finished, tmp_path):
+    """A results folder with the same build twice, under two names: the second is there to be changed."""
+    base = tmp_path / "results"
+    for name in ("paper", "released"):
+        shutil.copytree(finished / "results" / "miniature" / "paper", base / name)
+    return base
+
+
+def change(path, edit):
+    """Write an npz anew after a change to its arrays, without what pack saw of it."""
+    with np.load(path) as file:
+        arrays = {name: file[name].copy() for name in file.files}
+    edit(arrays)
+    np.savez(path, **arrays)
+    shutil.rmtree(path.parent / "work" / "breastmnist" / "packed")
+
+
+def against(base):
+    return compare.difference(*(builds.require(base, name, "breastmnist", None) for name in ("paper", "released")))
+
+
+@pytest.mark.workflow
+def test_equal_builds_differ_in_nothing(two):
+    found = against(two)
+    assert (found.only_first, found.only_second, found.moved, found.labels_changed, found.decisions) == (0, 0, 0, 0, ())
+    (size,) = found.sizes
+    assert (size.equal, size.mean, size.greatest, size.psnr, size.worst) == (found.common, 0, 0, None, ())
+
+
+@pytest.mark.workflow
+def test_one_changed_pixel_is_found(two):
+    def edit(arrays):
+        arrays["test_images"][2, 5, 6] ^= 64
+
+    change(two / "released" / "breastmnist.npz", edit)
+    found = against(two)
+    (size,) = found.sizes
+    assert size.equal == found.common - 1
+    (row,) = size.worst
+    assert row.places == "test 2, test 2"
+    assert row.greatest == size.greatest == 64
+    assert row.mean == pytest.approx(64 / 784)
+    assert size.mean == pytest.approx(64 / 784 / found.common)
+    assert size.psnr == pytest.approx(10 * np.log10(255**2 * 784 * found.common / 64**2))
+    assert sum(one.rows - one.equal for one in size.classes) == 1
+
+
+@pytest.mark.workflow
+def test_a_swapped_label_and_a_moved_row_are_found(two):
+    table = two / "released" / "breastmnist.samples.tsv"
+    rows = list(read_rows(table))
+    first = next(row for row in rows if row["split"] == "train")
+    first["label"] = str(1 - int(first["label"]))
+    moved = next(row for row in rows if row["split"] == "val")
+    moved["split"] = "test"
+    write_rows(table, rows[0], (row.values() for row in rows))
+    found = against(two)
+    assert found.labels_changed == 1
+    assert found.label_examples[0].startswith(f"{first['key']} (train 0): ")
+    assert (found.moved, found.membership["val"]["test"], found.membership["train"]["test"]) == (1, 1, 0)
+
+
+@pytest.mark.workflow
+def test_compare_says_what_is_missing_and_how_it_is_built(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder, symlinks=True)
+    asked = ["compare", "--config", "datasets=[breastmnist]", "variants=[paper,paper+kernel=lanczos]"]
+    said = snakemake(folder, *asked, fails=True)
+    override = "overrides={breastmnist: {kernel: lanczos}}"
+    assert f"snakemake --cores 2 breastmnist --config protocol=paper '{override}'" in said
+    snakemake(folder, "breastmnist", "--config", override)
+    for _ in range(2):  # a question is answered anew, and builds nothing
+        said = snakemake(folder, *asked)
+        assert "decisions: kernel\n" in said
+        assert "busi_" not in said
+    (one,) = json.loads((folder / "results/miniature/compare/compare.json").read_text())["differences"]
+    assert [decision["second"] for decision in one["decisions"]] == ["lanczos"]
+    assert "Drawings, not data" in (folder / "results/miniature/compare/index.html").read_text()
+    assert "name two builds or more" in snakemake(folder, "compare", fails=True)
+
+
+def test_a_build_that_is_not_there(tmp_path):
+    with pytest.raises(PreprocessError, match=r"build it first: snakemake --cores 2 pathmnist .*seed=7"):
+        builds.require(tmp_path, "paper+seed=7", "pathmnist", None)
+
+
+def test_counts_are_proven_by_the_rule_and_not_by_another():
+    (one,) = prove.counts(recipe.load("bloodmnist", "released"))
+    assert one.result == prove.PROVEN
+    (other,) = prove.counts(recipe.load("bloodmnist", "released", {"split.ratio": "8:1:1"}))
+    assert other.result == prove.FAILS
+
+
+@pytest.mark.real
+def test_the_pairs_of_busi_prove_every_pixel_decision(real, tmp_path):
+    """Known by the MD5 of the whole files: gray by libpng, the centre square, bilinear, no JPEG."""
+    proofs = list(prove.prove(["breastmnist"], real, tmp_path, miniature=False, seed=42))
+    by = {one.decision: one.result for one in proofs if one.proof == "pairs"}
+    assert by == {
+        "order": "proven", "label.map": "proven", "decoder": "not told apart", "gray": "proven", "crop": "proven",
+        "crop_rounding": "proven", "kernel": "proven", "jpeg": "proven",
+    }  # fmt: skip
+    assert any("93 of 93 rows" in one.detail and "of 780 published" in one.detail for one in proofs)
+
+
+@pytest.mark.real
+def test_a_wrong_published_row_is_not_proven(real, tmp_path):
+    raw = tmp_path / "raw"
+    (raw / "released").mkdir(parents=True)
+    (raw / "busi").symlink_to(real / "busi")
+    shutil.copy(real / "released" / "breastmnist.npz", raw / "released")
+    (raw / "released" / "breastmnist.npz").chmod(0o600)
+    with open(raw / "released" / "breastmnist.npz", "ab") as file:
+        file.write(b"\0")
+    proofs = list(prove.prove(["breastmnist"], raw, tmp_path, miniature=False, seed=42))
+    assert [one.result for one in proofs if one.proof == "file"] == ["fails"]
+    assert not [one for one in proofs if one.proof == "pairs"]
+
+
+def test_every_reason_that_names_a_proof_has_one():
+    """And the paper's text is linked."""
+    pairs = {"breastmnist", "vesselmnist3d", "adrenalmnist3d"}  # whose order is known
+    for name in recipe.names():
+        kinds = {choice.source.prove for choice in recipe.load(name, "released").decisions.values() if choice.source}
+        assert "counts" not in kinds or next(prove.counts(recipe.load(name, "released"))).result == prove.PROVEN
+        assert "pairs" not in kinds or name in pairs
+    assert pointer({"paper": "BreastMNIST"}).link == PAPER
+
+
+def raw_of(finished):
+    return finished / "results" / "miniature" / "raw"
+
+
+@pytest.mark.workflow
+def test_a_row_is_traced_by_its_place_and_by_its_key(finished):
+    base = finished / "results" / "miniature"
+    (by_place,) = trace.trace(["breastmnist/test/3"], "paper", base, raw_of(finished), miniature=True)
+    (by_key,) = trace.trace([f"breastmnist/{by_place.key}"], "paper", base, raw_of(finished), miniature=True)
+    assert by_key == by_place
+    row = next(row for row in read_rows(base / "paper" / "breastmnist.samples.tsv") if row["key"] == by_place.key)
+    assert (row["split"], row["index"]) == ("test", "3")
+    assert by_place.raw["sha256"] == row["raw_sha256"]
+    member = by_place.raw["path"].partition("!/")[2]
+    with zipfile.ZipFile(raw_of(finished) / "busi" / "Dataset_BUSI.zip") as archive:
+        data = archive.read(member)
+    assert hashlib.sha256(data).hexdigest() == by_place.raw["sha256"]
+    assert by_place.raw["bytes"] == f"{len(data):,}"
+    assert by_place.equal == {28: True}
+    assert by_place.unchanged
+    steps = [stage.step for stage in by_place.stages]
+    assert steps == ["open", *recipe.load("breastmnist", "paper").steps]
+    # the last picture is the row itself
+    with np.load(base / "paper" / "breastmnist.npz") as file:
+        image = file["test_images"][3]
+    picture = by_place.stages[-1].pictures[0][1].partition(",")[2]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))), image)
+    kernel = next(one for stage in by_place.stages for one in stage.decisions if one.key == "kernel")
+    assert (kernel.value, kernel.evidence) == ("bicubic", "assumed")
+    with pytest.raises(PreprocessError, match="no row of"):
+        trace.trace(["breastmnist/test/9999"], "paper", base, raw_of(finished), miniature=True)
+
+
+@pytest.mark.workflow
+def test_a_trace_tells_a_row_that_is_not_what_its_raw_gives(two, finished):
+    def edit(arrays):
+        arrays["test_images"][3, 0, 0] ^= 1
+
+    change(two / "released" / "breastmnist.npz", edit)
+    asked = ["breastmnist/test/2", "breastmnist/test/3"]
+    found = trace.trace(asked, "released", two, raw_of(finished), miniature=True)
+    assert [one.equal for one in found] == [{28: True}, {28: False}]
+    assert "NOT THE ROW" in trace.told(found[1])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source", "first"),
+    [("organamnist", "lits", "stored axis"), ("vesselmnist3d", "intra", ""), ("nodulemnist3d", "lidc_idri", "")],
+)
+def test_volumes_and_meshes_show_three_planes_at_every_step(dataset, source, first, stand_in):
+    in_force = recipe.load(dataset, "paper")
+    sample = next(one for one in placed(dataset, stand_in(source)) if not one.reason)
+    seen = []
+    rendered = next(again.render(in_force, stand_in(source), [28], [sample], lambda *one: seen.append(one)))[1]
+    finished = builds.Finished(in_force, "paper", None, {}, {})
+    stages = trace._stages(finished, sample, seen)
+    assert [stage.step for stage in stages] == ["open", *in_force.prepare, *in_force.steps]
+    assert all(len(stage.pictures) in (0, 1, 3) for stage in stages)
+    assert any(len(stage.pictures) == 3 for stage in stages)
+    assert [caption for caption, _ in stages[0].pictures][:1] == [] or stages[0].pictures[0][0].startswith(first)
+    if first:  # the box is drawn in its colour on all three planes
+        for _, uri in stages[0].pictures:
+            drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+            assert (np.abs(drawn.astype(int) - trace.BOX).sum(-1) == 0).any()
+    assert rendered.arrays[28].shape == in_force.shape(28)
+
+
+@pytest.mark.real
+@pytest.mark.workflow
+def test_a_row_of_busi_is_traced_in_both_protocols_and_they_are_compared(real, folder):
+    config = ["--config", f"raw={real}", "census=warn"]
+    for protocol, equal in (("paper", "not the published test 53"), ("released", "equal to the published test 53")):
+        snakemake(folder, "breastmnist", *config, f"protocol={protocol}")
+        said = snakemake(
+            folder, "trace", *config, f"protocol={protocol}", "rows=['breastmnist/benign/benign (16).png']"
+        )
+        assert "28: the row of the npz" in said
+        assert equal in said
+    said = snakemake(folder, "compare", *config, "variants=[paper,released]", "datasets=[breastmnist]")
+    assert "93 rows in common" in said
+    assert "decisions: order, gray, crop, kernel" in said
+    assert "0 of 93 rows equal" in said

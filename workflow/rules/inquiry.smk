@@ -1,0 +1,72 @@
+# Questions asked of what is there: nothing is built for them, and each is answered anew whenever it is asked.
+
+
+include: "common.smk"
+
+
+localrules:
+    prove,
+    compare,
+    trace,
+
+
+rule prove:
+    "Prove again what the raw and published files at hand allow: decision by decision, with the result."
+    output:
+        paths["proofs"],
+    log:
+        paths.log("prove", ""),
+    conda:
+        "../../envs/preprocess.yaml"
+    params:
+        raw=raw_root,
+        results=base_folder,
+        miniature="--miniature" if plan.is_miniature else "",
+        datasets=scope,
+        seed=plan.settings.seed,
+        asked=asked,
+    shell:
+        "python -m preprocess prove {params.datasets} --raw {params.raw:q} --results {params.results:q} "
+        "{params.miniature} --seed {params.seed} --output {output:q} --log {log:q}"
+
+
+rule compare:
+    "Hold the builds named by --config variants=[...] against the first of them: rows, labels, pixels, decisions."
+    output:
+        page=paths["compare"],
+        data=paths["compare_data"],
+    log:
+        paths.log("compare", ""),
+    conda:
+        "../../envs/preprocess.yaml"
+    params:
+        variants=plan.settings.variants,
+        results=base_folder,
+        raw=raw_option,
+        miniature="--miniature" if plan.is_miniature else "",
+        datasets=scope,
+        asked=asked,
+    shell:
+        "python -m preprocess compare {params.datasets} --variants {params.variants:q} --results {params.results:q} "
+        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
+
+
+rule trace:
+    "Show where the rows named by --config rows=[...] come from, and the picture after every step."
+    output:
+        page=paths["trace"],
+        data=paths["trace_data"],
+    log:
+        paths.log("trace", ""),
+    conda:
+        "../../envs/preprocess.yaml"
+    params:
+        rows=plan.settings.rows,
+        results=base_folder,
+        raw=raw_root,
+        build=plan.settings.build,
+        miniature="--miniature" if plan.is_miniature else "",
+        asked=asked,
+    shell:
+        "python -m preprocess trace --rows {params.rows:q} --build {params.build:q} --results {params.results:q} "
+        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
