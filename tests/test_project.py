@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -56,6 +57,24 @@ def test_conda_environment_pins_what_the_lock_pins():
     pins = dict(line.partition(";")[0].split("==") for line in dependencies[-1]["pip"])
     versions = locked("requirements.lock")
     assert pins == {name: versions[name] for name in direct() - {"snakemake"}}
+
+
+def test_the_page_of_the_configuration_is_that_of_the_schema():
+    known = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())["properties"]
+    page = (ROOT / "config" / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `(.*)` \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(key, json.dumps(part["default"]), part["description"]) for key, part in known.items()]
+
+
+def test_every_way_to_install_installs_the_lock():
+    """make, pip by hand, uv and the container: with hashes, and nothing that the lock does not name."""
+    for name in ("Makefile", "README.md", "Containerfile"):
+        lines = (ROOT / name).read_text().splitlines()
+        installs = [line for line in lines if re.search(r"pip install .*requirements.*\.lock|^LOCKED :=", line)]
+        assert installs, name
+        assert all("--require-hashes --no-deps" in line for line in installs), name
+    copied = re.findall(r"^COPY (.*) \S+$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
+    assert all((ROOT / path).exists() for line in copied for path in line.split())
 
 
 def test_no_image_or_array_file_is_in_the_package():
