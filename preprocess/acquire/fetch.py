@@ -103,7 +103,7 @@ class Fetcher:
         if self.problems:
             for text in self.problems:
                 log.error("%s", text)
-            raise PreprocessError(f"{len(self.problems)} files could not be fetched, see above; the others are there")
+            raise PreprocessError(f"{len(self.problems)} files could not be fetched, as said before")
 
     def _attempt(self, run: Callable[[], None]) -> None:
         try:
