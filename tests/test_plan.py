@@ -277,3 +277,37 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_built(make, monk
         assert not any("ERROR" in line for line in make(datasets=["bloodmnist"]).begin(2))  # paper needs none
     finally:
         plan._recipe.cache_clear()
+
+
+# ---- how an npz is packed
+
+
+@pytest.mark.parametrize(
+    ("dataset", "config", "container"),
+    [
+        ("breastmnist", {"protocol": "released"}, "published"),  # its order is known
+        ("adrenalmnist3d", {"protocol": "released"}, "published"),  # its source is the published file
+        ("bloodmnist", {"protocol": "released"}, "chunked"),  # nobody knows its order
+        ("breastmnist", {"protocol": "paper"}, "chunked"),
+        ("breastmnist", {"protocol": "released", "overrides": {"breastmnist": {"kernel": "box"}}}, "chunked"),
+        ("breastmnist", {"protocol": "released", "raw": "miniature"}, "chunked"),
+    ],
+)
+def test_the_published_container_is_kept_where_its_md5_can_be_met(dataset, config, container, tmp_path):
+    (tmp_path / "raw").mkdir()
+    whole = {"raw": str(tmp_path / "raw"), "results": str(tmp_path / "results"), **config}
+    assert Plan(whole, SCHEMA_FILE).container(dataset) == container
+
+
+def test_a_table_of_the_user_s_own_makes_the_published_container(tmp_path):
+    (tmp_path / "raw" / "released_order").mkdir(parents=True)
+    (tmp_path / "raw" / "released_order" / "bloodmnist.csv").write_text("split,index,image_id\ntrain,0,a\n")
+    config = {"raw": str(tmp_path / "raw"), "results": str(tmp_path / "results"), "protocol": "released"}
+    assert Plan(config, SCHEMA_FILE).container("bloodmnist") == "published"
+
+
+def test_the_level_is_of_the_pack_stage_and_those_after():
+    one, other = (Plan({"deflate": level}, SCHEMA_FILE) for level in (1, 6))
+    stages = ("render", "collect", "pack", "reread", "samples", "check", "provenance")
+    changed = [stage for stage in stages if one.current(stage, "pathmnist") != other.current(stage, "pathmnist")]
+    assert changed == ["pack", "reread", "samples", "check", "provenance"]

@@ -247,7 +247,15 @@ def command(in_force: Recipe, run: RunFacts) -> str:
     is named, because the name that the overrides of one dataset give may be another.
     """
     config = run.config
-    keys = ("raw", "results", "protocol", "sizes" if in_force.dimensions == 2 else "sizes_3d", "seed", "census")
+    keys = (
+        "raw",
+        "results",
+        "protocol",
+        "sizes" if in_force.dimensions == 2 else "sizes_3d",
+        "seed",
+        "census",
+        "deflate",
+    )
     values = {key: config[key] for key in (*keys, "rehearsal", "exceptions") if config.get(key) is not None}
     if run.variant:
         values["variant"] = run.variant

@@ -210,7 +210,8 @@ def room(reports: Sequence[dict[str, Any]], results: Path) -> str:
     free = shutil.disk_usage(results).free
     hours = sum(one["cpu_hours"] for one in able)
     told = f"{gigabytes(needed)} needed at the most, {gigabytes(free)} free"
-    return f"in all {hours:.1f} CPU hours for {len(able)} datasets; {told}{'' if needed < free else ': TOO LITTLE'}"
+    datasets = f"{len(able)} dataset{'' if len(able) == 1 else 's'}"
+    return f"in all {hours:.1f} CPU hours for {datasets}; {told}{'' if needed < free else ': TOO LITTLE'}"
 
 
 def unusual(report: dict[str, Any]) -> list[str]:

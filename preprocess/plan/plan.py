@@ -139,6 +139,7 @@ class Plan:
             "sizes" if self.recipe(dataset).dimensions == 2 else "sizes_3d": list(self.sizes(dataset)),
             "seed": chosen.seed,
             "census": chosen.census,
+            "deflate": chosen.deflate,
             "overrides": {dataset: overrides} if overrides else {},
             "exceptions": chosen.exceptions,
             **({"rehearsal": chosen.rehearsal} if self.is_rehearsal else {}),
