@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import io
 import json
+import re
 import shutil
 import zipfile
 
@@ -235,3 +237,18 @@ def test_a_row_of_busi_is_traced_in_both_protocols_and_they_are_compared(real, f
     assert "93 rows in common" in said
     assert "decisions: order, gray, crop, kernel" in said
     assert "0 of 93 rows equal" in said
+
+
+@pytest.mark.workflow
+def test_pictures_of_an_audit_page_name_their_rows_and_the_page_its_files(finished):
+    out = finished / "results" / "miniature" / "paper"
+    page = (out / "audit" / "breastmnist.html").read_text(encoding="utf-8")
+    keys = {
+        f"breastmnist/{row['split']}/{row['index']}": row["key"] for row in read_rows(out / "breastmnist.samples.tsv")
+    }
+    tiles = re.findall(r'<img alt="([^"]+)" title="[^"]+" data-row="([^"]+)"', page)
+    assert len(tiles) > 20
+    assert all(keys[row] == html.unescape(key) for key, row in tiles)
+    files = re.findall(r'href="([^"]+)"', page.partition('id="files"')[2].partition("</p>")[0])
+    assert len(files) == 6
+    assert all((out / "audit" / file).exists() for file in files)

@@ -36,20 +36,21 @@ def marks(miniature: bool, rehearsal: bool) -> str:
     return "; ".join(mark for mark, holds in ((DRAWN, miniature), (REHEARSED, rehearsal)) if holds)
 
 
-def montage(lines: list[tuple[str, list[Tile]]], out: Path, mark: str = "") -> None:
+def montage(classes: list[tuple[str, dict[int, Tile]]], out: Path, mark: str = "") -> None:
     """Draw up to 12 samples of each class, a row a class, under the class's name.
 
     Args:
-        lines: what :func:`by_class` gave.
+        classes: what :func:`by_class` gave.
         out: the PNG to write.
         mark: what the picture says of itself (:func:`marks`).
     """
+    lines = [(name, list(tiles.values())) for name, tiles in classes]
     edge = lines[0][1][0].shape[0]
     _save(_sheet(lines, edge * max(1, -(-MIN_TILE // edge))), out, mark)
 
 
-def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, list[Tile]]]:
-    """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3).
+def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, dict[int, Tile]]]:
+    """Number and name of each class of an npz with up to 12 of its samples as pictures (S, S) or (S, S, 3), by row.
 
     Volumes show their middle plane, shapes their front. A multi-label sample appears under each of its labels, and
     under ``no finding`` where it has none. ``facts`` is what pack saw of the npz.
@@ -64,7 +65,10 @@ def by_class(recipe: Recipe, path: Path, facts: Packed) -> list[tuple[str, list[
     pictures = {row: view(image) if recipe.dimensions == 3 else image
                 for row, image in packed.images(path, facts, itertools.chain.from_iterable(rows.values()))}  # fmt: skip
     return [
-        (f"{place}  {names[place]}" if place < len(names) else "no finding", [pictures[row] for row in rows[place]])
+        (
+            f"{place}  {names[place]}" if place < len(names) else "no finding",
+            {row: pictures[row] for row in rows[place]},
+        )
         for place in sorted(rows)
     ]
 

@@ -79,7 +79,10 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
         notices=notices([summary]),
         grades=GRADES,
         places=PLACES,
-        montage=[(name, [pictures.embed(tile) for tile in tiles]) for name, tiles in classes],
+        montage=[
+            (name, [(rows[row]["key"], pictures.embed(tile)) for row, tile in tiles.items()]) for name, tiles in classes
+        ],
+        files=_files_beside(summary, files),
         pictures=pictures.of_samples(npz, facts, rows, wanted),
         where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
         balance=pictures.class_balance(summary.classes, summary.class_counts),
@@ -91,6 +94,19 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
     )  # fmt: skip
     write_text(page, text)
     write_json(data, plain(summary))
+
+
+def _files_beside(summary: DatasetSummary, files: BuildFiles) -> dict[str, str]:
+    """The files of the build by their names, as addresses from the page's folder."""
+    tables = ("samples.tsv", "excluded.tsv", "unmatched.tsv", "provenance.json")
+    names = [
+        *sorted(
+            {name.partition(" ")[2].partition(":")[0] for name in summary.sums}
+            | {path.name for path in files.npz.values()}
+        )
+    ]
+    names += [f"{summary.dataset}.{table}" for table in tables]
+    return {name: f"../{name}" for name in names} | {f"splits/{summary.dataset}": f"../splits/{summary.dataset}/"}
 
 
 def _example(samples_table: Path) -> Sample:

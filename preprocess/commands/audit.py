@@ -138,11 +138,17 @@ def provenance(
     write_json(output, plain(describe(recipe, built, facts)))
 
 
-def leak_free(recipe: Recipe, samples: Path, seed: int, output: Annotated[Path, "a folder"]) -> None:
+def leak_free(
+    recipe: Recipe,
+    samples: Path,
+    packed: Annotated[Path, "what pack saw of the rows"],
+    seed: int,
+    output: Annotated[Path, "a folder"],
+) -> None:
     """Write leak-free alternatives to the split, as lists of ids."""
     from preprocess.audit import leakfree
 
-    leakfree.write(recipe, samples, seed, output)
+    leakfree.write(recipe, samples, packed, seed, output)
 
 
 def audit(

@@ -550,7 +550,8 @@ rule gate:
 rule leak_free:
     "Write leak-free alternatives to the split, as tables for the decision split.file."
     input:
-        paths["samples"],
+        samples=paths["samples"],
+        packed=beside_audit_npz,
     output:
         directory(paths["splits"]),
     log:
@@ -571,7 +572,7 @@ rule leak_free:
         current=current("leak_free"),
     shell:
         "python -m preprocess leak-free {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--samples {input:q} --seed {params.seed} --output {output:q} "
+        "--samples {input.samples:q} --packed {input.packed:q} --seed {params.seed} --output {output:q} "
         "--log {log:q}"
 
 
