@@ -95,7 +95,7 @@ def test_a_flipped_bit_is_found_by_threads_too(place, bit, tmp_path_factory):
         packed = file.infolist()[0].compress_size
     data[30 + len("train_images.npy") + 20 + int(place * packed)] ^= 1 << bit
     (folder / "x.npz").write_bytes(data)
-    with pytest.raises(npz.PreprocessError, match=r"x\.npz: train_images"):
+    with pytest.raises(npz.PreprocessError, match=r"x\.npz: "):
         list(npz.Reader(folder / "x.npz").blocks("train_images", told["train_images"].restarts, 3))
 
 

@@ -338,7 +338,7 @@ def test_verify_command(capsys, raw, tmp_path):
 
 def test_ctrl_c_keeps_what_is_there_and_says_so(server, raw, tmp_path):
     """As a person stops it: the interrupt comes while bytes do; the same command goes on."""
-    url = server.page("/data.zip", GOOD * 200, etag='"v1"', rate=200_000)
+    url = server.page("/data.zip", GOOD * 2000, etag='"v1"', rate=200_000)
     server.page("/a.zip", GOOD)
     files = [{"name": "a.zip", "urls": [url.replace("data", "a")]}, {"name": "data.zip", "urls": [url]}]
     (raw / "sources.yaml").write_text(json.dumps({"busi": {"files": files}}))
@@ -363,7 +363,7 @@ def test_ctrl_c_keeps_what_is_there_and_says_so(server, raw, tmp_path):
     assert (raw / "busi" / "a.zip").read_bytes() == GOOD
     server.pages["/data.zip"].rate = 0
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
-    assert (raw / "busi" / "data.zip").read_bytes() == GOOD * 200
+    assert (raw / "busi" / "data.zip").read_bytes() == GOOD * 2000
     assert server.pages["/data.zip"].requests[-1]["range"] == f"bytes={kept}-"
 
 
