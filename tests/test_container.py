@@ -85,7 +85,7 @@ def test_threads_that_inflate_give_the_array_in_order(workers, small_chunks, tmp
 @settings(deadline=None, max_examples=60)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_by_threads_too(place, bit, tmp_path_factory):
-    """Wherever it lies in an array's packed bytes."""
+    """Wherever it lies in an array's packed bytes, unless it stands for nothing."""
     folder = tmp_path_factory.mktemp("bit")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(container, "CHUNK", 1000)
@@ -95,8 +95,14 @@ def test_a_flipped_bit_is_found_by_threads_too(place, bit, tmp_path_factory):
         packed = file.infolist()[0].compress_size
     data[30 + len("train_images.npy") + 20 + int(place * packed)] ^= 1 << bit
     (folder / "x.npz").write_bytes(data)
-    with pytest.raises(npz.PreprocessError, match=r"x\.npz: "):
-        list(npz.Reader(folder / "x.npz").blocks("train_images", told["train_images"].restarts, 3))
+    blocks = npz.Reader(folder / "x.npz").blocks
+    try:
+        found = b"".join(blocks("train_images", told["train_images"].restarts, 3))
+    except npz.PreprocessError as error:
+        assert str(error).startswith(f"{folder / 'x.npz'}: ")
+    else:  # the last bits of a deflate stream only fill its last byte
+        assert place * packed >= packed - 1
+        assert found == members()["train_images"].tobytes()
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
