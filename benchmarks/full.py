@@ -9,7 +9,6 @@ can be seen to double the cost and no more. TissueMNIST needs about 45 GB of dis
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import tempfile
 import time
@@ -18,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import made
-from benchmarks.render import SIZES, snakemake
+from benchmarks.render import SIZES, jobs, snakemake
 from preprocess import recipe
-
-COST = re.compile(r"cost: ([\d.]+) CPU seconds, at most (\d+) MB")
 
 
 @dataclass
@@ -68,14 +65,11 @@ def run(dataset: str, share: float, folder: Path, cores: int) -> Run:
         shards=samples * channels * sum(size**2 for size in SIZES),
         output=sum(path.stat().st_size for path in (results / "paper").glob("*.npz")),
     )
-    logs = results / "paper" / "logs"
-    for path in sorted([*(logs / dataset).glob("*.log"), *(logs / "raw").glob(f"{source}.log")]):
-        if found := COST.search(path.read_text()):
-            name = "verify" if path.stem == source else re.sub(r"(_\d+)+$", "", path.stem)
-            step = done.steps[name]
-            step.jobs += 1
-            step.seconds += float(found[1])
-            step.memory = max(step.memory, int(found[2]))
+    for job in (job for job in jobs(results) if job.place in (dataset, "raw")):
+        step = done.steps[job.step]
+        step.jobs += 1
+        step.seconds += job.seconds
+        step.memory = max(step.memory, job.memory)
     return done
 
 

@@ -10,25 +10,17 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks import made
+from benchmarks.render import cpu
 from preprocess.container import Array, Form, write
 
 SIZE = 224
 FORMS = [Form("chunked", 0), Form("chunked", 1), Form("chunked", 6), Form("published")]
-
-
-def cpu(work: Callable[[], object]) -> float:
-    """CPU seconds of this process for some work."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def pictures(count: int) -> dict[str, np.ndarray]:

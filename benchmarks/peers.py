@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks import made
-from benchmarks.scaling import COST
+from benchmarks.render import jobs
 
 ROOT = Path(__file__).parents[1]
 SIZE = 224
@@ -91,9 +90,8 @@ def ours(raw: Path, out: Path, deflate: int) -> tuple[Used, dict[str, float]]:
     words = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", "--config", *config]
     used = measured([*words, "--", "bloodmnist"], ROOT)
     steps: dict[str, float] = defaultdict(float)
-    for path in sorted((out / "paper" / "logs").rglob("*.log")):
-        if found := COST.search(path.read_text()):
-            steps["verify" if path.stem == "pbc" else re.sub(r"(_\d+)+$", "", path.stem)] += float(found[1])
+    for job in jobs(out):
+        steps[job.step] += job.seconds
     return used, steps
 
 

@@ -16,13 +16,14 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,6 +202,39 @@ def loop(share: float) -> None:
 
 
 # ---- the whole workflow
+
+
+#: the last line of a job's log, see preprocess.cli
+COST = re.compile(r"cost: ([\d.]+) CPU seconds, at most (\d+) MB")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one job of the workflow cost.
+
+    Attributes:
+        place: the folder of its log: a dataset's, ``raw``, or ``logs`` where it is of all datasets together.
+        step: its step; ``verify`` for raw files.
+        tail: what follows the step in the log's name.
+        seconds: CPU seconds.
+        memory: MB at the most.
+    """
+
+    place: str
+    step: str
+    tail: str
+    seconds: float
+    memory: int
+
+
+def jobs(results: Path) -> Iterator[Job]:
+    """The jobs of a run under ``paper``, by their logs."""
+    for path in sorted((results / "paper" / "logs").rglob("*.log")):
+        if found := COST.search(path.read_text()):
+            place = path.parent.name
+            step, tail = re.fullmatch(r"(.*?)((?:_\d+)*)", path.stem).groups()
+            step = "verify" if place == "raw" else step
+            yield Job(place, step, tail.removeprefix("_"), float(found[1]), int(found[2]))
 
 
 def snakemake(

@@ -10,31 +10,28 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from benchmarks import made
-from benchmarks.render import SIZES, snakemake
+from benchmarks.render import SIZES, Job, jobs, snakemake
 from preprocess.acquire import estimate
 from preprocess.plan.stages import STAGES
 
-COST = re.compile(r"cost: ([\d.]+) CPU seconds")
 
-
-def costs(logs: Path, dataset: str) -> dict[str, list[float]]:
-    """Seconds of every job of each stage: CPU seconds, divided by the job's threads."""
+def costs(done: Iterable[Job], dataset: str) -> dict[str, list[float]]:
+    """Seconds of every job of each of a dataset's stages: CPU seconds, divided by the job's threads."""
     found: dict[str, list[float]] = defaultdict(list)
-    for path in sorted((logs / dataset).glob("*.log")):
-        if cost := COST.search(path.read_text()):
-            stage, _, tail = path.stem.partition("_") if path.stem not in STAGES else (path.stem, "", "")
-            several = stage in ("pack", "reread")
-            threads = estimate.pack_threads(dataset, int(tail or 28)) if several else 1
-            found[stage].append(float(cost[1]) / threads)
+    for job in done:
+        if job.place == dataset:
+            several = job.step in ("pack", "reread")
+            threads = estimate.pack_threads(dataset, int(job.tail or 28)) if several else 1
+            found[job.step].append(job.seconds / threads)
     return found
 
 
@@ -74,9 +71,9 @@ def main() -> None:
             snakemake(results, cores, raw, options.dataset, sizes=options.sizes)
             wall = time.perf_counter() - start
             first = first or wall
-            logs = results / "paper" / "logs"
-            used = sum(float(one[1]) for path in logs.rglob("*.log") if (one := COST.search(path.read_text())))
-            seconds, chain = critical(costs(logs, options.dataset))
+            done = list(jobs(results))
+            used = sum(job.seconds for job in done)
+            seconds, chain = critical(costs(done, options.dataset))
             print(
                 f"| {cores} | {wall:.0f} s | {first / wall:.2f} | {used:.0f} | {seconds:.1f} s "
                 f"| {100 * seconds / used:.0f} % |",
