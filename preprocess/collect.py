@@ -10,7 +10,7 @@ from preprocess import packed as packed_rows
 from preprocess import shards as shard_tables
 from preprocess.errors import PreprocessError
 from preprocess.split import SPLITS
-from preprocess.table import Sample, read_rows, read_samples, write_rows
+from preprocess.table import Sample, read_columns, read_rows, read_samples, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ def join(rows_table: Path, packed: dict[int, Path], out: Path) -> None:
         out: the table.
     """
     flags = {size: packed_rows.upsampled(path) for size, path in packed.items()}
-    with open(rows_table, encoding="utf-8") as handle:
-        columns = handle.readline().rstrip("\n").split("\t")
+    columns = read_columns(rows_table)
     columns.insert(UPSAMPLED, "upsampled")
 
     def cells() -> Iterator[list[str]]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import struct
 import tempfile
 import zlib
@@ -40,7 +41,6 @@ CHUNK = 1 << 20
 HISTORY = 1 << 15
 #: chunks from one that starts without history to the next
 RESTART = 8
-_BLOCK = 1 << 20
 _ZIP64_LIMIT = (1 << 31) - 1  # zipfile's own
 _DOS_DATE = 0x0021  # 1980-01-01
 _ATTRIBUTES = 0o600 << 16
@@ -221,8 +221,7 @@ def _write_streams(out: IO[bytes], arrays: list[Array], pool: ThreadPoolExecutor
             member.offset = out.tell()
             out.write(member.local_header())
             file.seek(0)
-            while block := file.read(_BLOCK):
-                member.packed += out.write(block)
+            shutil.copyfileobj(file, out)
             _end(out, member)
     return members
 

@@ -27,6 +27,7 @@ from preprocess.checksums import file_digest
 from preprocess.files import atomic, atomic_folder, write_json
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
+from preprocess.table import read_columns
 
 #: the client's names of the splits in its CSV (Google AutoML Vision's)
 SPLIT_WORDS = {"train": "TRAIN", "val": "VALIDATION", "test": "TEST"}
@@ -96,8 +97,7 @@ def croissant(recipe: Recipe, path: Path, samples: Path, miniature: bool) -> dic
     source = registry.load()[recipe.source]
     reader = npz.Reader(path)
     arrays = ", ".join(f"{name} {'x'.join(map(str, reader.shape(name)))}" for name in reader.names)
-    with open(samples, encoding="utf-8") as handle:
-        columns = handle.readline().rstrip("\n").split("\t")
+    columns = read_columns(samples)
     classes = recipe.dataset.classes
     rebuilt = "Made in the layout of" if miniature else "Rebuilt from"
     described = f"{recipe.dataset.title}. {rebuilt} {source.content['title']}, protocol {recipe.protocol}"

@@ -51,6 +51,10 @@ class Packed:
         rows: list[int] = np.flatnonzero(self.low == self.high).tolist()
         return rows
 
+    def holds(self, row: int, image: NDArray[np.uint8]) -> bool:
+        """Whether an image is this row, by its digest."""
+        return bool(image_digest(image) == self.digests[row].tobytes())
+
     def write(self, path: Path) -> None:
         """Write the facts."""
         arrays = {name: [one.sha256, one.restarts] for name, one in self.arrays.items()}
@@ -108,7 +112,7 @@ def images(path: Path, facts: Packed, wanted: Iterable[int]) -> Iterator[tuple[i
         name = f"{split}_images"
         inside = [row - first for row in wanted if first <= row < first + count]
         for row, image in reader.pick(name, inside, facts.arrays[name].restarts) if inside else ():
-            if image_digest(image) != facts.digests[first + row].tobytes():
+            if not facts.holds(first + row, image):
                 raise PreprocessError(f"{path}: row {row} of {name} is not what was packed; delete the file, run again")
             yield first + row, image
         first += count

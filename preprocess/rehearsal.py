@@ -41,7 +41,8 @@ def leave_out(samples: Iterable[Sample], n: int, seed: int) -> tuple[int, int]:
     strata: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.split and not sample.reason:
-            strata[sample.split, _class(sample.label)].append(sample)
+            # of several labels the first it has, of which there are few
+            strata[sample.split, next(map(str, sample.classes), "")].append(sample)
     shares = _shares({stratum: len(members) for stratum, members in strata.items()}, n)
     kept = 0
     for stratum, members in strata.items():
@@ -52,12 +53,6 @@ def leave_out(samples: Iterable[Sample], n: int, seed: int) -> tuple[int, int]:
                 sample.split, sample.index = "", -1
                 sample.reason, sample.detail = REASON, f"a rehearsal on {n:,} samples"
     return kept, sum(map(len, strata.values()))
-
-
-def _class(label: str) -> str:
-    """The class a sample is drawn in: its own; of several labels the first it has, of which there are few."""
-    digits = label.split()
-    return label if len(digits) < 2 else str(digits.index("1")) if "1" in digits else ""
 
 
 def _shares(counts: Mapping[tuple[str, str], int], n: int) -> dict[tuple[str, str], int]:

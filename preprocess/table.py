@@ -46,6 +46,14 @@ class Sample:
     attributes: dict[str, str] = field(default_factory=dict)
 
     @property
+    def classes(self) -> list[int]:
+        """The classes it is of: one, or those of a multi-label sample, which may have none."""
+        digits = self.label.split()
+        if len(digits) > 1:
+            return [place for place, digit in enumerate(digits) if digit == "1"]
+        return [int(digit) for digit in digits]
+
+    @property
     def unit_key(self) -> str:
         """The name of what is opened for it: of its unit, or of the sample itself."""
         return unit_key(self.unit, self.key)
@@ -72,6 +80,12 @@ def write_rows(
         writer = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def read_columns(path: str | Path) -> list[str]:
+    """The header of a tab-separated table."""
+    with open(path, encoding="utf-8", newline="") as handle:
+        return next(csv.reader(handle, delimiter="\t"), [])
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, str]]:

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from preprocess.checksums import image_digest
-from preprocess.packed import Packed
 from preprocess.recipe import Recipe
 from preprocess.render import Rendered, Renderer, Watch
 from preprocess.table import Sample
@@ -30,8 +25,3 @@ def render(
     with Renderer(recipe, folder, sizes) as renderer:
         for sample in samples:
             yield sample, renderer.render(sample, watch)
-
-
-def is_as_packed(facts: Packed, row: int, image: NDArray[np.uint8]) -> bool:
-    """Whether an image is the row of an npz, by what pack saw of it."""
-    return bool(image_digest(image) == facts.digests[row].tobytes())

@@ -234,7 +234,7 @@ def _look(built: _Contents) -> _Seen:
     for size, path in built.files.packed.items():
         facts = packed.read(path)
         flat[size] = facts.flat
-        wrong[size] = [row for row, arrays in rendered.items() if not again.is_as_packed(facts, row, arrays[size])]
+        wrong[size] = [row for row, arrays in rendered.items() if not facts.holds(row, arrays[size])]
         if size == built.largest:
             largest = facts
     return _Seen(flat, list(rendered), wrong, [digest.tobytes() for digest in largest.digests], largest.cells)

@@ -346,10 +346,16 @@ def _sizes(path: Path, expected: published.File) -> list[str]:
         if len(labels) != counts.rows:
             notes.append(f"{split} has {len(labels):,} rows, published {counts.rows:,}")
         elif counts.evidence in ("bytes", "counts", "read"):
-            ours = labels.sum(axis=0) if labels.shape[1] > 1 else np.bincount(labels[:, 0])
-            if ours.tolist() != list(counts.classes):
-                notes.append(f"{split} has {ours.tolist()} samples by label, published {list(counts.classes)}")
+            ours = by_class(labels)
+            if ours != list(counts.classes):
+                notes.append(f"{split} has {ours} samples by label, published {list(counts.classes)}")
     return notes or ["splits and, where known, classes have the published numbers of samples"]
+
+
+def by_class(labels: NDArray[np.uint8]) -> list[int]:
+    """How many of the labels (N, 1) of an npz are of each class, or of those (N, L) have each label."""
+    counts: list[int] = (labels.sum(axis=0) if labels.shape[1] > 1 else np.bincount(labels[:, 0])).tolist()
+    return counts
 
 
 def _compare_with(built: BuiltFile, released: Path, theirs: published.File, notes: tuple[str, ...]) -> Verdict:

@@ -47,11 +47,12 @@ def compare(
     from preprocess.files import write_json
     from preprocess.inquiry import compare
 
-    names = _several(variants, "compare")
-    found, missing = compare.compare(datasets, names, results, raw)
+    if len(variants) < 2:
+        raise PreprocessError("compare: name two builds or more: --config 'variants=[paper,released]'")
+    found, missing = compare.compare(datasets, variants, results, raw)
     if not found:
         raise PreprocessError("compare: nothing to compare; " + "; ".join(missing))
-    compare.write_page(found, missing, names, miniature, output)
+    compare.write_page(found, missing, variants, miniature, output)
     write_json(json, {"differences": plain(found), "missing": missing})
     print("\n".join([*compare.told(found, missing), f"side by side: {output}"]), flush=True)
 
@@ -81,12 +82,6 @@ def trace(
 def _without_pictures(one: dict[str, Any]) -> dict[str, Any]:
     stages = [{name: value for name, value in stage.items() if name != "pictures"} for stage in one["stages"]]
     return {**one, "stages": stages}
-
-
-def _several(variants: list[str], target: str) -> list[str]:
-    if len(variants) < 2:
-        raise PreprocessError(f"{target}: name two builds or more: --config 'variants=[paper,released]'")
-    return variants
 
 
 COMMANDS: tuple[Function, ...] = (prove, compare, trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -237,13 +237,12 @@ class _Sum:
         return ClassDifference(name, self.rows, self.equal, mean, self.greatest, psnr)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Rows:
-    """The rows of one npz by number."""
+    """One npz, and what pack saw of it."""
 
     path: Path
     facts: Packed
-    held: dict[int, Pixels] = field(default_factory=dict)
 
 
 def _pixels(
@@ -254,10 +253,15 @@ def _pixels(
     names = first.recipe.dataset.classes
     total = _Sum()
     by_class: defaultdict[int, _Sum] = defaultdict(_Sum)
+
+    def parts(key: str) -> list[_Sum]:
+        """What a row is added to: all rows, and its classes; one past them where it has none."""
+        return [total, *(by_class[place] for place in ours[key].classes or [len(names)])]
+
     apart = []
     for key in common:
         is_equal = np.array_equal(*(one.facts.digests[at[key]] for one, at in zip(rows, numbers, strict=True)))
-        for part in (total, *(by_class[place] for place in _classes(ours[key].label))):
+        for part in parts(key):
             part.rows += 1
             part.equal += is_equal
         if not is_equal:
@@ -272,7 +276,7 @@ def _pixels(
     for number, image in packed.images(rows[0].path, rows[0].facts, wanted):
         key = wanted[number]
         gap = image.astype(np.int16) - held[numbers[1][key]]
-        for part in (total, *(by_class[place] for place in _classes(ours[key].label))):
+        for part in parts(key):
             part.add(gap)
         worst.append((float(np.abs(gap).mean()), int(np.abs(gap).max()), key))
     worst = sorted(worst, key=lambda one: (-one[0], one[2]))[:SHOWN]
@@ -309,14 +313,6 @@ def _facts(build: Finished, size: int) -> _Rows:
 def _numbers(build: Finished) -> dict[str, int]:
     """The number of each sample's row, counted through train, val and test."""
     return {sample.key: number for number, sample in enumerate(build.samples)}
-
-
-def _classes(label: str) -> list[int]:
-    """The classes of a label: its index, or the places of the ones of a multi-label one, or one past them for none."""
-    digits = label.split()
-    if len(digits) == 1:
-        return [int(digits[0])]
-    return [place for place, digit in enumerate(digits) if digit == "1"] or [len(digits)]
 
 
 def _side_by_side(one: Pixels, other: Pixels) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from preprocess import index, npz, order, published, recipe, sources, split
 from preprocess.acquire import registry
+from preprocess.audit.verdict import by_class
 from preprocess.checksums import file_digest, image_digest
 from preprocess.decisions import DECISIONS, shown
 from preprocess.errors import ExcludeSample, PreprocessError
@@ -140,10 +141,10 @@ def file(in_force: Recipe, path: Path) -> Proof:
         labels, expected = reader.array(f"{one}_labels"), known.edition.counts[one]
         if len(labels) != expected.rows:
             wrong.append(f"{one} has {len(labels):,} rows, the table {expected.rows:,}")
-        classes = labels.sum(axis=0) if labels.shape[1] > 1 else np.bincount(labels[:, 0])
+        classes = by_class(labels)
         is_known = expected.classes and all(isinstance(count, int) for count in expected.classes)
-        if is_known and classes.tolist() != list(expected.classes):
-            wrong.append(f"{one} has {classes.tolist()} by class, the table {list(expected.classes)}")
+        if is_known and classes != list(expected.classes):
+            wrong.append(f"{one} has {classes} by class, the table {list(expected.classes)}")
     told = f"MD5 {md5}: {known}; " + ("; ".join(wrong) or "rows and known class counts are those of the table")
     return Proof(in_force.name, "published file", path.name, "file", FAILS if wrong else PROVEN, told)
 

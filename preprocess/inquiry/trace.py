@@ -21,7 +21,7 @@ from preprocess.checksums import file_digest, image_digest
 from preprocess.decisions import Pointer, shown
 from preprocess.errors import PreprocessError
 from preprocess.files import write_text
-from preprocess.geometry import Box
+from preprocess.geometry import Box, extents
 from preprocess.inquiry import builds
 from preprocess.inquiry.builds import Finished
 from preprocess.published import SPLITS
@@ -157,10 +157,7 @@ def _trace(finished: Finished, number: int, raw: Path, miniature: bool) -> Trace
     ((_, rendered),) = again.render(in_force, folder, sizes, [sample], lambda *one: seen.append(one))
     columns = {name: value for name, value in sample.attributes.items() if value and name not in PLACED}
     names = in_force.dataset.classes
-    digits = sample.label.split()
-    held = [names[int(digits[0])]] if len(digits) == 1 else [
-        name for name, digit in zip(names, digits, strict=True) if digit == "1"
-    ]  # fmt: skip
+    held = [names[place] for place in sample.classes]
     group = in_force.dataset.group
     return Trace(
         dataset=finished.dataset,
@@ -193,7 +190,7 @@ def _raw(folder: Path, sample: Sample, opened: object, form: str, sha256: str) -
 def _equals(finished: Finished, size: int, number: int, image: Pixels) -> bool:
     seen = finished.beside("seen", size)
     if seen.is_file():
-        return again.is_as_packed(packed.read(seen, with_cells=False), number, image)
+        return packed.read(seen, with_cells=False).holds(number, image)
     sample = finished.samples[number]
     ((_, row),) = npz.Reader(finished.npz[size]).pick(f"{sample.split}_images", [sample.index])
     return bool(np.array_equal(row, image))
@@ -328,10 +325,7 @@ def _in_scan(finished: Finished, sample: Sample, volume: Volume) -> list[tuple[s
     bounds: tuple[tuple[int, int], ...] = tuple((0, extent) for extent in volume.shape)
     if box and orientation:
         applied = Box(frame_of(volume, orientation), Box.parse(box).bounds)
-        sizes = [0, 0, 0]
-        for extent, (target, _) in zip(volume.shape, _turns(volume, applied.frame), strict=True):
-            sizes[target] = extent
-        bounds = applied.turned(sizes, volume.axes).bounds
+        bounds = applied.turned(extents(volume.shape, volume.axes, applied.frame), volume.axes).bounds
     pictures = []
     for axis in range(3):
         middle = sum(bounds[axis]) // 2
@@ -344,12 +338,6 @@ def _in_scan(finished: Finished, sample: Sample, volume: Volume) -> list[tuple[s
             ImageDraw.Draw(drawn).rectangle(corners, outline=BOX, width=max(1, max(plane.shape) // 150))
         pictures.append((f"stored axis {axis} (to {volume.axes[axis]}), plane {middle}", _uri(np.asarray(drawn))))
     return pictures
-
-
-def _turns(volume: Volume, frame: str) -> list[tuple[int, int]]:
-    from preprocess.geometry import turns
-
-    return turns(volume.axes, frame)
 
 
 def _uri(picture: Pixels) -> str:

@@ -222,11 +222,8 @@ def _by_class(in_force: Recipe, samples: list[Sample]) -> dict[str, int]:
     classes = in_force.dataset.classes
     counts = Counter[int]()
     for sample in samples:
-        digits = sample.label.split()
-        if not sample.reason and digits:
-            counts.update(
-                [int(digits[0])] if len(digits) == 1 else [place for place, one in enumerate(digits) if one == "1"]
-            )
+        if not sample.reason:
+            counts.update(sample.classes)
     return {name: counts[place] for place, name in enumerate(classes)}
 
 
