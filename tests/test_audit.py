@@ -109,8 +109,10 @@ def test_planted_defects_are_found_each_on_its_page_and_in_the_data(tree, tmp_pa
         ("upsampled", "information", ["normal/normal (2).png"]),
     ):
         for key in keys:  # with its picture, its name and its place
-            assert re.search(rf'alt="{re.escape(key)}" src="data:image/png', shown[check, level]), (check, key)
             row = next(row for row in done.samples if row["key"] == key)
+            picture = next(re.finditer(rf'<img alt="{re.escape(key)}"[^>]*>', shown[check, level]))[0]
+            assert 'src="data:image/png' in picture, (check, key)
+            assert f'data-row="breastmnist/{row["split"]}/{row["index"]}"' in picture, (check, key)
             assert f'{key}<br><span class="soft">{row["split"]} {row["index"]}</span>' in shown[check, level]
     copies = {"train-val": 0, "train-test": 0, "val-test": 0, "within": 0}
     by_key = {row["key"]: row["split"] for row in done.samples}

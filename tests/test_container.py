@@ -85,7 +85,8 @@ def test_threads_that_inflate_give_the_array_in_order(workers, small_chunks, tmp
 @settings(deadline=None, max_examples=60)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_by_threads_too(place, bit, tmp_path_factory):
-    """Wherever it lies in an array's packed bytes, unless it stands for nothing."""
+    """Wherever it lies in an array's packed bytes: an error or, where it only fills up a byte at the end of a chunk,
+    the same array."""
     folder = tmp_path_factory.mktemp("bit")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(container, "CHUNK", 1000)
@@ -100,8 +101,7 @@ def test_a_flipped_bit_is_found_by_threads_too(place, bit, tmp_path_factory):
         found = b"".join(blocks("train_images", told["train_images"].restarts, 3))
     except npz.PreprocessError as error:
         assert str(error).startswith(f"{folder / 'x.npz'}: ")
-    else:  # the last bits of a deflate stream only fill its last byte
-        assert place * packed >= packed - 1
+    else:
         assert found == members()["train_images"].tobytes()
 
 
