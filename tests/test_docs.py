@@ -14,6 +14,7 @@ import pytest
 from preprocess import docs, index, miniature, recipe
 from preprocess.collect import EXCLUDED_COLUMNS, SAMPLE_COLUMNS
 from preprocess.decisions import DECISIONS, PROTOCOLS
+from preprocess.exports import FORMATS
 from preprocess.plan.plan import Plan
 from preprocess.reasons import REASONS
 
@@ -108,7 +109,7 @@ def test_columns_and_reasons_are_documented():
 
 def test_every_file_of_a_build_is_documented(tmp_path):
     text = (DOCS / "outputs.md").read_text(encoding="utf-8").replace("<file>", "<dataset>")
-    config = {"results": str(tmp_path), "sizes": [28], "exports": ["npy", "png", "croissant"]}
+    config = {"results": str(tmp_path), "sizes": [28], "exports": list(FORMATS)}
     plan = Plan(config, ROOT / "workflow/schemas/config.schema.json")
     for path in [*plan.outputs("breastmnist"), *plan.shared]:
         name = Path(path).relative_to(plan.out).as_posix().replace("breastmnist", "<dataset>")

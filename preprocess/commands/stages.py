@@ -159,15 +159,16 @@ def card(
     recipe: Recipe,
     npz: Path,
     samples: Path,
+    data: Annotated[Path, "the folder of the export parquet"],
     summary: Annotated[Path, "the dataset's part of audit.json"],
-    output: Annotated[Path, "README.md beside the folder of the export parquet"],
+    output: Annotated[Path, "README.md beside that folder"],
     miniature: Miniature = False,
 ) -> None:
     """Write the card of a dataset in Parquet."""
     from preprocess.exports import card
     from preprocess.exports.built import Built
 
-    card.write(Built(recipe, npz, samples, miniature), summary, output)
+    card.write(Built(recipe, npz, samples, miniature), data, summary, output)
 
 
 COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, samples, export, card)

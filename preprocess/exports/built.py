@@ -53,12 +53,6 @@ class Row:
         digits: list[int] = self.labels.tolist()
         return digits if len(digits) > 1 else digits[0]
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Its row of the table as values: ``index`` whole, ``age`` a number or None, ``label``, all else text."""
-        age = self.cells.get("age")
-        return self.cells | {"index": self.index, "label": self.label, "age": float(age) if age else None}
-
 
 @dataclass(frozen=True)
 class Built:

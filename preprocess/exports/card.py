@@ -28,33 +28,37 @@ TASKS = {"multi-label": "multi-label-image-classification"}
 TASK = "multi-class-image-classification"
 
 
-def write(built: Built, summary: Path, out: Path) -> None:
+def write(built: Built, data: Path, summary: Path, out: Path) -> None:
     """Write the card of one npz.
 
     Args:
         built: the npz.
+        data: the folder that :func:`preprocess.exports.parquet.write` wrote.
         summary: the dataset's part of ``audit.json``.
         out: the file, ``README.md``.
     """
     page = typed(DatasetSummary, read_json(summary))
-    columns = {name: _said(name, built) for name in parquet.features(built)}
+    said = {name: _said(name, built) for name in parquet.features(built)}
     text = web.environment("preprocess.exports", html=False).get_template("card.md.j2").render(
-        front=yaml.safe_dump(front(built), sort_keys=False, allow_unicode=True, width=1000),
-        page=page, built=built, columns=columns, names=parquet.SPLIT_NAMES, version=__version__,
+        front=yaml.safe_dump(front(built, data), sort_keys=False, allow_unicode=True, width=1000),
+        page=page, built=built, said=said, names=parquet.SPLIT_NAMES, version=__version__,
     )  # fmt: skip
     write_text(out, text)
 
 
-def front(built: Built) -> dict[str, Any]:
+def front(built: Built, folder: Path) -> dict[str, Any]:
     """What programs read of a card: its YAML, in the form of the hub's ``dataset_info`` and ``configs``."""
     dataset = built.recipe.dataset
     total = sum(built.counts.values())
     described = [{"name": name} | _as_yaml(one) for name, one in parquet.features(built).items()]
-    splits = [{"name": parquet.SPLIT_NAMES[split], "num_examples": built.counts[split]} for split in SPLITS]
-    data = [
-        {"split": parquet.SPLIT_NAMES[split], "path": [f"data/{name}" for name in parquet.files(built, split)[0]]}
-        for split in SPLITS
-    ]
+    splits: list[dict[str, Any]] = []
+    data: list[dict[str, Any]] = []
+    for split in SPLITS:
+        name, files = parquet.SPLIT_NAMES[split], parquet.files(built, split)[0]
+        size = sum((folder / file).stat().st_size for file in files)
+        splits.append({"name": name, "num_bytes": size, "num_examples": built.counts[split]})
+        data.append({"split": name, "path": [f"data/{file}" for file in files]})
+    size = sum(one["num_bytes"] for one in splits)
     return {
         "pretty_name": f"{built.npz.stem}: {dataset.title}",
         **licence(built),
@@ -63,7 +67,7 @@ def front(built: Built) -> dict[str, Any]:
         "size_categories": [next((name for most, name in SIZES if total < most), "1M<n<10M")],
         "tags": ["medical", "medmnist", *(["3d"] if built.is_volumes else [])],
         "configs": [{"config_name": "default", "data_files": data}],
-        "dataset_info": {"features": described, "splits": splits},
+        "dataset_info": {"features": described, "splits": splits, "download_size": size, "dataset_size": size},
     }
 
 
@@ -73,8 +77,9 @@ def licence(built: Built) -> dict[str, str]:
         return {"license": _slug(built.licence)}
     if built.licence == licences.UNKNOWN:
         return {"license": "unknown"}
-    name = "drawings" if built.miniature else _slug(built.licence)
-    return {"license": "other", "license_name": name, "license_link": built.source["landing"]}
+    if built.miniature:  # that of the source does not hold for drawings
+        return {"license": "other", "license_name": "drawings"}
+    return {"license": "other", "license_name": _slug(built.licence), "license_link": built.source["landing"]}
 
 
 def _slug(text: str) -> str:
@@ -94,7 +99,7 @@ def _as_yaml(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _said(name: str, built: Built) -> str:
-    """A column in words; those of the table are described where the table is."""
+    """A column in words; nothing for those of the table, which are described where the table is."""
     edges = " x ".join(map(str, built.shape))
     return {
         "image": f"picture, {edges}",
@@ -103,4 +108,4 @@ def _said(name: str, built: Built) -> str:
         "labels": "the labels that hold",
         "index": "row in the arrays of its split",
         "age": "in years",
-    }.get(name, "text, of the samples table")
+    }.get(name, "")

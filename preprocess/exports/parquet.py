@@ -102,20 +102,22 @@ def _schema(pa: Any, built: Built) -> pyarrow.Schema:
 def _table(pa: Any, schema: pyarrow.Schema, built: Built, rows: Sequence[Row]) -> pyarrow.Table:
     columns: dict[str, Any] = {}
     if built.is_volumes:
-        columns["volume"] = _nested(pa, np.stack([row.image for row in rows]) if rows else _none(built))
+        columns["volume"] = _nested(pa, np.stack([row.image for row in rows]))
     else:
         columns["image"] = [{"bytes": encoded(row.image), "path": f"{row.name}.png"} for row in rows]
     if built.is_multilabel:
         columns["labels"] = [np.flatnonzero(row.labels).tolist() for row in rows]
     else:
         columns["label"] = [row.label for row in rows]
-    facts = [row.facts for row in rows]
-    columns |= {name: [one[name] for one in facts] for name in table_columns(built)}
+    for name in table_columns(built):
+        columns[name] = [_value(name, row.cells[name]) for row in rows]
     return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 
-def _none(built: Built) -> NDArray[np.uint8]:
-    return np.zeros((0, *built.shape), np.uint8)
+def _value(column: str, text: str) -> str | int | float | None:
+    """A cell of the table as its column has it; an empty one of numbers is None."""
+    kind = _KINDS.get(column)
+    return text if kind is None else (int if kind == "int64" else float)(text) if text else None
 
 
 def _nested(pa: Any, volumes: NDArray[np.uint8]) -> Any:
@@ -128,6 +130,6 @@ def _nested(pa: Any, volumes: NDArray[np.uint8]) -> Any:
 
 
 def _pieces(count: int, most: int) -> Iterator[int]:
-    """Numbers of at most ``most`` that add up to ``count``; one 0 for 0."""
-    for start in range(0, max(count, 1), most):
+    """Numbers of at most ``most`` that add up to ``count``."""
+    for start in range(0, count, most):
         yield min(most, count - start)

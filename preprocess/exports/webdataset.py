@@ -1,8 +1,8 @@
 """WebDataset: tar files that are read forwards, the files of a sample side by side under one name.
 
 ``train000012.png`` is a picture, ``train000012.npy`` a volume, ``train000012.cls`` the class (a multi-label set has
-none), ``train000012.json`` the row of the samples table with the label, or the list of digits. ``about.json`` says what
-the classes mean. The tar is POSIX's ustar, with no time and no owner.
+none), ``train000012.json`` the row of the samples table: text, but for ``index`` and ``label``, the class or the list
+of digits. ``about.json`` says what the classes mean. The tar is POSIX's ustar, with no time and no owner.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _add(tar: tarfile.TarFile, built: Built, row: Row) -> None:
         _put(tar, f"{row.name}.png", encoded(row.image))
     if not built.is_multilabel:
         _put(tar, f"{row.name}.cls", str(row.label).encode())
-    _put(tar, f"{row.name}.json", json.dumps(row.facts, ensure_ascii=False).encode())
+    numbers = {"index": row.index, "label": row.label}
+    _put(tar, f"{row.name}.json", json.dumps(row.cells | numbers, ensure_ascii=False).encode())
 
 
 def _put(tar: tarfile.TarFile, name: str, data: bytes) -> None:

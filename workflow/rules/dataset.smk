@@ -659,6 +659,7 @@ rule card:
     input:
         npz=paths["npz"],
         samples=paths["samples"],
+        data=paths["parquet"],
         summary=paths["summary"],
     output:
         paths["card"],
@@ -678,8 +679,8 @@ rule card:
         current=current("card"),
     shell:
         "python -m preprocess card {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --npz {input.npz:q} --samples {input.samples:q} --summary {input.summary:q} "
-        "--output {output:q} "
+        "{params.miniature} --npz {input.npz:q} --samples {input.samples:q} --data {input.data:q} "
+        "--summary {input.summary:q} --output {output:q} "
         "--log {log:q}"
 
 
