@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: bytes of pixels in one file at the most: the size at which the hub splits files
 FILE = 500 * 2**20
 #: the same of one row group, of pictures and of volumes: a writer needs about ten times a list of numbers
-GROUP, GROUP_OF_VOLUMES = 32 * 2**20, 4 * 2**20
+GROUP, GROUP_OF_VOLUMES = 16 * 2**20, 4 * 2**20
 #: rows of one row group at the most
 ROWS = 1000
 #: the names of the splits, as the hub has them
@@ -46,13 +46,17 @@ def write(built: Built, out: Path) -> None:
     schema = _schema(pa, built)
     rows = built.rows()
     size = math.prod(built.shape)
+    # a PNG is packed already, and no two pictures are the same; a list of voxels has 256 values
+    texts = table_columns(built)
+    packing = {"compression": {"image.bytes": "none", **dict.fromkeys(texts, "zstd")}, "use_dictionary": texts}
+    options: dict[str, Any] = {"compression": "zstd"} if built.is_volumes else packing
     group = max(1, min(ROWS, (GROUP_OF_VOLUMES if built.is_volumes else GROUP) // size))
     with atomic_folder(out) as part:
         for split in SPLITS:
             names, each = files(built, split)
             left = built.counts[split]
             for name in names:
-                with parquet.ParquetWriter(part / name, schema, compression="zstd") as writer:
+                with parquet.ParquetWriter(part / name, schema, **options) as writer:
                     for count in _pieces(min(each, left), group):
                         writer.write_table(_table(pa, schema, built, list(itertools.islice(rows, count))), count)
                 left -= each
