@@ -103,7 +103,7 @@ def test_no_stage_opens_a_file_of_the_package_that_its_digest_leaves_out(stand_i
     plan = Plan(config, SCHEMA)
     in_force = plan.recipe(NAME)
     always = {"recipes", "schemas"}  # every command loads its recipe; what of it matters is in the digest
-    for stage, words in incremental.steps(plan):
+    for stage, words in [*incremental.steps(plan), *incremental.exports(plan)]:
         done = subprocess.run(
             [sys.executable, "-c", watch, f"{fingerprint.ROOT}{os.sep}", *words],
             cwd=ROOT, capture_output=True, text=True, check=True,

@@ -53,7 +53,7 @@ def front(built: Built, folder: Path) -> dict[str, Any]:
     described = [{"name": name} | _as_yaml(one) for name, one in parquet.features(built).items()]
     splits: list[dict[str, Any]] = []
     data: list[dict[str, Any]] = []
-    for split in SPLITS:
+    for split in filter(built.counts.get, SPLITS):
         name, files = parquet.SPLIT_NAMES[split], parquet.files(built, split)[0]
         size = sum((folder / file).stat().st_size for file in files)
         splits.append({"name": name, "num_bytes": size, "num_examples": built.counts[split]})

@@ -64,9 +64,12 @@ def write(built: Built, out: Path) -> None:
 
 
 def files(built: Built, split: str) -> tuple[list[str], int]:
-    """The names of the files of one split, and the rows of each but the last."""
+    """The names of the files of one split, and the rows of each but the last.
+
+    An empty split has no file: ``datasets`` cannot load one.
+    """
     each = max(1, FILE // math.prod(built.shape))
-    number = max(1, math.ceil(built.counts[split] / each))
+    number = math.ceil(built.counts[split] / each)
     return [f"{SPLIT_NAMES[split]}-{place:05}-of-{number:05}.parquet" for place in range(number)], each
 
 
