@@ -87,7 +87,9 @@ STAGES = {
     "export_png": Stage(("preprocess.exports.png",), ("samples",)),
     "export_croissant": Stage(("preprocess.exports.croissant",), ("samples",), ALL, prints=("recipe", "source")),
     "export_parquet": Stage(("preprocess.exports.parquet",), ("samples",), ALL, prints=("recipe",)),
-    "card": Stage(("preprocess.exports.card",), ("export_parquet", "audit"), ALL, prints=("recipe", "source", "card")),
+    "card": Stage(
+        ("preprocess.exports.card",), ("export_parquet", "audit"), ALL, prints=("recipe", "source", "published", "card")
+    ),
     "export_webdataset": Stage(("preprocess.exports.webdataset",), ("samples",), ALL, prints=("recipe", "source")),
     "export_zarr": Stage(("preprocess.exports.zarr",), ("samples",), ALL, prints=("recipe", "source")),
     "match": Stage(
