@@ -325,6 +325,17 @@ def test_zarr_holds_the_arrays_a_volume_a_chunk(kind, tmp_path):
         assert len(chunks) == SPLITS["train"]
 
 
+def test_a_column_of_the_table_keeps_away_from_the_picture(tmp_path):
+    make(tmp_path / "breastmnist.npz", (4, 4))
+    text = (tmp_path / "samples.tsv").read_text(encoding="utf-8")
+    (tmp_path / "samples.tsv").write_text(text.replace("\tkey\t", "\timage\t", 1), encoding="utf-8")
+    export("parquet", "breastmnist", tmp_path / "breastmnist.npz", tmp_path / "data")
+    row = pq.read_table(tmp_path / "data" / "train-00000-of-00001.parquet").to_pylist()[0]
+    assert list(row) == ["image", "label", "index", "source_image", "age"]
+    assert row["image"]["bytes"].startswith(b"\x89PNG")
+    assert row["source_image"] == key("train", 0)
+
+
 def test_what_is_large_is_divided(tmp_path, monkeypatch):
     """Rows of 64 bytes: three in a file, two in a row group; five in a tar; four in a chunk."""
     monkeypatch.setattr(parquet, "FILE", 200)
@@ -495,6 +506,37 @@ def test_the_card_says_what_the_audit_says(carded):
     assert [line for line in body.splitlines() if line.startswith("## ")] == [
         "## Rows", "## Decisions", "## Findings", "## Licence and citation",
     ]  # fmt: skip
+
+
+def test_the_card_of_real_files_names_their_licence_and_how_to_cite_them(carded, tmp_path):
+    done, _, _ = carded
+    page = json.loads((done.folder / "audit.json").read_text())
+    page["miniature"], page["licence"] = False, "CC BY 4.0"
+    page["source"] = {
+        "name": "busi", "title": "BUSI", "landing": "https://busi.example", "terms": "cite the paper",
+        "licence": {"name": "CC BY 4.0", "grade": "consistent", "why": "two pages say so"}, "citation": "Al-Dhabyani",
+        "stands_in_for": "",
+    }  # fmt: skip
+    page["incomplete"] = ["census: 3 images are not there"]
+    (tmp_path / "audit.json").write_text(json.dumps(page))
+    words = ["breastmnist", "--protocol", "paper", "--npz", done.npz(28), "--samples", done.folder / "samples.tsv"]
+    run("export", *words, "--format", "parquet", "--output", tmp_path / "data")
+    run("card", *words, "--data", tmp_path / "data", "--summary", tmp_path / "audit.json", "--output",
+        tmp_path / "README.md")  # fmt: skip
+    _, head, body = (tmp_path / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    front = yaml.safe_load(head)
+    assert front["license"] == "cc-by-4.0"
+    assert "drawings, not data" not in body
+    assert "**Not made of all raw files:**\n\n- census: 3 images are not there\n" in body
+    end = """## Licence and citation
+
+- licence: CC BY 4.0; of the source: CC BY 4.0 (consistent: two pages say so)
+- terms of the source: cite the paper
+- source: [BUSI](https://busi.example)
+- cite: Al-Dhabyani
+
+Built by medmnist-rebuild """
+    assert end in body
 
 
 # ---- their own clients

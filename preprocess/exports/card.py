@@ -79,7 +79,8 @@ def licence(built: Built) -> dict[str, str]:
         return {"license": "unknown"}
     if built.miniature:  # that of the source does not hold for drawings
         return {"license": "other", "license_name": "drawings"}
-    return {"license": "other", "license_name": _slug(built.licence), "license_link": built.source["landing"]}
+    link = {"license_link": built.source["landing"]} if built.source["landing"] else {}
+    return {"license": "other", "license_name": _slug(built.licence), **link}
 
 
 def _slug(text: str) -> str:

@@ -36,6 +36,8 @@ ROWS = 1000
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 #: columns of the table that the split and the labels replace
 REPLACED = ("split", "label")
+#: names of columns that are not the table's; one of the table that is called so begins with ``source_``
+TAKEN = frozenset({"image", "volume", "labels"})
 
 
 def write(built: Built, out: Path) -> None:
@@ -47,7 +49,7 @@ def write(built: Built, out: Path) -> None:
     rows = built.rows()
     size = math.prod(built.shape)
     # a PNG is packed already, and no two pictures are the same; a list of voxels has 256 values
-    texts = table_columns(built)
+    texts = list(table_columns(built))
     packing = {"compression": {"image.bytes": "none", **dict.fromkeys(texts, "zstd")}, "use_dictionary": texts}
     options: dict[str, Any] = {"compression": "zstd"} if built.is_volumes else packing
     group = max(1, min(ROWS, (GROUP_OF_VOLUMES if built.is_volumes else GROUP) // size))
@@ -85,9 +87,10 @@ def features(built: Built) -> dict[str, dict[str, Any]]:
     }
 
 
-def table_columns(built: Built) -> list[str]:
-    """The columns of the samples table that are kept as they are."""
-    return [column for column in built.columns if column not in REPLACED]
+def table_columns(built: Built) -> dict[str, str]:
+    """The columns of the samples table that are kept, by the names they have in the files."""
+    kept = [column for column in built.columns if column not in REPLACED]
+    return {f"source_{column}" if column in TAKEN else column: column for column in kept}
 
 
 #: of the columns that are no text
@@ -116,8 +119,8 @@ def _table(pa: Any, schema: pyarrow.Schema, built: Built, rows: Sequence[Row]) -
         columns["labels"] = [np.flatnonzero(row.labels).tolist() for row in rows]
     else:
         columns["label"] = [row.label for row in rows]
-    for name in table_columns(built):
-        columns[name] = [_value(name, row.cells[name]) for row in rows]
+    for name, column in table_columns(built).items():
+        columns[name] = [_value(name, row.cells[column]) for row in rows]
     return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 
