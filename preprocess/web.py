@@ -30,8 +30,13 @@ def environment(*packages: str, html: bool = True) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=not html,
     )
-    made.filters |= {"number": "{:,}".format, "shown": shown}
+    made.filters |= {"number": "{:,}".format, "shown": shown, "cell": cell}
     return made
+
+
+def cell(text: object) -> str:
+    """Text for a cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def png_uri(image: NDArray[np.uint8]) -> str:

@@ -69,6 +69,18 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
     ]
 
 
+def exports(plan: Plan) -> list[tuple[str, list[str]]]:
+    """The same of exports, which an edit need not make again: those whose commands read facts."""
+    npz, samples, summary = plan.npz(NAME)[0], *(plan.paths.of(place, dataset=NAME) for place in ("samples", "summary"))
+    built = ["--npz", npz, "--samples", samples]
+    data, card = (plan.beside(place, NAME, plan.sizes(NAME)[0]) for place in ("parquet", "card"))
+    return [
+        ("export_parquet", ["export", *recipe_words(plan, "export_parquet"), *built, "--format", "parquet", "--output",
+                            data]),
+        ("card", ["card", *recipe_words(plan, "card"), *built, "--data", data, "--summary", summary, "--output", card]),
+    ]  # fmt: skip
+
+
 def recipe_words(plan: Plan, stage: str) -> list[str]:
     return [NAME, "--protocol", plan.settings.protocol, "--overrides", plan.overrides(stage, NAME)]
 

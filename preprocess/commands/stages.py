@@ -13,6 +13,7 @@ log = logging.getLogger("preprocess")
 
 Raw = Annotated[Path, "the source's raw folder"]
 Census = Annotated[Literal["strict", "warn"], "whether raw files that differ from the known counts stop the run"]
+Miniature = Annotated[bool, "built from a stand-in"]
 Shards = Annotated[list[Path], "the shards' folders in order"]
 
 
@@ -141,21 +142,33 @@ def samples(
 
 def export(
     recipe: Recipe,
-    format: Literal["npy", "png", "croissant"],
+    format: Literal["npy", "png", "croissant", "parquet", "webdataset", "zarr"],
     npz: Path,
     samples: Path,
     output: Annotated[Path, "a folder; of croissant, the file"],
-    miniature: Annotated[bool, "built from a stand-in"] = False,
+    miniature: Miniature = False,
 ) -> None:
     """Write one npz in a further format."""
     from preprocess import exports
+    from preprocess.exports.built import Built
 
-    if format == "npy":
-        exports.write_npy(npz, output)
-    elif format == "png":
-        exports.write_pictures(npz, output, volumes=recipe.dimensions == 3)
-    else:
-        exports.write_croissant(recipe, npz, samples, output, miniature)
+    exports.write(format, Built(recipe, npz, samples, miniature), output)
 
 
-COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, samples, export)
+def card(
+    recipe: Recipe,
+    npz: Path,
+    samples: Path,
+    data: Annotated[Path, "the folder of the export parquet"],
+    summary: Annotated[Path, "the dataset's part of audit.json"],
+    output: Annotated[Path, "README.md beside that folder"],
+    miniature: Miniature = False,
+) -> None:
+    """Write the card of a dataset in Parquet."""
+    from preprocess.exports import card
+    from preprocess.exports.built import Built
+
+    card.write(Built(recipe, npz, samples, miniature), data, summary, output)
+
+
+COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, samples, export, card)

@@ -38,6 +38,10 @@ PLACES = {
     "png": "{out}/png/{dataset}{tail}",
     "png_table": "{out}/png/{dataset}{tail}.csv",
     "croissant": "{out}/{dataset}{tail}.croissant.json",
+    "parquet": "{out}/parquet/{dataset}{tail}/data",
+    "card": "{out}/parquet/{dataset}{tail}/README.md",
+    "webdataset": "{out}/webdataset/{dataset}{tail}",
+    "zarr": "{out}/zarr/{dataset}{tail}.zarr",
     # ---- of all datasets together
     "md5": "{out}/MD5SUMS",
     "sha256": "{out}/SHA256SUMS",
@@ -58,7 +62,14 @@ PLACES = {
     "match": "{out}/match/{dataset}/index.html",
 }
 #: what a further format consists of, by the names of its places
-EXPORTS = {"npy": ("npy",), "png": ("png", "png_table"), "croissant": ("croissant",)}
+EXPORTS = {
+    "npy": ("npy",),
+    "png": ("png", "png_table"),
+    "croissant": ("croissant",),
+    "parquet": ("parquet", "card"),
+    "webdataset": ("webdataset",),
+    "zarr": ("zarr",),
+}
 SUM_LISTS = ("md5", "sha256", "arrays")
 
 

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from preprocess import environment, published, recipe, sources
+from preprocess import environment, exports, published, recipe, sources
 from preprocess.acquire import estimate
 from preprocess.audit import exceptions
 from preprocess.decisions import DECISIONS
@@ -74,6 +74,8 @@ class Plan:
             self._check_split_file(name)
         for name in self.settings.datasets or ():
             self.require(name)
+        if not self.is_rehearsal:
+            exports.check(self.settings.exports)
 
     def _check_split_file(self, dataset: str) -> None:
         path = self.split_file(dataset)
@@ -252,7 +254,8 @@ class Plan:
     @cached_property
     def leftovers(self) -> list[str]:
         """The files of the build's folder that no dataset of :attr:`attested` accounts for, relative to the folder."""
-        accounted = {Path(path) for name in self.attested for path in self._files(name)}
+        files = [Path(path) for name in self.attested for path in self._files(name)]
+        accounted = {place for path in files for place in (path, path.parent)}
         names = set(recipe.names())
         found = [path for pattern in _RESULTS for path in sorted(self.out.glob(pattern))]
         return sorted(
@@ -642,6 +645,7 @@ class Plan:
 #: where results of single datasets lie in a build's folder
 _RESULTS = (
     "*.npz", "*.tsv", "*.json", "audit/*.html", "audit/*.png", "splits/*", "npy/*", "png/*",
+    "parquet/*", "webdataset/*", "zarr/*",
 )  # fmt: skip
 
 

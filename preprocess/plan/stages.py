@@ -37,6 +37,7 @@ FACTS = {
     "published": ("tables/published.yaml",),
     "template": ("audit/templates/*", "match/templates/*"),
     "report": ("inspection/templates/*", "recipes/*", "tables/sources/*", "tables/expected/*"),
+    "card": ("exports/templates/*",),
     "versions": (),  # of Python and the libraries: no file
 }
 
@@ -82,7 +83,15 @@ STAGES = {
         ("recipe", "source", "published", "template"),
     ),
     "gate": Stage(("preprocess.audit.exceptions",), ("audit",)),
-    "export": Stage(("preprocess.exports",), ("samples",), ALL, prints=("recipe", "source")),
+    "export_npy": Stage(("preprocess.exports.npy",), ("samples",)),
+    "export_png": Stage(("preprocess.exports.png",), ("samples",)),
+    "export_croissant": Stage(("preprocess.exports.croissant",), ("samples",), ALL, prints=("recipe", "source")),
+    "export_parquet": Stage(("preprocess.exports.parquet",), ("samples",), ALL, prints=("recipe",)),
+    "card": Stage(
+        ("preprocess.exports.card",), ("export_parquet", "audit"), ALL, prints=("recipe", "source", "published", "card")
+    ),
+    "export_webdataset": Stage(("preprocess.exports.webdataset",), ("samples",), ALL, prints=("recipe", "source")),
+    "export_zarr": Stage(("preprocess.exports.zarr",), ("samples",), ALL, prints=("recipe", "source")),
     "match": Stage(
         ("preprocess.match.run",),
         ("index",),

@@ -595,9 +595,9 @@ rule export_npy:
     params:
         format="npy",
         protocol=plan.settings.protocol,
-        overrides=overrides("export"),
+        overrides=overrides("export_npy"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export"),
+        current=current("export_npy"),
     shell:
         "python -m preprocess export {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--format {params.format} {params.miniature} --npz {input.npz:q} --samples {input.samples:q} "
@@ -617,9 +617,9 @@ use rule export_npy as export_png with:
     params:
         format="png",
         protocol=plan.settings.protocol,
-        overrides=overrides("export"),
+        overrides=overrides("export_png"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export"),
+        current=current("export_png"),
 
 
 use rule export_npy as export_croissant with:
@@ -633,6 +633,84 @@ use rule export_npy as export_croissant with:
     params:
         format="croissant",
         protocol=plan.settings.protocol,
-        overrides=overrides("export"),
+        overrides=overrides("export_croissant"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export"),
+        current=current("export_croissant"),
+
+
+use rule export_npy as export_parquet with:
+    "Export an npz and its samples table as Parquet, for Hugging Face datasets."
+    output:
+        main=directory(paths["parquet"]),
+    log:
+        paths.log("export_parquet{tail}"),
+    benchmark:
+        paths.benchmark("export_parquet{tail}")
+    params:
+        format="parquet",
+        protocol=plan.settings.protocol,
+        overrides=overrides("export_parquet"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export_parquet"),
+
+
+rule card:
+    "Write the card of a dataset in Parquet: counts, decisions, findings, licence."
+    input:
+        npz=paths["npz"],
+        samples=paths["samples"],
+        data=paths["parquet"],
+        summary=paths["summary"],
+    output:
+        paths["card"],
+    log:
+        paths.log("card{tail}"),
+    benchmark:
+        paths.benchmark("card{tail}")
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=needed,
+        runtime=doubling(10),
+    params:
+        protocol=plan.settings.protocol,
+        overrides=overrides("card"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("card"),
+    shell:
+        "python -m preprocess card {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "{params.miniature} --npz {input.npz:q} --samples {input.samples:q} --data {input.data:q} "
+        "--summary {input.summary:q} --output {output:q} "
+        "--log {log:q}"
+
+
+use rule export_npy as export_webdataset with:
+    "Export an npz and its samples table as WebDataset, tar files that are read forwards."
+    output:
+        main=directory(paths["webdataset"]),
+    log:
+        paths.log("export_webdataset{tail}"),
+    benchmark:
+        paths.benchmark("export_webdataset{tail}")
+    params:
+        format="webdataset",
+        protocol=plan.settings.protocol,
+        overrides=overrides("export_webdataset"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export_webdataset"),
+
+
+use rule export_npy as export_zarr with:
+    "Export an npz as Zarr, in chunks that are read alone."
+    output:
+        main=directory(paths["zarr"]),
+    log:
+        paths.log("export_zarr{tail}"),
+    benchmark:
+        paths.benchmark("export_zarr{tail}")
+    params:
+        format="zarr",
+        protocol=plan.settings.protocol,
+        overrides=overrides("export_zarr"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export_zarr"),
