@@ -166,8 +166,10 @@ def _has_hole(data: bytes) -> bool:
     is_sequential, is_strange = False, False
     for kind, start, end in _segments(data):
         if kind == _SCAN:
-            stop = data.find(b"\xff\xd9", end)
-            return is_sequential and is_strange and data.find(bytes(_HOLE), end, stop if stop > 0 else None) >= 0
+            if not (is_sequential and is_strange) or (hole := data.find(bytes(_HOLE), end)) < 0:
+                return False
+            stop = data.find(b"\xff\xd9", end, hole + _HOLE)  # what follows the picture may be zeros
+            return stop < 0
         is_sequential |= kind in _SEQUENTIAL
         while kind == 0xC4 and start + 17 < end:  # tables: class and number, codes of each length, their meanings
             is_strange |= data[start] >> 4 == 1 and data[start + 17] != 0

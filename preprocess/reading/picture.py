@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: what raw pictures come in; Pillow's other readers are not offered files nobody vouches for
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-#: where Pillow keeps what a PNG says of its orientation
+#: where Pillow keeps what a file says of its orientation, TIFF aside
 _EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 #: TIFF tags: bits a channel, orientation, and the kind of numbers, of which 1 is unsigned and 4 is not told
 _BITS, _ORIENTATION, _NUMBERS = 258, 274, 339
@@ -105,7 +105,7 @@ class Picture:
             image = self._image
             rotation = self._tiff_orientation
             with _reading():
-                if image.format != "TIFF" and (image.format != "PNG" or not _EXIF_KEYS.isdisjoint(image.info)):
+                if image.format != "TIFF" and not _EXIF_KEYS.isdisjoint(image.info):
                     rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
         except UnreadableError:
             return "not an image"
