@@ -44,7 +44,9 @@ def _jpeg(quality: int) -> Change:
 def _noise(sigma: float) -> Change:
     def change(picture: Image.Image, random: np.random.Generator) -> Image.Image:
         pixels = np.asarray(picture)
-        return Image.fromarray(np.clip(np.rint(pixels + random.normal(0, sigma, pixels.shape)), 0, 255).astype(np.uint8))
+        return Image.fromarray(
+            np.clip(np.rint(pixels + random.normal(0, sigma, pixels.shape)), 0, 255).astype(np.uint8)
+        )
 
     return change
 
@@ -135,8 +137,11 @@ def pictures(real: Path, dataset: str) -> list[Path]:
 
 
 def rendered(dataset: str, picture: Image.Image, sizes: list[int]) -> list[np.ndarray]:
-    """The cells of a picture as the recipe of a dataset renders it, protocol ``paper``, at each size."""
-    in_force = recipe.load(dataset, "paper")
+    """The cells of a picture as the recipe of a dataset renders it, protocol ``paper``, at each size.
+
+    But for the crop: a part of so many pixels shows something else of a scaled copy.
+    """
+    in_force = recipe.load(dataset, "paper", {"crop": "none"})
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=0)
     decoded: object = bind(in_force, "decode", sizes[0]).function(Picture(file.getvalue()))
