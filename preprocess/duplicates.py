@@ -1,9 +1,10 @@
 """Pictures that are the same to the pixel, or look alike, mirrored and turned copies included.
 
-Near duplicates share a 272-bit difference hash (each bit says whether a cell of a 17 x 17 grid of gray is darker than its
-right neighbour by more than 2 levels, so that noise does not decide it on an even background) within a Hamming distance
-of 12, and their cells correlate by 0.985 or more, as they are or after one of them was mirrored or turned by quarters.
-The distance is that of a public audit of BUSI, where 12 of 256 bits finds 88 pairs; the correlation keeps chest X-rays
+Near duplicates share a 272-bit difference hash within a Hamming distance of 12, and their cells correlate by 0.985 or
+more, as they are or after one of them was mirrored or turned by quarters. Each bit of the hash says whether a cell of a
+17 x 17 grid of gray is darker than the next by more than 2 levels, so that noise does not decide it on an even
+background. There are two hashes, by the next cell to the right and by the next one above, and one has to be near. The
+distance is that of a public audit of BUSI, where 12 of 256 bits finds 88 pairs; the correlation keeps chest X-rays
 and organ slices apart, which resemble each other as a kind. ``python -m benchmarks.near_duplicates`` measures on real
 pictures what is found of planted copies, by the kind of change, and that unrelated pictures make no pair. What is missed:
 a cropped copy, a turn by other angles, and a copy of a picture that has hardly any contrast.
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,10 @@ TURNS = (
     "same", "turned 90", "turned 180", "turned 270",
     "mirrored", "mirrored, turned 90", "mirrored, turned 180", "mirrored, turned 270",
 )  # fmt: skip
+#: the turns by which the hash sees a picture: from left to right, and from top to bottom
+DIRECTIONS = (0, 1)
+#: the turns that are looked for along each: by quarter turns a picture is seen along both in any case
+SEEN_ALONG = (range(8), (0, 2, 4, 6))
 #: what the pixel-identical have in the place of a turn
 IDENTICAL = "identical"
 
@@ -215,8 +221,8 @@ class _Hashes:
     flat: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, cells: Cells, turn: int) -> _Hashes:
-        """Hash all rows, a block at a time."""
+    def of(cls, cells: Cells, *turns: int) -> _Hashes:
+        """Hash all rows after some turns, a block at a time."""
         count = len(cells)
         # a part as one number: exact in 32 bits of float, for it has 21 bits at the most
         weights = np.zeros((BITS, PARTS), np.float32)
@@ -226,7 +232,7 @@ class _Hashes:
         flat = np.zeros(count, bool)
         for start in range(0, count, BLOCK):
             rows = slice(start, start + BLOCK)
-            bits = difference_hash(turned(cells[rows], turn))
+            bits = difference_hash(reduce(turned, turns, cells[rows]))
             words[:, rows] = _packed(bits)
             parts[:, rows] = (bits.astype(np.float32) @ weights).T
             flat[rows] = _flat(bits)
@@ -268,23 +274,31 @@ Candidates = Iterator[tuple[int, Ints, Ints, Ints]]
 
 def _sharing(cells: Cells, base: _Hashes) -> Candidates:
     """Near pairs as the turn, rows, other rows that look like them after it, and distances."""
-    indices = [_Index(part, np.flatnonzero(~base.flat)) for part in base.parts]
-    for turn in range(len(TURNS)):
-        hashes = _Hashes.of(cells, turn) if turn else base
-        others = np.flatnonzero(~hashes.flat)
-        for number, index in enumerate(indices):
-            for one, other in index.find(hashes.parts[number], others, is_itself=turn == 0):
-                chosen = one < other if turn == 0 else one != other
-                chosen &= np.bitwise_count(base.words[0, one] ^ hashes.words[0, other]) <= THRESHOLD
-                one, other = one[chosen], other[chosen]
-                distances = _distances(base.words[:, one], hashes.words[:, other])
-                chosen = distances <= THRESHOLD
-                one, other, distances = one[chosen], other[chosen], distances[chosen]
-                # each once: by the first part that both share
-                chosen = (base.parts[:number, one] != hashes.parts[:number, other]).all(axis=0)
-                one, other, distances = one[chosen], other[chosen], distances[chosen]
-                chosen = correlated(cells, one, other, turn)
-                yield turn, one[chosen], other[chosen], distances[chosen]
+    for direction in DIRECTIONS:
+        if direction:
+            base = _Hashes.of(cells, direction)
+        indices = [_Index(part, np.flatnonzero(~base.flat)) for part in base.parts]
+        for turn in SEEN_ALONG[direction]:
+            hashes = base if turn == 0 else _Hashes.of(cells, turn, direction)
+            yield from _sharing_with(cells, turn, base, indices, hashes)
+
+
+def _sharing_with(cells: Cells, turn: int, base: _Hashes, indices: list[_Index], hashes: _Hashes) -> Candidates:
+    """The same of one turn."""
+    others = np.flatnonzero(~hashes.flat)
+    for number, index in enumerate(indices):
+        for one, other in index.find(hashes.parts[number], others, is_itself=turn == 0):
+            chosen = one < other if turn == 0 else one != other
+            chosen &= np.bitwise_count(base.words[0, one] ^ hashes.words[0, other]) <= THRESHOLD
+            one, other = one[chosen], other[chosen]
+            distances = _distances(base.words[:, one], hashes.words[:, other])
+            chosen = distances <= THRESHOLD
+            one, other, distances = one[chosen], other[chosen], distances[chosen]
+            # each once: by the first part that both share
+            chosen = (base.parts[:number, one] != hashes.parts[:number, other]).all(axis=0)
+            one, other, distances = one[chosen], other[chosen], distances[chosen]
+            chosen = correlated(cells, one, other, turn)
+            yield turn, one[chosen], other[chosen], distances[chosen]
 
 
 class _Index:
@@ -355,10 +369,13 @@ def _looked_at(cells: Cells, one: Ints, other: Ints, turn: int) -> Candidates:
     chosen = correlated(cells, one, other, turn)
     one, other = one[chosen], other[chosen]
     for there, (left, right) in ((turn, (one, other)), (back(turn), (other, one))):
-        bits, others = difference_hash(cells[left]), difference_hash(turned(cells[right], there))
-        distances = _distances(_packed(bits), _packed(others))
-        chosen = (distances <= THRESHOLD) & ~_flat(bits) & ~_flat(others)
-        yield there, left[chosen], right[chosen], distances[chosen]
+        for direction in DIRECTIONS:
+            if there in SEEN_ALONG[direction]:
+                bits = difference_hash(turned(cells[left], direction))
+                others = difference_hash(turned(turned(cells[right], there), direction))
+                distances = _distances(_packed(bits), _packed(others))
+                chosen = (distances <= THRESHOLD) & ~_flat(bits) & ~_flat(others)
+                yield there, left[chosen], right[chosen], distances[chosen]
 
 
 def _flat_in_all(cells: Cells) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from preprocess.audit import duplicates
+from preprocess import duplicates
 from preprocess.cells import cells as cells_of
 
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from preprocess import recipe
-from preprocess.audit import checks, duplicates, leakfree
+from preprocess import duplicates, recipe
+from preprocess.audit import checks, leakfree
 from preprocess.checksums import image_digest
 from preprocess.packed import Packed
 from preprocess.table import Sample, read_rows
