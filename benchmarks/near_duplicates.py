@@ -127,13 +127,14 @@ class Outcome:
     strangers: frozenset[tuple[int, int]]
 
 
-def pictures(real: Path, dataset: str) -> list[Path]:
-    """The original pictures of a dataset in the folder of real files, without masks."""
-    return [
-        path
-        for path in sorted((real / FOLDERS[dataset]).rglob("*"))
-        if path.suffix in (".png", ".jpg", ".jpeg") and "mask" not in path.name
-    ]
+def pictures(folder: Path) -> list[Image.Image]:
+    """The pictures below a folder in the order of their paths, without masks."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".png", ".jpg", ".jpeg") and "mask" not in path.name:
+            with Image.open(path) as picture:
+                found.append(picture.convert("L" if picture.mode == "L" else "RGB"))
+    return found
 
 
 def rendered(dataset: str, picture: Image.Image, sizes: list[int]) -> list[np.ndarray]:
@@ -159,14 +160,13 @@ def _same(picture: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def planted(
-    dataset: str, files: list[Path], sizes: list[int], change: Change = _same, seed: int = 1
+    dataset: str, originals: list[Image.Image], sizes: list[int], change: Change = _same, seed: int = 1
 ) -> dict[int, np.ndarray]:
     """The cells of a changed copy of each picture by size; without a change of the pictures themselves."""
-    rows = []
-    for number, path in enumerate(files):
-        with Image.open(path) as file:
-            picture = file.convert("L" if file.mode == "L" else "RGB")
-        rows.append(rendered(dataset, change(picture, np.random.default_rng([seed, number])), sizes))
+    rows = [
+        rendered(dataset, change(picture, np.random.default_rng([seed, number])), sizes)
+        for number, picture in enumerate(originals)
+    ]
     return {size: np.stack([row[place] for row in rows]) for place, size in enumerate(sizes)}
 
 
@@ -184,18 +184,18 @@ def table(real: Path, sizes: list[int]) -> Iterator[str]:
     columns = [(dataset, size) for dataset in FOLDERS for size in sizes]
     yield "| change | " + " | ".join(f"{dataset} {size}" for dataset, size in columns) + " |"
     yield "|---" * (len(columns) + 1) + "|"
-    files = {dataset: pictures(real, dataset) for dataset in FOLDERS}
-    known = {dataset: planted(dataset, files[dataset], sizes) for dataset in FOLDERS}
+    there = {dataset: pictures(real / folder) for dataset, folder in FOLDERS.items()}
+    known = {dataset: planted(dataset, there[dataset], sizes) for dataset in FOLDERS}
     found = [duplicates.near(known[dataset][size]) for dataset, size in columns]
-    yield _line("pictures", [len(files[dataset]) for dataset, _ in columns])
+    yield _line("pictures", [len(there[dataset]) for dataset, _ in columns])
     yield _line("pairs of originals", [len(pairs) for pairs in found])
     yield _line("of these mirrored or turned", [sum(pair.turn != "same" for pair in pairs) for pairs in found])
     for name, (change, turn) in CHANGES.items():
         shares = []
-        for dataset, there in known.items():
-            copies = planted(dataset, files[dataset], sizes, change)
-            outcomes = [search(there[size], copies[size], turn) for size in sizes]
-            shares += [f"{100 * one.rightly / len(files[dataset]):.0f} %" for one in outcomes]
+        for dataset, originals in there.items():
+            copies = planted(dataset, originals, sizes, change)
+            outcomes = [search(known[dataset][size], copies[size], turn) for size in sizes]
+            shares += [f"{100 * one.rightly / len(originals):.0f} %" for one in outcomes]
         yield _line(name, shares)
 
 

@@ -6,8 +6,8 @@ more, as they are or after one of them was mirrored or turned by quarters. Each 
 background. There are two hashes, by the next cell to the right and by the next one above, and one has to be near. The
 distance is that of a public audit of BUSI, where 12 of 256 bits finds 88 pairs; the correlation keeps chest X-rays
 and organ slices apart, which resemble each other as a kind. ``python -m benchmarks.near_duplicates`` measures on real
-pictures what is found of planted copies, by the kind of change, and that unrelated pictures make no pair. What is missed:
-a cropped copy, a turn by other angles, and a copy of a picture that has hardly any contrast.
+pictures what is found of planted copies, by the kind of change, and that unrelated pictures make no pair. What is
+missed: a cropped copy, a turn by other angles, and a copy of a picture that has hardly any contrast.
 
 Of a volume its mean along the first axis is compared. So the eight turns are those in the plane of the other two axes;
 volumes that mirror each other along the first are the same to it, and other turns of the cube are not seen.
@@ -49,6 +49,8 @@ SEEN_ALONG = (range(8), (0, 2, 4, 6))
 #: what the pixel-identical have in the place of a turn
 IDENTICAL = "identical"
 
+#: fewer pictures than this are all compared: the tables of the other way are large
+FEW = 4096
 #: rows whose bits are computed together, and the rows of a block of all pairs
 BLOCK = 2048
 #: candidates that are looked at together
@@ -61,6 +63,7 @@ FIT = 4096
 Bits = NDArray[np.uint64]
 Cells = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Ints32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,16 +258,18 @@ def _distances(one: Bits, other: Bits) -> Ints:
 
 
 def share_much(hashes: _Hashes) -> bool:
-    """Whether so many hashes share a part that comparing all pairs is less work.
+    """Whether so few hashes, or so many that share a part, are compared that all pairs are less work.
 
-    This happens with pictures that are dark over large areas. 236,386 of them take minutes
+    The latter happens with pictures that are dark over large areas. 236,386 of them take minutes
     (``python -m benchmarks.duplicates``).
     """
+    count = len(hashes.flat)
+    if count < FEW:
+        return True
     sharing = 0
     for part in hashes.parts[:, ~hashes.flat]:
         counts = np.unique(part, return_counts=True)[1]
         sharing += int((counts * (counts - 1) // 2).sum())
-    count = len(hashes.flat)
     # a pair that has to be looked up costs about three times as much
     return 3 * sharing >= count * (count - 1) // 2
 
@@ -277,7 +282,7 @@ def _sharing(cells: Cells, base: _Hashes) -> Candidates:
     for direction in DIRECTIONS:
         if direction:
             base = _Hashes.of(cells, direction)
-        indices = [_Index(part, np.flatnonzero(~base.flat)) for part in base.parts]
+        indices = [_Index(base, number) for number in range(PARTS)]
         for turn in SEEN_ALONG[direction]:
             hashes = base if turn == 0 else _Hashes.of(cells, turn, direction)
             yield from _sharing_with(cells, turn, base, indices, hashes)
@@ -285,11 +290,9 @@ def _sharing(cells: Cells, base: _Hashes) -> Candidates:
 
 def _sharing_with(cells: Cells, turn: int, base: _Hashes, indices: list[_Index], hashes: _Hashes) -> Candidates:
     """The same of one turn."""
-    others = np.flatnonzero(~hashes.flat)
     for number, index in enumerate(indices):
-        for one, other in index.find(hashes.parts[number], others, is_itself=turn == 0):
+        for one, other in index.find(hashes, is_itself=turn == 0):
             chosen = one < other if turn == 0 else one != other
-            chosen &= np.bitwise_count(base.words[0, one] ^ hashes.words[0, other]) <= THRESHOLD
             one, other = one[chosen], other[chosen]
             distances = _distances(base.words[:, one], hashes.words[:, other])
             chosen = distances <= THRESHOLD
@@ -302,31 +305,41 @@ def _sharing_with(cells: Cells, turn: int, base: _Hashes, indices: list[_Index],
 
 
 class _Index:
-    """Rows by a number each has."""
+    """The rows of some hashes by one of their parts."""
 
-    def __init__(self, values: NDArray[np.uint32], rows: Ints) -> None:
-        order = np.argsort(values[rows], kind="stable")
-        self._rows = rows[order].astype(np.int32)
-        self._values = values[self._rows]
+    def __init__(self, hashes: _Hashes, number: int) -> None:
+        self._number = number
+        self._rows, self._values, self._words = self._ordered(hashes, np.flatnonzero(~hashes.flat))
         self._counts = np.minimum(np.bincount(self._values, minlength=1 << PART_BITS), 2).astype(np.uint8)
 
-    def find(self, values: NDArray[np.uint32], others: Ints, is_itself: bool) -> Iterator[tuple[Ints, Ints]]:
-        """Pairs of a row and one of ``others`` with the same value, some at a time.
+    def _ordered(self, hashes: _Hashes, rows: Ints) -> tuple[Ints32, NDArray[np.uint32], Bits]:
+        """Rows by their part, that part, and their middle words: what lies together is quick to read."""
+        order = np.argsort(hashes.parts[self._number, rows], kind="stable")
+        rows = rows[order]
+        return rows.astype(np.int32), hashes.parts[self._number, rows], hashes.words[2, rows]
 
-        ``is_itself`` says that the values are those of the index, where each row has its own.
+    def find(self, hashes: _Hashes, is_itself: bool) -> Iterator[tuple[Ints, Ints]]:
+        """Pairs of a row and one of other hashes that share the part and much of the middle word, some at a time.
+
+        ``is_itself`` says that the hashes are those of the index, where each row finds itself.
         """
-        others = others[self._counts[values[others]] > is_itself]
-        starts = np.searchsorted(self._values, values[others])
-        counts = np.searchsorted(self._values, values[others], side="right") - starts
+        others = np.flatnonzero(~hashes.flat)
+        others = others[self._counts[hashes.parts[self._number, others]] > is_itself]
+        rows, values, words = self._ordered(hashes, others)
+        starts = np.searchsorted(self._values, values)
+        counts = np.searchsorted(self._values, values, side="right") - starts
         ends = np.cumsum(counts)
         done = 0
-        while done < len(others):
+        while done < len(rows):
             before = ends[done - 1] if done else 0
             last = max(int(np.searchsorted(ends, before + CHUNK, side="right")), done + 1)
             some = slice(done, last)
             first = starts[some] - (ends[some] - counts[some] - before)
             places = np.arange(ends[last - 1] - before) + np.repeat(first, counts[some])
-            yield self._rows[places].astype(np.int64), np.repeat(others[some], counts[some])
+            apart = np.bitwise_count(self._words[places] ^ np.repeat(words[some], counts[some]))
+            chosen = np.flatnonzero(apart <= THRESHOLD)
+            other = np.searchsorted(ends[some], chosen + before, side="right") + done
+            yield self._rows[places[chosen]].astype(np.int64), rows[other].astype(np.int64)
             done = last
 
 
@@ -397,7 +410,9 @@ def _unit(cells: Cells) -> NDArray[np.float32]:
 
 
 def _axes(cells: Cells) -> NDArray[np.float32]:
-    """The main axes of an evenly spread part of the rows, (289, 32)."""
+    """The main axes of an evenly spread part of the rows, (289, 32); of few rows all axes as they are."""
+    if len(cells) <= FIT // 4:
+        return np.eye(SIDE * SIDE, dtype=np.float32)
     chosen = np.linspace(0, len(cells) - 1, min(len(cells), FIT)).astype(int)
     data = _unit(cells[chosen])
     _, vectors = np.linalg.eigh((data.T @ data).astype(np.float64))
