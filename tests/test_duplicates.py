@@ -20,6 +20,7 @@ def all_pairs(request, monkeypatch):
     """Both ways to find near duplicates, whichever would be less work, with blocks that several are needed of."""
     monkeypatch.setattr(duplicates, "BLOCK", 16)
     monkeypatch.setattr(duplicates, "CHUNK", 50)
+    monkeypatch.setattr(duplicates, "FIT", 64)
     return request.param
 
 
