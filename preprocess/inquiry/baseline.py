@@ -8,7 +8,7 @@ picture (the eighths of a volume). On the standardised features scikit-learn's l
 multi-label set has one for each label. On CIFAR-10 the papers report 79 % with thousands of patches. It is a stand-in
 for a network: what helps or hurts it need not be worth as much to another, so differences count, not levels.
 
-Memory does not grow with the rows: at most :data:`TRAINED` rows are trained on, and pictures are encoded block by block.
+Memory does not grow with the rows: at most :data:`TRAINED` are trained on, and pictures are encoded block by block.
 The result is the same for any number of workers: each block is one worker's, and BLAS has one thread.
 """
 

@@ -151,14 +151,10 @@ def compare(
     """
     found, missing = [], []
     for dataset in datasets:
-        there = {name: builds.find(base, name, dataset) for name in variants}
-        missing += [
-            f"{dataset} in {base / name}: build it with: {builds.command(name, dataset, raw)}"
-            for name, one in there.items()
-            if one is None
-        ]
-        first, *others = [there[name] for name in variants]
-        found += [difference(first, other) for other in others if first is not None and other is not None]
+        there, lines = builds.gather(dataset, variants, base, raw)
+        missing += lines
+        if there and there[0].name == variants[0]:
+            found += [difference(there[0], other) for other in there[1:]]
     return found, missing
 
 
@@ -189,13 +185,14 @@ def difference(first: Finished, second: Finished) -> Difference:
             f"{key} ({ours[key].split} {ours[key].index}): {ours[key].label}, now {theirs[key].label}"
             for key in labels[:NAMED]
         ),
-        decisions=tuple(_decisions(first, second)),
+        decisions=tuple(decisions(first, second)),
         sizes=tuple(_pixels(first, second, ours, theirs, common, size) for size in sizes),
         sizes_missing=tuple(f"{size}: only in {(first if size in first.npz else second).name}" for size in apart),
     )
 
 
-def _decisions(first: Finished, second: Finished) -> Iterator[DecisionDifference]:
+def decisions(first: Finished, second: Finished) -> Iterator[DecisionDifference]:
+    """The decisions by which two builds differ, with what was decided; the seed too."""
     ours, theirs = (one.made["recipe"]["decisions"] for one in (first, second))
     for key in {**ours, **theirs}:
         one, other = ours.get(key), theirs.get(key)
@@ -237,18 +234,11 @@ class _Sum:
         return ClassDifference(name, self.rows, self.equal, mean, self.greatest, psnr)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """One npz, and what pack saw of it."""
-
-    path: Path
-    facts: Packed
-
-
 def _pixels(
     first: Finished, second: Finished, ours: dict[str, Sample], theirs: dict[str, Sample], common: list[str], size: int
 ) -> SizeDifference:
-    rows = [_facts(one, size) for one in (first, second)]
+    paths = first.npz[size], second.npz[size]
+    seen = [facts(one, size) for one in (first, second)]
     numbers = [_numbers(one) for one in (first, second)]
     names = first.recipe.dataset.classes
     total = _Sum()
@@ -260,7 +250,7 @@ def _pixels(
 
     apart = []
     for key in common:
-        is_equal = np.array_equal(*(one.facts.digests[at[key]] for one, at in zip(rows, numbers, strict=True)))
+        is_equal = np.array_equal(*(one.digests[at[key]] for one, at in zip(seen, numbers, strict=True)))
         for part in parts(key):
             part.rows += 1
             part.equal += is_equal
@@ -272,15 +262,15 @@ def _pixels(
         apart = [apart[place] for place in chosen]
     worst: list[tuple[float, int, str]] = []
     wanted = {numbers[0][key]: key for key in apart}
-    held = dict(packed.images(rows[1].path, rows[1].facts, (numbers[1][key] for key in apart)))
-    for number, image in packed.images(rows[0].path, rows[0].facts, wanted):
+    held = dict(packed.images(paths[1], seen[1], (numbers[1][key] for key in apart)))
+    for number, image in packed.images(paths[0], seen[0], wanted):
         key = wanted[number]
         gap = image.astype(np.int16) - held[numbers[1][key]]
         for part in parts(key):
             part.add(gap)
         worst.append((float(np.abs(gap).mean()), int(np.abs(gap).max()), key))
     worst = sorted(worst, key=lambda one: (-one[0], one[2]))[:SHOWN]
-    shown_rows = dict(packed.images(rows[0].path, rows[0].facts, (numbers[0][key] for _, _, key in worst)))
+    shown_rows = dict(packed.images(paths[0], seen[0], (numbers[0][key] for _, _, key in worst)))
     mean, psnr = total.over_all()
     return SizeDifference(
         size, total.equal, total.read, mean, total.greatest, psnr,
@@ -296,18 +286,17 @@ def _pixels(
     )  # fmt: skip
 
 
-def _facts(build: Finished, size: int) -> _Rows:
+def facts(build: Finished, size: int) -> Packed:
     """What pack saw of an npz; read from the file itself where that is gone."""
     seen = build.beside("seen", size)
     if seen.is_file():
-        return _Rows(build.npz[size], packed.read(seen, with_cells=False))
+        return packed.read(seen, with_cells=False)
     reader = npz.Reader(build.npz[size])
     digests = [np.frombuffer(image_digest(row), np.uint8) for one in SPLITS for row in reader.rows(f"{one}_images")]
     nothing = np.zeros(0, np.uint8)
     counts = tuple(reader.shape(f"{one}_labels")[0] for one in SPLITS)
     arrays = {f"{one}_images": Written("") for one in SPLITS}
-    facts = Packed(np.stack(digests), nothing, nothing, nothing, nothing.astype(bool), counts, arrays)
-    return _Rows(build.npz[size], facts)
+    return Packed(np.stack(digests), nothing, nothing, nothing, nothing.astype(bool), counts, arrays)
 
 
 def _numbers(build: Finished) -> dict[str, int]:

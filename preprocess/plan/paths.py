@@ -49,6 +49,8 @@ PLACES = {
     "proofs": "{base}/proofs.tsv",
     "compare": "{base}/compare/index.html",
     "compare_data": "{base}/compare/compare.json",
+    "impact": "{base}/impact/index.html",
+    "impact_data": "{base}/impact/impact.json",
     "trace": "{out}/trace/index.html",
     "trace_data": "{out}/trace/trace.json",
     # ---- of a match with the published files
