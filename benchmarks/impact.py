@@ -2,9 +2,9 @@
 
 Drawn blood cells and skin lesions stand in for PBC and HAM10000, as many as asked for and less alike within a class
 than those of the default run. Two decisions are looked at: the JPEG file that `released` BloodMNIST at 28 goes through,
-and lesions that straddle the splits of `released` DermaMNIST. The drawings have no texture worth the name: what is said
-of them is no finding on the real sets, but shows what the command says, and what it costs. The published counts are 17,092 and
-10,015; `--count 17092` draws for some ten minutes.
+and lesions that straddle the splits of `released` DermaMNIST. What is said of drawings is no finding on the real sets;
+it shows what the command says, and what that costs. The published counts are 17,092 and 10,015; `--count 17092` draws
+for some ten minutes.
 """
 
 from __future__ import annotations

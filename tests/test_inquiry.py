@@ -89,7 +89,7 @@ def test_a_swapped_label_and_a_moved_row_are_found(two):
 
 
 @pytest.mark.workflow
-def test_compare_says_what_is_missing_and_how_it_is_built(finished, tmp_path):
+def test_compare_says_what_is_missing_and_how_it_is_built_and_impact_what_it_is_worth(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder, symlinks=True)
     asked = ["compare", "--config", "datasets=[breastmnist]", "variants=[paper,paper+kernel=lanczos]"]
@@ -105,6 +105,10 @@ def test_compare_says_what_is_missing_and_how_it_is_built(finished, tmp_path):
     assert [decision["second"] for decision in one["decisions"]] == ["lanczos"]
     assert "Drawings, not data" in (folder / "results/miniature/compare/index.html").read_text()
     assert "name two builds or more" in snakemake(folder, "compare", fails=True)
+    said = snakemake(folder, "impact", *asked[1:])
+    assert "paper+kernel=lanczos less paper, on same rows" in said
+    assert "busi_" not in said
+    assert "Drawings, not data" in (folder / "results/miniature/impact/index.html").read_text()
 
 
 def test_a_build_that_is_not_there(tmp_path):

@@ -86,7 +86,7 @@ class Dictionary:
 
     def encode(self, images: Pixels) -> Floats:
         """The features of pictures (N, S, S) or (N, S, S, 3), or volumes (N, S, S, S): (N, F) float32."""
-        patches = self._patches(images)
+        patches = self.patches(images)
         places, flat = patches.shape[1:-1], _normalised(patches.reshape(-1, len(self.mean)))
         flat -= self.mean
         products = (flat @ self.atoms).reshape(len(images), *places, -1)
@@ -96,16 +96,17 @@ class Dictionary:
             regions += [np.maximum(part - THRESHOLD, 0).mean(1), np.maximum(-part - THRESHOLD, 0).mean(1)]
         return np.concatenate(regions, axis=1)
 
-    def _patches(self, images: Pixels) -> Floats:
-        return _patches(images, self.dimensions, self.step)
+    def patches(self, images: Pixels) -> Floats:
+        """The patches of pictures at every ``step``-th place: (N, places along each axis ..., D)."""
+        some = tuple(slice(None, None, self.step) for _ in range(self.dimensions))
+        windows = _windows(images, self.dimensions)[(slice(None), *some)]
+        return windows.reshape(*windows.shape[: self.dimensions + 1], -1).astype(np.float32)
 
 
-def _patches(images: Pixels, dimensions: int, step: int) -> Floats:
-    """All patches of some pictures, at every ``step``-th place: (N, places along each axis ..., D) float32."""
+def _windows(images: Pixels, dimensions: int) -> Pixels:
+    """The patches of some pictures at every place, without a copy: (N, places along each axis ..., a patch's axes)."""
     axes = tuple(range(1, dimensions + 1))
-    windows = np.lib.stride_tricks.sliding_window_view(images, (EDGE[dimensions],) * dimensions, axes)
-    windows = windows[(slice(None), *(slice(None, None, step) for _ in axes))]
-    return windows.reshape(*windows.shape[: dimensions + 1], -1).astype(np.float32)
+    return np.lib.stride_tricks.sliding_window_view(images, (EDGE[dimensions],) * dimensions, axes)
 
 
 def _normalised(patches: Floats) -> Floats:
@@ -132,11 +133,8 @@ def learn(images: Pixels, dimensions: int, random: np.random.RandomState) -> Dic
     step = max(1, edge // PLACES[dimensions])
     last = edge - EDGE[dimensions] + 1
     rows = random.randint(len(images), size=WHITENED)
-    corners = random.randint(last, size=(WHITENED, dimensions))
-    drawn = np.stack([
-        images[(row, *(slice(at, at + EDGE[dimensions]) for at in corner))].reshape(-1)
-        for row, corner in zip(rows, corners, strict=True)
-    ])  # fmt: skip
+    corners = random.randint(last, size=(dimensions, WHITENED))
+    drawn = _windows(images, dimensions)[(rows, *corners)].reshape(WHITENED, -1)
     patches = _normalised(drawn.astype(np.float32))
     mean = patches.mean(0)
     patches -= mean
@@ -154,7 +152,7 @@ def encoded(dictionary: Dictionary, images: Iterable[Pixels], workers: int) -> I
     if first is None:
         return
     values = len(dictionary.mean) + PATCHES
-    one = dictionary._patches(first[None])
+    one = dictionary.patches(first[None])
     rows = max(1, _BLOCK // (one.size // one.shape[-1] * values))
     blocks = _stacked(itertools.chain([first], images), rows)
     with ThreadPoolExecutor(workers) as pool:
