@@ -17,6 +17,7 @@ from PIL import Image
 
 from preprocess import recipe
 from preprocess.audit import again
+from preprocess.audit.apart import Figures
 from preprocess.decisions import PAPER, pointer
 from preprocess.errors import PreprocessError
 from preprocess.inquiry import builds, compare, prove, trace
@@ -52,7 +53,8 @@ def test_equal_builds_differ_in_nothing(two):
     found = against(two)
     assert (found.only_first, found.only_second, found.moved, found.labels_changed, found.decisions) == (0, 0, 0, 0, ())
     (size,) = found.sizes
-    assert (size.equal, size.mean, size.greatest, size.psnr, size.worst) == (found.common, 0, 0, None, ())
+    assert size.pixels == Figures(found.common, found.common, 0, 0, None)
+    assert size.worst == ()
 
 
 @pytest.mark.workflow
@@ -63,14 +65,14 @@ def test_one_changed_pixel_is_found(two):
     change(two / "released" / "breastmnist.npz", edit)
     found = against(two)
     (size,) = found.sizes
-    assert size.equal == found.common - 1
+    assert size.pixels.equal == found.common - 1
     (row,) = size.worst
     assert row.places == "test 2, test 2"
-    assert row.greatest == size.greatest == 64
+    assert row.greatest == size.pixels.greatest == 64
     assert row.mean == pytest.approx(64 / 784)
-    assert size.mean == pytest.approx(64 / 784 / found.common)
-    assert size.psnr == pytest.approx(10 * np.log10(255**2 * 784 * found.common / 64**2))
-    assert sum(one.rows - one.equal for one in size.classes) == 1
+    assert size.pixels.mean == pytest.approx(64 / 784 / found.common)
+    assert size.pixels.psnr == pytest.approx(10 * np.log10(255**2 * 784 * found.common / 64**2))
+    assert sum(one.pixels.rows - one.pixels.equal for one in size.classes) == 1
 
 
 @pytest.mark.workflow
