@@ -17,7 +17,7 @@ FURTHER = {"window": ("-1024,400", "-160,240", "-150,250"), "crop": ("centre-200
 
 
 def others(recipe: Recipe, key: str, size: int) -> list[str]:
-    """The values of a pixel decision that could stand in place of that in force at a size; none of what is not in force.
+    """The values that could stand in place of that of a pixel decision in force at a size; none of one not in force.
 
     They are those of the vocabulary, and some of decisions that take any number.
     """

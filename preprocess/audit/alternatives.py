@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preprocess.audit import again
@@ -68,10 +68,15 @@ def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int)
         seed: of the draw.
     """
     keys = [row["key"] for row in rows]
-    drawn = again.drawn([unit_key(row["unit"], row["key"]) for row in rows], SAMPLES, OF_UNIT, seed)
+    indexed: dict[str, int] = {}
+    units: dict[str, str] = {}  # what is opened together is said by the index alone
+    for place, row in enumerate(read_rows(index)):
+        indexed[row["key"]] = place
+        units[row["key"]] = row["unit"]
+    drawn = again.drawn([unit_key(units[key], key) for key in keys], SAMPLES, OF_UNIT, seed)
     others = [row for row in drawn if row != example][: SAMPLES - 1]
-    indexed = {row["key"]: place for place, row in enumerate(read_rows(index))}
-    return [sample_of(dict(rows[row])) for row in again.as_stored([example, *others], keys, indexed)]
+    chosen = again.as_stored([example, *others], keys, indexed)
+    return [replace(sample_of(dict(rows[row])), unit=units[keys[row]]) for row in chosen]
 
 
 def alternatives(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from preprocess.decisions import EVIDENCE, shown
 from preprocess.files import read_json, write_json, write_text
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.table import read_rows
+from preprocess.table import Sample, read_rows, sample_of
 
 GRADES = {
     "bytes": "reproduces published bytes or pixels",
@@ -101,7 +102,8 @@ def write_dataset(
         ],
         files=_files_beside(summary, files),
         pictures=pictures.of_samples(npz, facts, rows, wanted),
-        where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
+        of_row=_rows_shown(in_force, rows, {*wanted, *(rows[row]["key"] for _, tiles in classes for row in tiles)}),
+        trace=_trace(made.command),
         balance=pictures.class_balance(summary.classes, summary.class_counts),
         alternatives=alternatives.alternatives(in_force, files.raw, chosen, shown_sample, size, sizes),
         chosen=len(chosen),
@@ -114,6 +116,34 @@ def write_dataset(
     )  # fmt: skip
     write_text(page, text)
     write_json(data, plain(summary))
+
+
+def labelled(in_force: Recipe, sample: Sample) -> str:
+    """A sample's label with the names of its classes."""
+    held = [in_force.dataset.classes[place] for place in sample.classes]
+    return f"{sample.label} ({', '.join(held) or 'no finding'})"
+
+
+def _rows_shown(in_force: Recipe, rows: Sequence[dict[str, str]], keys: set[str]) -> dict[str, dict[str, str]]:
+    """What the page says of the rows whose pictures it shows, by their keys."""
+    found = {}
+    for row in rows:
+        if row["key"] in keys:
+            sample = sample_of(dict(row))
+            found[sample.key] = {
+                "where": f"{sample.split} {sample.index}",
+                "row": f"{in_force.name}/{sample.split}/{sample.index}",
+                "label": labelled(in_force, sample),
+                "raw": sample.path,
+            }
+    return found
+
+
+def _trace(command: str) -> str:
+    """What traces rows of a build, from what builds it: the same configuration; the rows are still to be named."""
+    words = shlex.split(command)
+    words[words.index("--cores") + 1 : words.index("--cores") + 3] = ["1", "trace"]
+    return shlex.join([*words, *(["--config"] if "--config" not in words else [])])
 
 
 def _files_beside(summary: DatasetSummary, files: BuildFiles) -> dict[str, str]:

@@ -93,6 +93,7 @@ def trace(
     raw: Root,
     output: Annotated[Path, "the page"],
     json: Annotated[Path, "the same as data, without pictures"],
+    traced: Annotated[Path, "the names of the rows, for the audit pages that link to them"],
     rows: Annotated[list[str], "<dataset>/<split>/<index> or <dataset>/<key>"] = [],  # noqa: B006
     miniature: Miniature = False,
 ) -> None:
@@ -105,6 +106,7 @@ def trace(
         raise PreprocessError("trace: name rows: --config 'rows=[breastmnist/train/17]'")
     found = trace.trace(rows, build, results, raw, miniature)
     trace.write_page(found, miniature, output)
+    trace.write_names(found, traced)
     write_json(json, [_without_pictures(plain(one)) for one in found])
     print("\n".join([*map(trace.told, found), f"with the picture after every step: {output}"]), flush=True)
 

@@ -281,7 +281,7 @@ class _Study:
         left_out = {
             "not in all builds": len(all_keys) - len(common),
             "in another split": len(common) - len(stay),
-            "in a split that is not needed": len(labelled) - len(train) - len(test),
+            f"in {VAL if self._tested == TEST else TEST}, not needed": len(labelled) - len(train) - len(test),
             "without a label": len(stay) - len(labelled),
         }
         left_out = {reason: count for reason, count in left_out.items() if count}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from PIL import Image, ImageDraw
 from preprocess import __version__, npz, order, packed, published, steps, web
 from preprocess.acquire import registry
 from preprocess.audit import again
-from preprocess.audit.pages import GRADES
+from preprocess.audit.pages import GRADES, labelled
 from preprocess.checksums import file_digest, image_digest
 from preprocess.decisions import Pointer, shown
 from preprocess.errors import PreprocessError
@@ -112,6 +113,11 @@ class Trace:
     equal: dict[int, bool]
     published: dict[int, str]
 
+    @property
+    def row(self) -> str:
+        """Its name among the rows of all datasets: ``breastmnist/train/17``."""
+        return f"{self.dataset}/{self.split}/{self.index}"
+
 
 def trace(rows: Sequence[str], build: str, base: Path, raw: Path, miniature: bool) -> list[Trace]:
     """Trace rows named ``<dataset>/<split>/<index>`` or ``<dataset>/<key>``.
@@ -156,8 +162,6 @@ def _trace(finished: Finished, number: int, raw: Path, miniature: bool) -> Trace
     sizes = list(finished.npz)
     ((_, rendered),) = again.render(in_force, folder, sizes, [sample], lambda *one: seen.append(one))
     columns = {name: value for name, value in sample.attributes.items() if value and name not in PLACED}
-    names = in_force.dataset.classes
-    held = [names[place] for place in sample.classes]
     group = in_force.dataset.group
     return Trace(
         dataset=finished.dataset,
@@ -165,7 +169,7 @@ def _trace(finished: Finished, number: int, raw: Path, miniature: bool) -> Trace
         key=sample.key,
         split=sample.split,
         index=sample.index,
-        label=f"{sample.label} ({', '.join(held) or 'no finding'})",
+        label=labelled(in_force, sample),
         original_label=sample.original_label,
         group=f"{group} {sample.group or 'unknown'}" if group != "none" else "none: the source publishes no id",
         raw=_raw(folder, sample, seen[0][2], rendered.raw_form, rendered.raw_sha256),
@@ -356,6 +360,11 @@ def write_page(found: list[Trace], miniature: bool, page: Path) -> None:
         traces=found, miniature=miniature, notices=[], grades=GRADES, version=__version__
     )  # fmt: skip
     write_text(page, text)
+
+
+def write_names(found: list[Trace], script: Path) -> None:
+    """Write the names of the rows as a script, the one form a page can load from beside itself, without a server."""
+    write_text(script, f"traced({json.dumps([one.row for one in found])});\n")
 
 
 def told(one: Trace) -> str:

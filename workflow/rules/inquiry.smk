@@ -85,6 +85,7 @@ rule trace:
     output:
         page=paths["trace"],
         data=paths["trace_data"],
+        traced=paths["traced"],
     log:
         paths.log("trace", ""),
     conda:
@@ -98,4 +99,5 @@ rule trace:
         asked=asked,
     shell:
         "python -m preprocess trace --rows {params.rows:q} --build {params.build:q} --results {params.results:q} "
-        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
+        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} "
+        "--traced {output.traced:q} --log {log:q}"
