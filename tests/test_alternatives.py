@@ -105,7 +105,7 @@ def chains(result):
     return sum(map(chains, result.then.values())) or 1
 
 
-def test_few_units_are_opened_for_a_sample_of_rows():
+def test_few_files_are_opened_for_a_sample_of_rows():
     """Ten rows of a scan, a hundred of pictures that are files of their own, and all where there are fewer."""
     scans = [f"scan {number % 40}" for number in range(4000)]
     rows = again.drawn(scans, 100, 10, 1)
@@ -121,7 +121,7 @@ def test_few_units_are_opened_for_a_sample_of_rows():
 def test_the_sample_is_read_as_the_raw_files_lie_and_holds_the_example(stand_in, tmp_path):
     """And what is opened together, which the table of samples does not say."""
     samples = [sample for sample in placed("organmnist3d", stand_in("lits")) if not sample.reason]
-    assert len({sample.unit for sample in samples}) < len(samples) / 4
+    assert all(sample.unit for sample in samples)
     columns = [name for name in SPLIT_COLUMNS if name != "unit"]
     write_samples(tmp_path / "samples.tsv", tuple(columns), samples)
     write_samples(tmp_path / "index.tsv", SPLIT_COLUMNS, list(reversed(samples)))

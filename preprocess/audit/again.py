@@ -28,24 +28,24 @@ def others(recipe: Recipe, key: str, size: int) -> list[str]:
     return [one for one in known if one != value]
 
 
-def drawn(units: Sequence[str], most: int, of_unit: int, seed: int) -> list[int]:
-    """The places of a seeded sample of rows, so drawn that few units have to be opened for it.
+def drawn(files: Sequence[str], most: int, of_file: int, seed: int) -> list[int]:
+    """The places of a seeded sample of rows, so drawn that few files have to be opened for it.
 
     Args:
-        units: of each row what is opened for it.
+        files: the file of each row.
         most: how many rows; all of fewer.
-        of_unit: how many of one unit, and more only where there are not enough units.
+        of_file: how many of one file, and more only where there are not enough files.
         seed: of the draw.
     """
-    order = np.random.RandomState(seed).permutation(len(units)).tolist()
-    by_unit: dict[str, list[int]] = {}
+    order = np.random.RandomState(seed).permutation(len(files)).tolist()
+    by_file: dict[str, list[int]] = {}
     for row in order:
-        by_unit.setdefault(units[row], []).append(row)
+        by_file.setdefault(files[row], []).append(row)
     found: list[int] = []
-    while len(found) < most and by_unit:
-        for rows in by_unit.values():
-            found += rows[:of_unit][: most - len(found)]
-        by_unit = {unit: rows[of_unit:] for unit, rows in by_unit.items() if len(rows) > of_unit}
+    while len(found) < most and by_file:
+        for rows in by_file.values():
+            found += rows[:of_file][: most - len(found)]
+        by_file = {file: rows[of_file:] for file, rows in by_file.items() if len(rows) > of_file}
     return found
 
 

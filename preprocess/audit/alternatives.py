@@ -14,10 +14,10 @@ from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
-from preprocess.table import Sample, read_rows, sample_of, unit_key
+from preprocess.table import Sample, read_rows, sample_of
 
-#: samples the figures are of, all of fewer; and of what is opened once, such as a scan, at the most
-SAMPLES, OF_UNIT = 100, 10
+#: samples the figures are of, all of fewer; and of one file, such as a scan, at the most
+SAMPLES, OF_FILE = 100, 10
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int)
     """
     keys = [row["key"] for row in rows]
     indexed: dict[str, int] = {}
-    units: dict[str, str] = {}  # what is opened together is said by the index alone
+    units: dict[str, str] = {}  # what is opened for several samples is said by the index alone
     for place, row in enumerate(read_rows(index)):
         indexed[row["key"]] = place
         units[row["key"]] = row["unit"]
-    drawn = again.drawn([unit_key(units[key], key) for key in keys], SAMPLES, OF_UNIT, seed)
+    drawn = again.drawn([row["path"] for row in rows], SAMPLES, OF_FILE, seed)
     others = [row for row in drawn if row != example][: SAMPLES - 1]
     chosen = again.as_stored([example, *others], keys, indexed)
     return [replace(sample_of(dict(rows[row])), unit=units[keys[row]]) for row in chosen]
