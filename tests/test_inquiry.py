@@ -163,6 +163,10 @@ def test_every_reason_that_names_a_proof_has_one():
         kinds = {choice.source.prove for choice in recipe.load(name, "released").decisions.values() if choice.source}
         assert "counts" not in kinds or next(prove.counts(recipe.load(name, "released"))).result == prove.PROVEN
         assert "pairs" not in kinds or name in pairs
+        # what the paper says of one dataset or of several; its headings are not at hand
+        texts = {choice.source.text for choice in recipe.load(name, "paper").decisions.values() if choice.source}
+        of_paper = {text.removeprefix("the paper on ").lower() for text in texts if text.startswith("the paper")}
+        assert of_paper <= {name, "sets without an official split"}
     assert pointer({"paper": "BreastMNIST"}).link == PAPER
 
 

@@ -108,7 +108,7 @@ def open(raw: Raw, sample: Sample) -> NDArray[np.uint8]:
 
 
 def surroundings(raw: Raw, sample: Sample) -> tuple[NDArray[np.uint8], Box]:
-    """The cube with half its edge more on each side in y and x, as far as the volume reaches, and where it lies in that.
+    """The cube with half its edge more on each side in y and x, as far as the volume goes, and where it lies in that.
 
     The array is uint8, (z, y, x); the box counts its voxels.
     """
