@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.made import share_of
-from benchmarks.render import jobs, snakemake
+from benchmarks.render import Job, jobs, snakemake
 from preprocess import recipe
 from preprocess.miniature import ham10000, pbc
 from preprocess.miniature.drawing import encode, rng
@@ -74,8 +74,8 @@ def lesions(folder: Path, count: int) -> int:
     return len(ham10000.PICTURES)
 
 
-def run(dataset: str, raw: Path, results: Path, cores: int) -> None:
-    """Build what is compared, ask, and print what the answer took."""
+def run(dataset: str, raw: Path, results: Path, cores: int) -> Job:
+    """Build what is compared, ask, and return what the answer took."""
     for build, decided in BUILDS[dataset].items():
         protocol = build.partition("+")[0]
         told = ", ".join(starmap("{}: {}".format, decided.items()))
@@ -83,7 +83,7 @@ def run(dataset: str, raw: Path, results: Path, cores: int) -> None:
         snakemake(results, cores, raw, dataset, sizes=(28,), config=words)
     snakemake(results, cores, raw, "impact", config=[f"datasets=[{dataset}]", f"variants={list(BUILDS[dataset])}"])
     (job,) = (job for job in jobs(results) if job.step == "impact")
-    print(f"{dataset}: {job.seconds:.0f} CPU s, {job.memory} MB at the most")
+    return job
 
 
 def main() -> None:
@@ -96,10 +96,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as text:
         draw = {"bloodmnist": ("pbc", cells), "dermamnist": ("ham10000", lesions)}
+        lines = []
         for dataset in options.datasets:
             source, drawn = draw[dataset]
-            print(f"{dataset}: {drawn(Path(text, 'raw', source), options.count):,} pictures", flush=True)
-            run(dataset, Path(text, "raw"), Path(text, "results"), options.cores)
+            count = drawn(Path(text, "raw", source), options.count)
+            job = run(dataset, Path(text, "raw"), Path(text, "results"), options.cores)
+            lines.append(f"| {dataset} | {count:,} | {len(BUILDS[dataset])} | {job.seconds:.0f} | {job.memory} |")
+    print("| dataset | pictures | builds | CPU s | MB at the most |\n|---|---|---|---|---|", *lines, sep="\n")
 
 
 if __name__ == "__main__":
