@@ -40,11 +40,12 @@ class Pointer:
 def pointer(source: Mapping[str, Any]) -> Pointer:
     """What a recipe's ``source`` says, which is one of (``schemas/recipe.schema.json``)
 
-    ``paper``: a paragraph of the paper; ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``;
-    ``published``, perhaps with ``row``: a published npz; ``prove``: a kind of proof of the target ``prove``.
+    ``paper``: what of the paper, a dataset it describes or several together, never a heading of its text;
+    ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``; ``published``, perhaps with ``row``: a
+    published npz; ``prove``: a kind of proof of the target ``prove``.
     """
     if "paper" in source:
-        return Pointer(f"the paper, {source['paper']}", PAPER)
+        return Pointer(f"the paper on {source['paper']}", PAPER)
     if "repository" in source:
         place = f"https://github.com/{source['repository']}"
         if file := source.get("file"):

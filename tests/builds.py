@@ -207,7 +207,8 @@ def audit(
         done.folder / "provenance.json")  # fmt: skip
     run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
     extra = ["--exceptions", signed] if signed else []
-    run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
+    run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--index",
+        done.folder / "index.tsv", "--sizes", *done.sizes, "--seed", 42, "--excluded",
         done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
         folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json", "--packed", done.seen(size),
         "--montage", folder / f"{done.dataset}.png")  # fmt: skip

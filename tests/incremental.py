@@ -61,7 +61,8 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
         ("audit", "--raw", raw, "--exceptions", *filter(None, [plan.settings.exceptions]), "--samples", p["samples"],
          "--excluded", p["excluded"], "--provenance", p["provenance"], "--size", str(plan.audit_size(NAME)), "--npz",
          plan.audit_npz(NAME), "--packed", plan.beside("seen", NAME, plan.audit_size(NAME)), "--output", p["page"],
-         "--summary", p["summary"], "--montage", p["montage"]),
+         "--index", p["index"], "--sizes", *sizes, "--seed", seed, "--summary", p["summary"], "--montage",
+         p["montage"]),
     ]  # fmt: skip
     of_recipe = {"collect": [], "samples": [], "reread": []}
     return [

@@ -273,8 +273,7 @@ def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.
     """Render some random rows, each on its own: arrays by row and size."""
     reading_order = {key: position for position, key in enumerate(built.indexed)}
     chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
-    # in the order of the raw files: a tar.gz can only be read forwards
-    chosen.sort(key=lambda row: reading_order[built.samples[row].key])
+    chosen = again.as_stored(chosen, [sample.key for sample in built.samples], reading_order)
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
     rendered = again.render(built.recipe, built.files.raw, list(built.npz), (whole[row] for row in chosen))
     return {row: one.arrays for row, (_, one) in zip(chosen, rendered, strict=True)}

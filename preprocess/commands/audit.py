@@ -162,6 +162,9 @@ def audit(
     packed: Annotated[Path, "what pack saw of it"],
     samples: Path,
     excluded: Path,
+    index: Annotated[Path, "the table of every sample of the source"],
+    sizes: Annotated[list[int], "all sizes of the build"],
+    seed: Annotated[int, "draws the samples that are rendered with other decisions"],
     provenance: Path,
     output: Path,
     summary: Path,
@@ -181,7 +184,8 @@ def audit(
     made = typed(Provenance, read_json(provenance))
     findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
     files = BuildFiles(raw, {size: npz}, {size: packed}, samples, excluded)
-    pages.write_dataset(recipe, files, replace(made, findings=tuple(findings)), output, summary, montage)
+    made = replace(made, findings=tuple(findings))
+    pages.write_dataset(recipe, files, index, sizes, seed, made, output, summary, montage)
 
 
 def collection(

@@ -55,8 +55,11 @@ PLACES = {
     "proofs": "{base}/proofs.tsv",
     "compare": "{base}/compare/index.html",
     "compare_data": "{base}/compare/compare.json",
+    "impact": "{base}/impact/index.html",
+    "impact_data": "{base}/impact/impact.json",
     "trace": "{out}/trace/index.html",
     "trace_data": "{out}/trace/trace.json",
+    "traced": "{out}/trace/traced.js",
     # ---- of a match with the published files
     "order": "{out}/match/{dataset}/order.csv",
     "match_unmatched": "{out}/match/{dataset}/unmatched.csv",

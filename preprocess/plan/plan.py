@@ -40,7 +40,7 @@ REHEARSAL = "rehearsal"
 #: the most jobs that render a rehearsal
 REHEARSED_SHARDS = 4
 #: targets that ask something of what is built, and build nothing
-INQUIRIES = frozenset({"prove", "compare", "trace"})
+INQUIRIES = frozenset({"prove", "compare", "impact", "trace"})
 
 
 class Plan:

@@ -509,6 +509,7 @@ rule audit:
         samples=paths["samples"],
         excluded=paths["excluded"],
         provenance=paths["provenance"],
+        index=paths["index"],
         npz=audit_npz,
         packed=beside_audit_npz,
     output:
@@ -544,13 +545,15 @@ rule audit:
         raw=raw_folder,
         cache=cache_folder,
         size=audit_size,
+        sizes=sizes,
+        seed=plan.settings.seed,
         exceptions=exceptions_file,
         current=current("audit"),
     shell:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
-        "--packed {input.packed:q} "
+        "--packed {input.packed:q} --index {input.index:q} --sizes {params.sizes} --seed {params.seed} "
         "--output {output.page:q} --summary {output.summary:q} --montage {output.montage:q} "
         "--log {log:q}"
 
