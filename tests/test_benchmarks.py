@@ -25,6 +25,7 @@ SMALL = {
     "match": ["--rows", "300"],
     "inspection": ["--files", "500"],
     "duplicates": ["--rows", "2000"],
+    "seeking": ["--gigabytes", "0.03"],
 }
 
 

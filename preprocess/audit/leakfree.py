@@ -13,6 +13,7 @@ not look alike are not found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,19 +54,27 @@ def clustered(samples: list[Sample], facts: Packed) -> list[Sample]:
         samples: in the order of the rows.
         facts: what pack saw of the rows, with their cells.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     same = [(rows[0], row) for rows in duplicates.exact(map(bytes, facts.digests)) for row in rows[1:]]
     alike = [(pair.first, pair.second) for pair in duplicates.near(facts.cells)]
-    links = np.array([*same, *alike], np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(len(samples), len(samples)))
-    labels = connected_components(graph, directed=False)[1].tolist()
+    labels = _linked(len(samples), [*same, *alike])
     first: dict[int, str] = {}
     return [
         replace(sample, group=first.setdefault(label, sample.key))
         for sample, label in zip(samples, labels, strict=True)
     ]
+
+
+def _linked(count: int, links: list[tuple[int, int]]) -> Sequence[int]:
+    """A number for each row, which rows that are linked have in common."""
+    if not links:  # as in most: scipy takes longer to load than all of this
+        return range(count)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = np.array(links, np.int64).T
+    graph = coo_array((np.ones(len(links), np.int8), (first, second)), shape=(count, count))
+    labels: list[int] = connected_components(graph, directed=False)[1].tolist()
+    return labels
 
 
 def write(recipe: Recipe, samples_table: Path, packed_file: Path, seed: int, out: Path) -> None:
