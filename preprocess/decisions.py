@@ -190,6 +190,9 @@ def _is_list(name: str) -> bool:
     return (resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").is_file()
 
 
+#: keep together what looks alike
+ALIKE = "duplicates"
+
 DECISIONS: dict[str, Decision] = {
     # ---- labels
     "label.source": Decision("index", "which of several labels of one source holds", {
@@ -240,6 +243,9 @@ DECISIONS: dict[str, Decision] = {
     "split.group_by": Decision("split", "what must not straddle a split", {
         "none": "each sample for itself",
         "group": "all samples of one group stay together",
+        ALIKE: "samples that look alike stay together, and those of one group where the source publishes one: copies "
+               "and near copies of the pictures at 28, mirrored and turned ones too, and all that they link; the "
+               "pictures are rendered before the split. Pictures of one patient that do not look alike are not found",
     }, pattern=r"[a-z]+", needs=BY_RULE),
     "split.group_class": Decision("split", "which class a group is cut with, where its samples differ", {
         "most-frequent": "its most frequent label, the lowest of equals",

@@ -39,8 +39,13 @@ def environment(*packages: str, html: bool = True) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=not html,
     )
-    made.filters |= {"number": "{:,}".format, "shown": shown}
+    made.filters |= {"number": "{:,}".format, "shown": shown, "cell": cell}
     return made
+
+
+def cell(text: object) -> str:
+    """Text for a cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def save_png(picture: Image.Image, out: Path | BinaryIO) -> None:

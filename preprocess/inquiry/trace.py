@@ -30,7 +30,7 @@ from preprocess.reading.volume import Volume
 from preprocess.steps.boxes import frame_of
 from preprocess.steps.grids import Mask
 from preprocess.steps.meshes import Mesh
-from preprocess.table import Sample
+from preprocess.table import COMMON, Sample
 
 Pixels = NDArray[np.uint8]
 #: the longest edge of a picture on the page, which shows it pixel for pixel; larger ones are reduced
@@ -200,8 +200,7 @@ def _published(finished: Finished, sample: Sample, raw: Path, size: int, image: 
     path = raw / registry.RELEASED / finished.recipe.file_name(size)
     if not path.is_file() or (place := _published_place(finished, sample, raw)) is None:
         return ""
-    known = published.identify(file_digest(path, "md5"))
-    if known is None or (known.dataset, known.size) != (finished.dataset, size):
+    if published.recognise(file_digest(path, "md5"), finished.dataset, size) is None:
         return f"{path} is not the published file"
     split, index = place
     ((_, theirs),) = npz.Reader(path).pick(f"{split}_images", [index])
@@ -364,7 +363,7 @@ def told(one: Trace) -> str:
     parts = [f"{one.dataset} {one.split} {one.index}: {one.key}", raw, f"sha256 {one.raw['sha256']}"]
     parts.append(f"label {one.label} from {one.original_label!r}" if one.original_label else f"label {one.label}")
     parts.append(f"group {one.group}")
-    parts += [f"{name} {one.attributes[name]}" for name in ("age", "sex") if name in one.attributes]
+    parts += [f"{name} {one.attributes[name]}" for name in COMMON if name in one.attributes]
     parts += [
         f"{size}: {'the row of the npz' if same else 'NOT THE ROW OF THE NPZ'}" for size, same in one.equal.items()
     ]

@@ -15,7 +15,7 @@ coding), Pillow decodes, and :func:`damage` undoes the entropy coding once more 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 #: TIFF tags: how strips are packed, the tables they share, where strips or tiles lie, and their lengths
 _COMPRESSION, _TABLES = 259, 347
 _PLACES = ((273, 279), (324, 325))
-_JPEG = 7
+#: TIFF's number of JPEG compression
+JPEG_IN_TIFF = 7
 #: zeros in a row that are two blocks at least
 _HOLE = 64
 #: start of a frame, by how it is coded: Huffman codes in one go, and in scans that follow each other
@@ -197,13 +198,23 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 def damage_in_tiff(data: bytes, image: Image.Image) -> str:
     """The same for the JPEG strips or tiles of a TIFF file's first picture; empty where it has none."""
     tags: Any = getattr(image, "tag_v2", {})
-    if tags.get(_COMPRESSION) != _JPEG:
+    if tags.get(_COMPRESSION) != JPEG_IN_TIFF:
         return ""
-    tables = tags.get(_TABLES, b"")
-    for starts, lengths in _PLACES:
-        for start, length in zip(tags.get(starts, ()), tags.get(lengths, ())):
-            part = data[start : start + length]
-            # the tables are a JPEG without a picture: its end marker and the part's start marker go
-            if found := damage(tables[:-2] + part[2:] if tables else part):
-                return found
+    places = [place for names in _PLACES for place in zip(*(tags.get(name, ()) for name in names))]
+    return damage_in_parts(data, tags.get(_TABLES, b""), places)
+
+
+def damage_in_parts(data: bytes, tables: bytes, places: Iterable[tuple[int, int]]) -> str:
+    """The same for JPEG strips or tiles of a file.
+
+    Args:
+        data: the file.
+        tables: those that its strips share, a JPEG without a picture; may be empty.
+        places: start and length of each strip in bytes.
+    """
+    for start, length in places:
+        part = data[start : start + length]
+        # the end marker of the tables and the part's start marker go
+        if found := damage(tables[:-2] + part[2:] if tables else part):
+            return found
     return ""
