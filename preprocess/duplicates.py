@@ -152,6 +152,8 @@ def alike(digests: Iterable[bytes], cells: Cells) -> list[NearPair]:
 
 
 def _linked(count: int, one: Ints, other: Ints) -> NDArray[np.int32]:
+    if not len(one):  # scipy takes longer to load than all of this
+        return np.arange(count, dtype=np.int32)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -26,6 +26,7 @@ SMALL = {
     "impact": ["--count", "60", "--datasets", "dermamnist"],
     "inspection": ["--files", "500"],
     "duplicates": ["--rows", "2000"],
+    "seeking": ["--gigabytes", "0.03"],
 }
 
 

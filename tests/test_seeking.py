@@ -50,6 +50,7 @@ def _small(monkeypatch):
     monkeypatch.setattr(seeking, "MIN_PACKED", 0)
     monkeypatch.setattr(seeking, "BLOCK", 5000)
     monkeypatch.setattr(seeking, "SPACING", 40_000)
+    monkeypatch.setattr(seeking, "AHEAD", 3)
 
 
 @pytest.fixture

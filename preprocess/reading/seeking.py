@@ -1,6 +1,6 @@
 """Packed tars that can be read at any place: gzip has no list of its places, so the first pass over one notes them.
 
-The pass that lists a tar.gz keeps the state of the inflater every 16 MiB (indexed_gzip), where each member lies, and
+The pass that lists a tar.gz keeps the state of the inflater every 4 MiB (indexed_gzip), where each member lies, and
 a CRC-32 of each MiB of the tar. All that is read later starts from the nearest point: a shard in the middle of an
 archive and 20 rows out of twelve archives cost what they hold, not what lies before them.
 
@@ -31,8 +31,10 @@ from typing import IO, Any
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
 
-#: bytes of a tar that have a checksum of their own, and from one point to the next; a point takes 32 KiB
-BLOCK, SPACING = 1 << 20, 16 << 20
+#: bytes of a tar that have a checksum of their own; and from one point to the next, each of which takes 32 KiB
+BLOCK, SPACING = 1 << 20, 4 << 20
+#: blocks that are read at once where reading goes on: each call of indexed_gzip starts from a point anew
+AHEAD = 16
 #: smaller archives are inflated sooner than a memory is read
 MIN_PACKED = 64 << 20
 _VERSION = 1
@@ -50,6 +52,11 @@ def remembered(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         _folder = before
+
+
+def _cut(data: memoryview) -> list[memoryview]:
+    """Bytes in blocks."""
+    return [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
 
 
 class NotAsNotedError(Exception):
@@ -94,7 +101,7 @@ class Noting:
 
         self._out, self._stream, self._state = out, stream, _state(stream)
         stream.seek(0)
-        self._file = IndexedGzipFile(fileobj=stream, spacing=SPACING, readbuf_size=BLOCK, buffer_size=BLOCK)
+        self._file = IndexedGzipFile(fileobj=stream, spacing=SPACING, buffer_size=BLOCK, skip_crc_check=True)
         self._held = memoryview(b"")
         self._blocks: list[int] = []
         self._crc = self._length = 0
@@ -103,12 +110,9 @@ class Noting:
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes of the tar, in order; none at its end."""
         if not self._held:
-            block = self._file.read(BLOCK)
-            if not block:
-                return b""
-            self._blocks.append(zlib.crc32(block))
-            self._crc, self._length = zlib.crc32(block, self._crc), self._length + len(block)
-            self._held = memoryview(block)
+            self._held = memoryview(self._file.read(AHEAD * BLOCK))
+            self._blocks += map(zlib.crc32, _cut(self._held))
+            self._crc, self._length = zlib.crc32(self._held, self._crc), self._length + len(self._held)
         piece, self._held = self._held[:size], self._held[size:]
         return bytes(piece)
 
@@ -147,9 +151,11 @@ class Seeker:
         self.places: dict[str, tuple[int, int]] = {name: (start, size) for name, start, size in about["members"]}
         self._crcs: list[int] = about["blocks"]
         self._length: int = about["length"]
-        self._file = IndexedGzipFile(fileobj=stream, readbuf_size=BLOCK, buffer_size=BLOCK)
+        self._file = IndexedGzipFile(fileobj=stream, buffer_size=BLOCK, skip_crc_check=True)
         self._file.import_index(fileobj=io.BytesIO(points))
-        self._stream, self._number, self._block = stream, -1, b""
+        self._stream = stream
+        #: the blocks at hand by their number: those of the last call
+        self._blocks: dict[int, memoryview] = {}
 
     def close(self) -> None:
         """Close the archive."""
@@ -165,25 +171,32 @@ class Seeker:
         end = start + size
         if not 0 <= start <= end <= self._length:
             raise NotAsNotedError
+        numbers = range(start // BLOCK, -(-end // BLOCK))
+        if not self._blocks.keys() >= set(numbers):
+            self._fetch(numbers)
         parts = []
-        for number in range(start // BLOCK, -(-end // BLOCK)):
-            block = memoryview(self._of(number))
+        for number in numbers:
             first = number * BLOCK
-            parts.append(block[max(start - first, 0) : end - first])
+            parts.append(self._blocks[number][max(start - first, 0) : end - first])
         return b"".join(parts)
 
-    def _of(self, number: int) -> bytes:
-        """A block, looked at; the last one is kept, as members follow each other."""
-        if number != self._number:
-            try:
-                self._file.seek(number * BLOCK)
-                block = self._file.read(BLOCK)
-            except (OSError, EOFError, ValueError) as error:
-                raise NotAsNotedError from error
-            if zlib.crc32(block) != self._crcs[number]:
-                raise NotAsNotedError
-            self._number, self._block = number, block
-        return self._block
+    def _fetch(self, numbers: range) -> None:
+        """Have some blocks at hand, and look at them; more than asked for where reading goes on."""
+        goes_on = numbers[0] in self._blocks or numbers[0] - 1 in self._blocks
+        kept = {number: self._blocks[number] for number in numbers if number in self._blocks}
+        first = numbers[len(kept)]  # what is at hand is their beginning, as reading goes forwards
+        if any(number not in kept for number in numbers[: len(kept)]):
+            kept, first = {}, numbers[0]
+        count = max(numbers[-1] + 1 - first, AHEAD if goes_on else 1)
+        try:
+            self._file.seek(first * BLOCK)
+            found = _cut(memoryview(self._file.read(count * BLOCK)))
+        except (OSError, EOFError, ValueError) as error:
+            raise NotAsNotedError from error
+        expected = self._crcs[first : first + count]
+        if list(map(zlib.crc32, found)) != expected:
+            raise NotAsNotedError
+        self._blocks = kept | dict(enumerate(found, first))
 
 
 def known(root: Path, path: str) -> Seeker | None:
