@@ -40,11 +40,12 @@ def test_words(function, text, value):
 
 
 def test_the_sources_own_text_is_kept():
-    assert common.columns(age=" 414Y ", sex="O") == {
-        "age": "", "sex": "", "source_age": "414Y", "source_sex": "O",
-    }  # fmt: skip
-    assert common.columns() == {}
-    assert common.columns(laterality="") == {"laterality": "", "source_laterality": ""}
+    found = common.columns({"box": "LPS", "age": " 414Y ", "sex": "O", "patient": "x "})
+    assert list(found.items()) == [
+        ("box", "LPS"), ("age", ""), ("source_age", "414Y"), ("sex", ""), ("source_sex", "O"), ("patient", "x "),
+    ]  # fmt: skip
+    assert common.columns({}) == {}
+    assert common.columns({"laterality": ""}) == {"laterality": "", "source_laterality": ""}
 
 
 #: what each source fills, and the values its stand-in must show; every other dataset has none of them
@@ -72,12 +73,15 @@ def test_what_each_dataset_fills(name, stand_in):
     assert all(0 <= float(one) <= 125 for one in ages)
     for one in samples:  # of the source's own text nothing is lost
         for column in COMMON:
-            assert not (one.attributes.get(column) and column != "view") or one.attributes[f"source_{column}"]
+            assert (column in one.attributes) == (f"source_{column}" in one.attributes)
+            assert not one.attributes.get(column) or one.attributes[f"source_{column}"]
 
 
 def test_every_samples_table_has_them_and_they_come_once(tmp_path):
     samples = [
-        Sample("a", label="0", split="train", index=0, attributes=common.columns(sex="female") | {"spacing": "1 1 2"}),
+        Sample(
+            "a", label="0", split="train", index=0, attributes=common.columns({"sex": "female", "spacing": "1 1 2"})
+        ),
         Sample("b", label="1", split="test", index=0, attributes={"spacing": ""}),
     ]
     write_samples(tmp_path / "split.tsv", ("split", "index", "key", "label"), samples)
