@@ -7,7 +7,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -70,7 +70,7 @@ def pack(
     ends = list(accumulate((0, *counts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open(shard / f"{size}.npy", "rb")) for shard in shards]
-        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(ThreadPoolExecutor(workers)), workers)
+        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(container.threads(workers)), workers)
         members: dict[str, Array] = {}
         for split, first, end in zip(SPLITS, ends, ends[1:]):
             images = seen.each(first, shape, _read(files, places[first:end], shape))
@@ -120,7 +120,7 @@ def _read(files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int
 class _Seen:
     """What is seen of the rows while they pass; other threads look."""
 
-    def __init__(self, count: int, dimensions: int, pool: ThreadPoolExecutor, workers: int) -> None:
+    def __init__(self, count: int, dimensions: int, pool: Executor, workers: int) -> None:
         self.digests = np.zeros((count, 16), np.uint8)
         self.low = np.zeros(count, np.uint8)
         self.high = np.zeros(count, np.uint8)

@@ -85,7 +85,7 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
         files=_files_beside(summary, files),
         pictures=pictures.of_samples(npz, facts, rows, wanted),
         where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
-        balance=pictures.class_balance(summary.classes, summary.class_counts),
+        shares={split: _shares(counts) for split, counts in summary.class_counts.items()},
         alternatives=pictures.alternatives(in_force, files.raw, example, size),
         sample=example,
         size=size,
@@ -94,6 +94,12 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
     )  # fmt: skip
     write_text(page, text)
     write_json(data, plain(summary))
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    """Each class's share of a split, in percent."""
+    total = max(sum(counts), 1)
+    return [100 * count / total for count in counts]
 
 
 def _files_beside(summary: DatasetSummary, files: BuildFiles) -> dict[str, str]:

@@ -119,12 +119,13 @@ rule index:
         protocol=plan.settings.protocol,
         overrides=overrides("index"),
         raw=raw_folder,
+        cache=cache_folder,
         census=plan.settings.census,
         miniature="--miniature" if plan.is_miniature else "",
         current=current("index"),
     shell:
         "python -m preprocess index {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --census {params.census} {params.miniature} "
+        "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} {params.miniature} "
         "--output {output.index:q} --counts {output.counts:q} "
         "--log {log:q}"
 
@@ -185,11 +186,12 @@ if plan.prepares(SOURCE):
             protocol=plan.settings.protocol,
             overrides=overrides("prepare"),
             raw=raw_folder,
+            cache=cache_folder,
             shards=shards,
             current=current("prepare"),
         shell:
             "python -m preprocess prepare {params.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-            "--raw {params.raw:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
+            "--raw {params.raw:q} --seek {params.cache:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
             "--output {output:q} "
             "--log {log:q}"
 
@@ -216,13 +218,14 @@ rule render:
         protocol=plan.settings.protocol,
         overrides=overrides("render"),
         raw=raw_folder,
+        cache=cache_folder,
         census=plan.settings.census,
         sizes=sizes_of_batch,
         shards=shards,
         current=current("render"),
     shell:
         "python -m preprocess render {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --census {params.census} --sizes {params.sizes} "
+        "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} --sizes {params.sizes} "
         "--split {input.split:q} --prepared {input.prepared:q} "
         "--shard {wildcards.shard} --shards {params.shards} --output {output:q} "
         "--log {log:q}"
@@ -377,6 +380,7 @@ rule check:
         protocol=plan.settings.protocol,
         overrides=overrides("check"),
         raw=raw_folder,
+        cache=cache_folder,
         sizes=sizes,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
@@ -384,7 +388,7 @@ rule check:
         current=current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seed {params.seed} "
+        "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seek {params.cache:q} --seed {params.seed} "
         "--index {input.index:q} --counts {input.counts:q} "
         "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
         "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} --output {output:q} "
@@ -510,12 +514,13 @@ rule audit:
         protocol=plan.settings.protocol,
         overrides=overrides("audit"),
         raw=raw_folder,
+        cache=cache_folder,
         size=audit_size,
         exceptions=exceptions_file,
         current=current("audit"),
     shell:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
+        "--raw {params.raw:q} --seek {params.cache:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
         "--packed {input.packed:q} "
         "--output {output.page:q} --summary {output.summary:q} --montage {output.montage:q} "
