@@ -40,11 +40,12 @@ class Pointer:
 def pointer(source: Mapping[str, Any]) -> Pointer:
     """What a recipe's ``source`` says, which is one of (``schemas/recipe.schema.json``)
 
-    ``paper``: a paragraph of the paper; ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``;
-    ``published``, perhaps with ``row``: a published npz; ``prove``: a kind of proof of the target ``prove``.
+    ``paper``: what of the paper, a dataset it describes or several together, never a heading of its text;
+    ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``; ``published``, perhaps with ``row``: a
+    published npz; ``prove``: a kind of proof of the target ``prove``.
     """
     if "paper" in source:
-        return Pointer(f"the paper, {source['paper']}", PAPER)
+        return Pointer(f"the paper on {source['paper']}", PAPER)
     if "repository" in source:
         place = f"https://github.com/{source['repository']}"
         if file := source.get("file"):
@@ -190,6 +191,9 @@ def _is_list(name: str) -> bool:
     return (resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").is_file()
 
 
+#: keep together what looks alike
+ALIKE = "duplicates"
+
 DECISIONS: dict[str, Decision] = {
     # ---- labels
     "label.source": Decision("index", "which of several labels of one source holds", {
@@ -240,6 +244,9 @@ DECISIONS: dict[str, Decision] = {
     "split.group_by": Decision("split", "what must not straddle a split", {
         "none": "each sample for itself",
         "group": "all samples of one group stay together",
+        ALIKE: "samples that look alike stay together, and those of one group where the source publishes one: copies "
+               "and near copies of the pictures at 28, mirrored and turned ones too, and all that they link; the "
+               "pictures are rendered before the split. Pictures of one patient that do not look alike are not found",
     }, pattern=r"[a-z]+", needs=BY_RULE),
     "split.group_class": Decision("split", "which class a group is cut with, where its samples differ", {
         "most-frequent": "its most frequent label, the lowest of equals",

@@ -45,7 +45,7 @@ def pack(
 ) -> Packed:
     """Write ``<dataset>[_<size>].npz``, and return what was seen of its rows.
 
-    Memory holds a few blocks of pixels at a time, and 291 bytes a row.
+    Memory holds a few blocks of pixels at a time, and 308 bytes a row.
 
     Args:
         recipe: the recipe in force.
@@ -124,7 +124,7 @@ class _Seen:
         self.digests = np.zeros((count, 16), np.uint8)
         self.low = np.zeros(count, np.uint8)
         self.high = np.zeros(count, np.uint8)
-        self.cells = np.zeros((count, SIDE, SIDE + 1), np.uint8)
+        self.cells = np.zeros((count, SIDE, SIDE), np.uint8)
         self._dimensions, self._pool, self._limit = dimensions, pool, 2 * workers
 
     def each(self, first: int, shape: tuple[int, ...], blocks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:

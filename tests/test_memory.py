@@ -68,7 +68,7 @@ def test_a_render_job_stays_small_however_long_the_dataset(all_nuclei, tmp_path)
         tifffile.imwrite(raw / f"{number}.tif", np.full((7, 32, 32), number % 256, np.uint8), photometric="minisblack")
     held = peak(
         tmp_path, "render", "tissuemnist", *SETTINGS, "--census", "strict", "--raw", tmp_path,
-        "--split", all_nuclei / "split.tsv",
+        "--table", all_nuclei / "split.tsv",
         "--shard", count // 2, "--shards", count, "--sizes", *SIZES, "--output", tmp_path / "shard",
     )  # fmt: skip
     rows = (tmp_path / "shard" / shards.TABLE).read_text().splitlines()[1:]
@@ -88,7 +88,7 @@ def test_a_render_job_stays_small_with_large_pictures(tmp_path):
     write_samples(tmp_path / "split.tsv", SPLIT_COLUMNS, samples)
     held = peak(
         tmp_path, "render", "retinamnist", *SETTINGS, "--census", "strict", "--raw", tmp_path,
-        "--split", tmp_path / "split.tsv", "--shard", 0, "--shards", 1, "--sizes", *SIZES,
+        "--table", tmp_path / "split.tsv", "--shard", 0, "--shards", 1, "--sizes", *SIZES,
         "--output", tmp_path / "shard",
     )  # fmt: skip
     assert held < 400

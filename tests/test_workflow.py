@@ -343,7 +343,8 @@ def test_a_mistake_is_one_clear_line(folder, config, said):
     (folder / "empty").mkdir()
     text = snakemake(folder, "breastmnist", "--config", *config, fails=True)
     if is_found_by_a_job := said is None:  # by the split, which knows what the source publishes
-        said = "split.group_by cannot be 'patient'; it can be none, because its source publishes no group id"
+        offered = "none or duplicates, because its source publishes no group id"
+        said = f"split.group_by cannot be 'patient'; it can be {offered}"
     lines = {line for line in text.splitlines() if said in line}
     assert len(lines) == 1, text
     if is_found_by_a_job:

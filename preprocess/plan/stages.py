@@ -42,6 +42,8 @@ FACTS = {
 }
 
 ALL = ("index", "split", "render")
+#: what comes after what, where the samples are rendered before they are split
+RENDERED_FIRST = {"render": ("index",), "split": ("index", "alike")}
 STAGES = {
     "miniature": Stage(("preprocess.miniature",), runs=("generator",)),
     "verify": Stage(
@@ -51,7 +53,8 @@ STAGES = {
     "split": Stage(("preprocess.split",), ("index",), ("split",), reads=("order", "lists")),
     "prepare": Stage(("preprocess.prepare",), ("index",), ("index", "render"), ("source", "prepare"), ("raw",)),
     "render": Stage(("preprocess.shards",), ("split",), ("index", "render"), ("source", "steps"), ("raw",)),
-    "collect": Stage(("preprocess.collect",), ("render",)),
+    "alike": Stage(("preprocess.alike",), ("render",)),
+    "collect": Stage(("preprocess.collect",), ("split", "render")),
     "pack": Stage(("preprocess.pack",), ("collect",), ("container",), reads=("form",)),
     "samples": Stage(("preprocess.collect",), ("pack",)),
     "check": Stage(
@@ -73,7 +76,7 @@ STAGES = {
         reads=("config",),
         prints=("recipe", "source", "published", "versions"),
     ),
-    "leak_free": Stage(("preprocess.audit.leakfree",), ("samples",), ("split",), reads=("lists",)),
+    "leak_free": Stage(("preprocess.audit.leakfree",), ("check",), ("split",), reads=("lists",)),
     "audit": Stage(
         ("preprocess.audit.pages", "preprocess.audit.exceptions"),
         ("provenance",),
@@ -118,3 +121,8 @@ STAGES = {
     "collection": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
     "audit_index": Stage(("preprocess.audit.pages",), ("audit",), prints=("template",)),
 }
+
+
+def after(name: str, renders_first: bool) -> tuple[str, ...]:
+    """The stages whose results one reads, by whether the samples are rendered before they are split."""
+    return RENDERED_FIRST.get(name, STAGES[name].after) if renders_first else STAGES[name].after

@@ -12,10 +12,12 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import os
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from preprocess.geometry import Box
 from preprocess.reading.archives import Raw, is_junk
 from preprocess.table import Sample
 
@@ -109,6 +111,16 @@ def uses(name: str, path: str, **options: Any) -> bool:
     """
     told = getattr(get(name), "uses", None)
     return told is None or bool(told(path, **options))
+
+
+def surroundings(name: str, folder: Path, sample: Sample) -> tuple[Any, Box] | None:
+    """What lies around a sample whose source opens no more than itself, and its box in that; None of other sources."""
+    told = getattr(get(name), "surroundings", None)
+    if told is None:
+        return None
+    with closing(Raw(folder)) as raw:
+        found: tuple[Any, Box] = told(raw, sample)
+        return found
 
 
 def locate(name: str, raw: Path, **options: Any) -> Path:

@@ -133,7 +133,8 @@ rule index:
 rule split:
     "Assign every sample to train, val or test, and order them."
     input:
-        paths["index"],
+        index=paths["index"],
+        alike=alike_table,
     output:
         split=ensure(paths["split"], non_empty=True),
         unmatched=paths["unmatched"],
@@ -142,7 +143,7 @@ rule split:
     benchmark:
         paths.benchmark("split")
     group:
-        "list"
+        split_group
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -157,8 +158,8 @@ rule split:
         current=current("split"),
     shell:
         "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} --index {input:q} "
-        "--output {output.split:q} --unmatched {output.unmatched:q} "
+        "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} "
+        "--index {input.index:q} --alike {input.alike:q} --output {output.split:q} --unmatched {output.unmatched:q} "
         "--log {log:q}"
 
 
@@ -199,7 +200,7 @@ if plan.prepares(SOURCE):
 rule render:
     "Render one block of samples at all sizes that are not there, each opened once."
     input:
-        split=paths["split"],
+        table=rendered_from,
         prepared=prepared_folder,
     output:
         temp(directory(paths["shard"])),
@@ -222,12 +223,37 @@ rule render:
         census=plan.settings.census,
         sizes=sizes_of_batch,
         shards=shards,
+        looks=with_looks,
         current=current("render"),
     shell:
         "python -m preprocess render {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} --sizes {params.sizes} "
-        "--split {input.split:q} --prepared {input.prepared:q} "
+        "--table {input.table:q} --prepared {input.prepared:q} {params.looks} "
         "--shard {wildcards.shard} --shards {params.shards} --output {output:q} "
+        "--log {log:q}"
+
+
+rule alike:
+    "Find which samples look alike, where those are to stay on one side of the split."
+    input:
+        table_shards,
+    output:
+        paths["alike"],
+    log:
+        paths.log("alike"),
+    benchmark:
+        paths.benchmark("alike")
+    group:
+        "finish"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=needed,
+        runtime=doubling(60),
+    params:
+        current=current("alike"),
+    shell:
+        "python -m preprocess alike --shards {input:q} --output {output:q} "
         "--log {log:q}"
 
 
@@ -364,7 +390,8 @@ rule check:
         npz=all_npz,
         packed=beside_npz("seen"),
     output:
-        ensure(paths["checks"], non_empty=True),
+        checks=ensure(paths["checks"], non_empty=True),
+        duplicates=ensure(paths["duplicates"], non_empty=True),
     log:
         paths.log("check"),
     benchmark:
@@ -391,7 +418,8 @@ rule check:
         "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seek {params.cache:q} --seed {params.seed} "
         "--index {input.index:q} --counts {input.counts:q} "
         "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
-        "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} --output {output:q} "
+        "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} "
+        "--output {output.checks:q} --duplicates {output.duplicates:q} "
         "--log {log:q}"
 
 
@@ -481,6 +509,7 @@ rule audit:
         samples=paths["samples"],
         excluded=paths["excluded"],
         provenance=paths["provenance"],
+        index=paths["index"],
         npz=audit_npz,
         packed=beside_audit_npz,
     output:
@@ -516,13 +545,15 @@ rule audit:
         raw=raw_folder,
         cache=cache_folder,
         size=audit_size,
+        sizes=sizes,
+        seed=plan.settings.seed,
         exceptions=exceptions_file,
         current=current("audit"),
     shell:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
-        "--packed {input.packed:q} "
+        "--packed {input.packed:q} --index {input.index:q} --sizes {params.sizes} --seed {params.seed} "
         "--output {output.page:q} --summary {output.summary:q} --montage {output.montage:q} "
         "--log {log:q}"
 
@@ -556,7 +587,7 @@ rule leak_free:
     "Write leak-free alternatives to the split, as tables for the decision split.file."
     input:
         samples=paths["samples"],
-        packed=beside_audit_npz,
+        duplicates=paths["duplicates"],
     output:
         directory(paths["splits"]),
     log:
@@ -577,7 +608,7 @@ rule leak_free:
         current=current("leak_free"),
     shell:
         "python -m preprocess leak-free {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--samples {input.samples:q} --packed {input.packed:q} --seed {params.seed} --output {output:q} "
+        "--samples {input.samples:q} --duplicates {input.duplicates:q} --seed {params.seed} --output {output:q} "
         "--log {log:q}"
 
 
