@@ -14,6 +14,7 @@ from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.reading.archives import Raw
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
+from preprocess.sources import common
 from preprocess.table import Sample
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
                 sample.label = rule(sample, how)
             except ExcludeSample as exclusion:
                 sample.reason, sample.detail = exclusion.reason, exclusion.detail
+        sample.attributes = common.columns(sample.attributes)
     # the missing first: a name helps more than a count
     _check_missing(folder, census, listing.samples)
     _compare(recipe, folder, census, expected, listing.census)

@@ -28,7 +28,7 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import PACKED, Listing, common
+from preprocess.sources import PACKED, Listing
 from preprocess.sources.tools import by_name, first_width, open_picture, table, table_lines
 from preprocess.table import Sample
 
@@ -99,11 +99,9 @@ def _sample(name: str, path: str, listed: dict[str, str], entries: dict[str, dic
         detail="" if path else "named by the source's list, no such file",
         attributes={
             "list_label": listed.get(name, ""),
-            **common.columns(
-                age=entry.get("Patient Age", ""),
-                sex=entry.get("Patient Sex") or entry.get("Patient Gender") or "",
-                view=entry.get("View Position", ""),
-            ),
+            "age": entry.get("Patient Age", ""),
+            "sex": entry.get("Patient Sex") or entry.get("Patient Gender") or "",
+            "view": entry.get("View Position", ""),
             "original_width": entry.get("OriginalImage[Width", ""),
             "original_height": entry.get("Height]", ""),
             "original_spacing_x": entry.get("OriginalImagePixelSpacing[x", ""),

@@ -1,13 +1,14 @@
 """The columns that mean the same in every dataset: age, sex, laterality and view, and the source's own text of them.
 
-Each function turns a source's text into the common value. What is not one of the forms named here has no common
-value: the result is empty, and the text stands in the source's own column, ``source_age`` and the like.
+A source gives its own text under these names, as its tables have it; the index makes the common values of it
+(:func:`columns`), for every source alike. What is not one of the forms named here has no common value: it is empty
+then, and the text stands in the source's own column, ``source_age`` and the like. Nothing is guessed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from preprocess.table import COMMON
 
@@ -29,24 +30,23 @@ PLANES = ("axial", "coronal", "sagittal")
 _VIEWS: dict[str, tuple[str, ...]] = {name: (name.lower(),) for name in (*VIEWS, *PLANES)}
 
 
-def columns(
-    age: str | None = None, sex: str | None = None, laterality: str | None = None, view: str | None = None
-) -> dict[str, str]:
-    """The common columns of one sample, and the source's own text of each, as its attributes.
+def columns(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The columns of one sample with the common ones made common.
 
     Args:
-        age, sex, laterality, view: the source's text, as its table has it; empty where it says nothing of this
-            sample, None where it says nothing of any.
+        attributes: a source's columns by name (:attr:`preprocess.table.Sample.attributes`), with its own text.
 
     Returns:
-        For each text that is not None the common value under the column's name (see the function of that name) and
-        the text itself, trimmed, under ``source_<column>``. A source adds it to
-        :attr:`preprocess.table.Sample.attributes`.
+        The same in their order; for each that is called as a common column, the common value under its name (see the
+        function of that name) and after it the text itself, trimmed, under ``source_<column>``.
     """
-    texts = {"age": age, "sex": sex, "laterality": laterality, "view": view}
-    given = {name: text.strip() for name, text in texts.items() if text is not None}
-    found = {name: FUNCTIONS[name](text) for name, text in given.items()}
-    return found | {f"source_{name}": text for name, text in given.items()}
+    found: dict[str, str] = {}
+    for name, text in attributes.items():
+        if name in FUNCTIONS:
+            found |= {name: FUNCTIONS[name](text), f"source_{name}": text.strip()}
+        else:
+            found[name] = text
+    return found
 
 
 def age(text: str) -> str:
