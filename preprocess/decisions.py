@@ -94,6 +94,7 @@ class Decision:
         optional: which values need an optional package.
         needs: it is in force only where these other decisions have one of these values.
         idle: it is not in force where these other decisions have one of these values.
+        usual: what a draft of a recipe takes where nothing says otherwise; None for the first of the choices.
     """
 
     stage: Stage
@@ -108,6 +109,12 @@ class Decision:
     optional: OptionalPackage | None = None
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    usual: Any = None
+
+    @property
+    def first(self) -> Any:
+        """The value that a draft begins with."""
+        return next(iter(self.choices), "") if self.usual is None else self.usual
 
     def typed(self, value: object) -> Any:
         """The value as the vocabulary has it: of a command line's text a number, of a mapping the keys as text."""

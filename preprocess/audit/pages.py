@@ -89,7 +89,7 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
         alternatives=pictures.alternatives(in_force, files.raw, example, size),
         sample=example,
         size=size,
-        documentation=inspect.cleandoc(sources.get(in_force.source).__doc__ or ""),
+        documentation=inspect.cleandoc(sources.get(in_force.dataset.reader).__doc__ or ""),
         version=__version__,
     )  # fmt: skip
     write_text(page, text)

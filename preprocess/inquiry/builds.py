@@ -106,4 +106,4 @@ def raw_folder(in_force: Recipe, raw: Path, miniature: bool) -> Path:
     """The raw folder that serves a dataset's source."""
     if miniature:
         return raw / in_force.source
-    return sources.locate(in_force.source, raw, **in_force.dataset.options)
+    return sources.locate(in_force.dataset.reader, in_force.dataset.folder(raw), **in_force.dataset.options)
