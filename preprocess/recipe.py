@@ -255,7 +255,7 @@ def use(folder: str | Path | None) -> None:
     elif not Path(folder).is_dir():
         raise PreprocessError(f"config: recipes: {folder} is not a folder; name the one that holds your <dataset>.yaml")
     else:
-        os.environ[RECIPES] = os.path.abspath(folder)
+        os.environ[RECIPES] = str(Path(folder).absolute())
     for known in (read, dataset, _files):
         known.cache_clear()
 
@@ -478,8 +478,7 @@ def _file_problems(file: Path, content: dict[str, Any]) -> list[str]:
 
 def _undecided(content: dict[str, Any], asked: Iterable[str]) -> list[str]:
     """The lines that decide what the steps, the source and the split ask for and nothing decides."""
-    chains = content["steps"].values() if isinstance(content["steps"], dict) else [content["steps"]]
-    wanted = [key for chain in chains for step in [*content.get("prepare", []), *chain] for key in steps.parameters(step)]
+    wanted = [key for step in _chained(content) for key in steps.parameters(step)]
     wanted += [*asked, *_SPLIT]
     decided = content["decisions"]
     rules = {choice["value"] for choice in decided.get("split.rule", {"both": {"value": "per-class"}}).values()}
@@ -493,6 +492,13 @@ def _undecided(content: dict[str, Any], asked: Iterable[str]) -> list[str]:
     ]
 
 
+def _chained(content: dict[str, Any]) -> list[str]:
+    """The names of all steps of a recipe, of both protocols."""
+    chain = content.get("steps", [])
+    chains = chain.values() if isinstance(chain, dict) else [chain]
+    return [*content.get("prepare", []), *(step for one in chains for step in one)]
+
+
 def _problems(there: dict[str, Any]) -> list[str]:
     import jsonschema
 
@@ -503,8 +509,7 @@ def _problems(there: dict[str, Any]) -> list[str]:
     ]
     if found:
         return found
-    chain = there.get("steps", [])
-    for step in [*there.get("prepare", []), *(chain if isinstance(chain, list) else sum(chain.values(), []))]:
+    for step in _chained(there):
         if step not in steps.STEPS:
             found.append(f"steps: there is no step {step!r}; there are: {', '.join(steps.STEPS)}")
     for key, entry in there.get("decisions", {}).items():

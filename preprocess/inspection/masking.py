@@ -63,7 +63,9 @@ def vocabulary() -> frozenset[str]:
             found |= words_of(" ".join(layout["match"]))
     for name in recipe.names():
         about = recipe.dataset(name)
-        found |= words_of(" ".join((name, about.source, *about.classes, *(about.census or {}), *about.label.get("map", {}))))
+        found |= words_of(
+            " ".join((name, about.source, *about.classes, *(about.census or {}), *about.label.get("map", {})))
+        )
     for path in sorted((_PACKAGE / "sources").rglob("*.py")):
         found |= _literals(path)
     for name in {recipe.dataset(name).reader for name in recipe.names()}:

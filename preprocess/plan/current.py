@@ -112,8 +112,7 @@ class Current:
         """The digest of what is made of several datasets together."""
         of = STAGES[stage]
         parts = [
-            [_facts(of.prints, recipe.dataset), *(self.of(name, recipe) for name in of.after)]
-            for recipe in recipes
+            [_facts(of.prints, recipe.dataset), *(self.of(name, recipe) for name in of.after)] for recipe in recipes
         ]
         return digest(fingerprint.of(*of.modules), parts)
 

@@ -76,7 +76,9 @@ class Plan:
             self.require(name)
         for name in self.own:
             if name in targets.OTHERS:
-                raise PreprocessError(f"{recipe.dataset(name).file}: a target is called {name}; rename file and dataset")
+                raise PreprocessError(
+                    f"{recipe.dataset(name).file}: a target is called {name}; rename file and dataset"
+                )
             if not self.is_miniature:
                 check_results(self.results, recipe.dataset(name).folder(self.raw))
 
@@ -549,7 +551,9 @@ class Plan:
                     f"inspect: no source and no dataset is called {name!r}; the sources are {', '.join(self.sources)}"
                 )
             if not self._can_be_looked_at(source):
-                raise PreprocessError(f"inspect: {self._place(source)} holds no file; see 'snakemake --cores 1 sources'")
+                raise PreprocessError(
+                    f"inspect: {self._place(source)} holds no file; see 'snakemake --cores 1 sources'"
+                )
             wanted.append(source)
         return list(dict.fromkeys(wanted))
 

@@ -97,7 +97,10 @@ def get(name: str) -> SourceModule:
 
 @cache
 def _own(path: str) -> SourceModule:
-    return cast(SourceModule, load(path, ("PRESENT", "index", "open")))
+    module = load(path, ("index", "open"))
+    if not (hasattr(module, "PRESENT") or hasattr(module, "present")):
+        raise PreprocessError(f"{path}: has neither PRESENT nor present; see preprocess/sources/__init__.py")
+    return cast(SourceModule, module)
 
 
 def load(path: str, needs: Iterable[str]) -> Any:
