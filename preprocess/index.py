@@ -29,6 +29,11 @@ class Indexed:
     samples: list[Sample]
     census: list[tuple[str, int, int]]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was counted, by name."""
+        return {name: found for name, _, found in self.census}
+
 
 def build(
     recipe: Recipe, folder: Path, census: Census, expected: dict[str, int] | None, raw: Raw | None = None

@@ -31,6 +31,8 @@ from preprocess.plan.stages import STAGES
 from preprocess.reading.archives import walk
 from preprocess.recipe import Recipe
 
+#: where the recipes of a user go who names no folder
+RECIPES = "recipes"
 #: targets that write no results
 LISTINGS = frozenset({"sources", "fetch", "targets", "new"})
 #: the target that looks at raw files and writes reports on them
@@ -217,9 +219,14 @@ class Plan:
 
     @cached_property
     def missing(self) -> list[str]:
-        """The datasets ``all`` leaves out because their source is not there."""
-        if self.settings.datasets is not None:
+        """The datasets ``all`` leaves out because their source is not there.
+
+        Where nothing but a user's own files is there, none of the project's is missed.
+        """
+        if self.settings.datasets is not None or self.settings.name:
             return []
+        if self.selected and set(self.selected) <= set(self.own):
+            return [name for name in self.own if name not in self.selected]
         return [name for name in recipe.names() if name not in self.selected]
 
     @cached_property
@@ -521,6 +528,22 @@ class Plan:
         if not self.selected:
             raise PreprocessError(f"raw: {self.raw} holds raw files of no dataset; see 'snakemake --cores 1 sources'")
         return self.selected
+
+    @property
+    def new_name(self) -> str:
+        """The dataset whose recipe the target ``new`` drafts.
+
+        Raises:
+            PreprocessError: none is named, or no folder to look at.
+        """
+        if not self.settings.name or self.is_miniature:
+            raise PreprocessError("new: name a dataset and the folder of its files: --config name=skinmnist raw=DIR")
+        return self.settings.name
+
+    @property
+    def new_recipes(self) -> str:
+        """The folder where its recipe goes."""
+        return self.settings.recipes or RECIPES
 
     # ---- for the listings of raw files
 

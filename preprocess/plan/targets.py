@@ -18,6 +18,7 @@ OTHERS = {
     "prove": "prove again what the raw and published files at hand allow",
     "compare": "hold builds against each other: --config variants=[...]",
     "trace": "where rows come from, step by step: --config rows=[...]",
+    "new": "look at a folder of your own and draft its recipe: --config name=... raw=DIR",
     "sources": "what of the raw files is there, how to get the rest, and what a build costs",
     "fetch": "download the sources named by --config sources=...",
     "targets": "this list",

@@ -101,8 +101,8 @@ def index(
     masks = {of: path for key, file in found.items() if (of := _masked(key, mask_files)) for path in [file.path]}
     every = {key: Thing(key, file.path, file.path) for key, file in found.items() if not _masked(key, mask_files)}
     slices = [file for file in there if kinds.is_dicom(raw, file)]
-    series, damaged = _series(raw, slices)
-    every |= series
+    stacks, damaged = series(raw, slices)
+    every |= stacks
     every = {key: every[key] for key in sorted(every, key=natural)}
     places = Places(raw)
     rows = Rows(raw, there, decided, places)
@@ -135,7 +135,7 @@ def _masked(key: str, mask_files: str) -> str:
     return match[1] or "" if match else ""
 
 
-def _series(raw: Raw, files: list[RawFile]) -> tuple[dict[str, Thing], list[str]]:
+def series(raw: Raw, files: list[RawFile]) -> tuple[dict[str, Thing], list[str]]:
     """The series by key, and what is wrong with damaged files."""
     folders: dict[str, list[RawFile]] = defaultdict(list)
     for file in files:

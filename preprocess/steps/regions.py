@@ -20,8 +20,8 @@ def region(volume: Volume, orientation: str, region: str, crop_unit: str, cube: 
     Args:
         volume: what a source of volumes opens.
         orientation: the frame the part is returned in: ``lps``, ``lps-y-reversed`` or ``raw``.
-        region: ``whole``; ``box``: the sample's own box; ``cube``: a cube about the centre of that box, which starts half
-            its length before the voxel nearest to it (halves to even).
+        region: ``whole``; ``box``: the sample's own box; ``cube``: a cube about the centre of that box, which starts
+            half its length before the voxel nearest to it (halves to even).
         crop_unit: whether ``cube`` counts ``voxel`` or ``mm``; in mm each axis has the number of voxels nearest to it.
         cube: the edge.
         box: the text of a :class:`~preprocess.geometry.Box`; empty where the sample has none.
@@ -32,8 +32,8 @@ def region(volume: Volume, orientation: str, region: str, crop_unit: str, cube: 
 
     Raises:
         PreprocessError: a part is asked for and the sample has no box.
-        UnreadableError: the file is damaged, a voxel is not a number, or a cube of mm is asked for and the header says two
-            things of its voxels' edges.
+        UnreadableError: the file is damaged, a voxel is not a number, or a cube of mm is asked for and the header says
+            two things of its voxels' edges.
     """
     frame = frame_of(volume, orientation)
     extents = extents_of(volume.shape, volume.axes, frame)
