@@ -279,6 +279,11 @@ def names() -> list[str]:
     return sorted(_files(os.environ.get(RECIPES, "")))
 
 
+def is_own(name: str) -> bool:
+    """Whether the recipe of a dataset is a user's own."""
+    return _files(os.environ.get(RECIPES, ""))[name].parent != _PROJECT
+
+
 @cache
 def read(name: str) -> dict[str, Any]:
     """Read a recipe file. :func:`validate` checks it; jobs trust what the run has checked.
@@ -318,12 +323,17 @@ def dataset(name: str) -> Dataset:
         | {
             "unpublished": tuple(values.get("unpublished", ())),
             "source": source,
-            "reader": str(file.parent / reader) if is_code else reader,
+            "reader": _reader(file, reader),
             "generator": str(file.parent / generator) if generator.endswith(".py") else generator,
             "raw": content.get("raw", source),
             "file": file,
         }
     )
+
+
+def _reader(file: Path, source: str) -> str:
+    """What reads a recipe's source."""
+    return str(file.parent / source) if source.endswith(".py") else source
 
 
 def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -456,8 +466,8 @@ def validate(name: str, asks: Callable[[str], Iterable[str]] = lambda reader: ()
         problems = _file_problems(file, content)
     if problems:
         raise PreprocessError(f"{where}: {problems[0]}")
-    if not {"source", "steps", "label", "decisions"} & (set(required) - content.keys()):
-        lacking += [f"  {line}" for line in _undecided(content, asks(dataset(name).reader))]
+    if {"source", "steps", "label", "decisions"} <= content.keys():
+        lacking += [f"  {line}" for line in _undecided(content, asks(_reader(file, content["source"])))]
     if lacking:
         raise PreprocessError(f"{where}: lacks what the following lines would say, each with a value of yours: "
                               + "; ".join(f"`{line}`" for line in lacking))  # fmt: skip

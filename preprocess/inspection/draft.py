@@ -609,7 +609,9 @@ def _tried(name: str, text: str, folder: Path) -> tuple[dict[str, int] | None, s
 
 def _told(found: _Folder) -> list[str]:
     size = sum(file.size for file in found.files)
-    counts = Counter(kinds.kind_of(file.name) or "other" for file in found.files)
+    counts = Counter(
+        "DICOM" if kinds.is_dicom(found.raw, file) else kinds.kind_of(file.name) or "other" for file in found.files
+    )
     what = ", ".join(f"{number:,} {kind}" for kind, number in counts.most_common())
     lines = [f"{found.raw.root}: {len(found.files):,} files, {gigabytes(size)}: {what}"]
     lines.append(f"read as {found.source}: {len(found.things):,}, such as {found.things[0].key}")

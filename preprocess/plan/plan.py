@@ -120,9 +120,10 @@ class Plan:
         """Whether a sample of each dataset is built, which is no build of it."""
         return self.settings.rehearsal is not None
 
+    @cache  # noqa: B019  one plan a process
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a dataset with the decisions in force."""
-        return _recipe(dataset, self.settings.protocol, json.dumps(self.settings.overrides.get(dataset, {})))
+        return recipe.load(dataset, self.settings.protocol, self.settings.overrides.get(dataset, {}))
 
     def sizes(self, dataset: str) -> tuple[int, ...]:
         """The sizes to build of a dataset."""
@@ -165,7 +166,7 @@ class Plan:
     @cached_property
     def own(self) -> list[str]:
         """The datasets of a user's own recipes."""
-        return [name for name in recipe.names() if recipe.dataset(name).is_own]
+        return [name for name in recipe.names() if recipe.is_own(name)]
 
     @cached_property
     def project_sources(self) -> list[str]:
@@ -714,11 +715,6 @@ def _dataset_of(path: Path) -> str:
 
 def _told(decisions: dict[str, Any]) -> str:
     return ", ".join(f"{key} {json.dumps(value)}" for key, value in decisions.items())
-
-
-@cache
-def _recipe(dataset: str, protocol: str, overrides: str) -> Recipe:
-    return recipe.load(dataset, protocol, json.loads(overrides))
 
 
 def check_results(folder: Path, raw: Path | None) -> None:
