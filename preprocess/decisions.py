@@ -253,7 +253,7 @@ def _keys(value: str) -> bool:
 
 DECISIONS: dict[str, Decision] = {
     # ---- what a general source reads: images, volumes, meshes
-    "files": Decision("index", "which files are samples: patterns such as *.png, and !*_mask* for what is none", {
+    "files": Decision("index", "which files are samples, by patterns as of a shell; those with ! before leave out", {
         "all": "every file that the source can read",
     }, kind=list, limits=(_are_patterns, "must be a list of patterns of names")),
     "table": Decision("index", "the table of the samples: a CSV or TSV among the raw files, by a pattern of its name", {

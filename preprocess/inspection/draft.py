@@ -45,7 +45,10 @@ _MASK = re.compile(r"(.+)([_-])(mask|seg|segmentation|labels?|gt)(?:[_-]?\d+)?$"
 _MASK_FOLDERS = ("mask", "masks", "label", "labels", "labelsTr", "seg", "segmentation", "segmentations")
 #: names of columns by what they hold, in the order they are tried
 _COLUMNS = {
-    "class": ("label", "class", "diagnosis", "dx", "target", "category", "finding", "grade", "type", "y"),
+    "class": (
+        "label", "labels", "class", "diagnosis", "dx", "target", "category", "finding_labels", "finding", "grade",
+        "type", "y",
+    ),
     "group": (
         "patient_id", "patientid", "patient", "subject_id", "subject", "participant_id", "case_id", "pid", "lesion_id",
     ),
@@ -61,6 +64,8 @@ _IDS = (
     ),
     r"^([A-Za-z]*[0-9]+)[-_ ]",
 )
+#: what a list of findings says where there is none
+_NO_CLASS_WORDS = frozenset({"no finding", "none", "normal", "healthy"})
 #: what CT values are windowed by where nothing is known: soft tissue
 _CT = "-160,240"
 
@@ -220,13 +225,13 @@ def _masks(found: _Folder) -> None:
     ]  # fmt: skip
     patterns = [f"!*{mark}{word}*" for mark, word in sorted(by_name)]
     patterns += [f"!{name}/*" for name in folders] + [f"!*/{name}/*" for name in folders]
-    masks = [thing for thing in found.things if patterns and not decided.is_taken(thing.key, patterns)]
+    masks = {thing: None for thing in found.things if patterns and not decided.is_taken(thing.key, patterns)}
     left = [thing for thing in found.things if thing not in masks]
     if not masks or not left:
         found.guesses["files"] = Guess("all", "nothing among them looks like a mask", "read")
         found.guesses["mask_files"] = Guess(NOWHERE, "nothing looks like a mask", "read")
         return
-    why = f"{len(masks):,} files look like masks, such as {masks[0].key}"
+    why = f"{len(masks):,} files look like masks, such as {next(iter(masks)).key}"
     found.guesses["files"] = Guess(patterns if found.source != "volumes" else "all", why)
     if by_name:
         words = "|".join(sorted({word for _, word in by_name}))
@@ -309,8 +314,11 @@ def _classes(found: _Folder) -> tuple[dict[str, Any], list[str]]:
         )
     found.guesses["class_from"] = guess
     if several:
-        names = [one.strip() for one in guess.value.partition(" ")[2].split(",")]
-        label = {"rule": "several", "none": NO_CLASS, "classes": names}
+        names = sorted(_all_classes(found, guess.value, named), key=natural)
+        pieces = {piece for name in names for piece in name.split("|")}
+        none = next((one for one in sorted(pieces) if one.lower() in _NO_CLASS_WORDS), NO_CLASS)
+        names = sorted(pieces - {none}, key=natural) if guess.value.startswith("column ") else _listed(guess.value)
+        label = {"rule": "several", "none": none, "classes": names}
     else:
         names = sorted(_all_classes(found, guess.value, named), key=natural)
         label = {"rule": "map", "classes": names}
@@ -319,10 +327,15 @@ def _classes(found: _Folder) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
+def _listed(place: str) -> list[str]:
+    """The columns that a place names."""
+    return [one.strip() for one in place.partition(" ")[2].split(",")]
+
+
 def _all_classes(found: _Folder, place: str, named: tuple[str, tables.Table] | None) -> set[str]:
     kind, _, rest = place.partition(" ")
     if kind == "columns":
-        return {one.strip() for one in rest.split(",")}
+        return set(_listed(place))
     if kind == "column" and named is not None:
         return {value for _, row in named[1] if (value := tables.whole(row[rest]))}
     return {found.place(place, thing) for thing in found.things}
@@ -336,7 +349,7 @@ def _class_of_table(found: _Folder, key: str, table: tables.Table) -> tuple[Gues
         and column not in (_column(table, "sex"), _column(table, "age"))
     ]  # fmt: skip
     if (column := _column(table, "class", (key,))) and column not in marks:
-        return _guess_column(rows, column), False
+        return _guess_column(rows, column), any("|" in row[column] for row in rows)
     if len(marks) > 1:
         each = [sum(tables.whole(row[column]) == "1" for column in marks) for row in rows]
         why = f"{len(marks)} columns hold 1 and 0, {min(each)} to {max(each)} of them 1 in a row"
@@ -346,8 +359,10 @@ def _class_of_table(found: _Folder, key: str, table: tables.Table) -> tuple[Gues
     others = {_column(table, what) for what in ("group", "split", "age", "sex")}
     for column in table.columns:
         values = {tables.whole(row[column]) for row in rows} - {""}
-        if column not in {key, *others} and 2 <= len(values) <= min(MOST_CLASSES, len(rows) // 2):
-            return _guess_column(rows, column), False
+        are_words = not any(one.replace(".", "").isdecimal() for one in values)
+        if column not in {key, *others} and are_words and 2 <= len(values) <= min(MOST_CLASSES, len(rows) // 2):
+            guess = _guess_column(rows, column)
+            return Guess(guess.value, f"{guess.why}: is it the class?"), False
     return None
 
 
@@ -358,6 +373,7 @@ def _guess_column(rows: list[dict[str, str]], column: str) -> Guess:
 def _class_of_names(found: _Folder) -> Guess | None:
     split = found.guesses["split_from"].value
     ids = ""
+    thin: Guess | None = None
     for level in range(1, 5):
         place = "folder" if level == 1 else f"folder {level}"
         names = [_value(found, place, thing) for thing in found.things]
@@ -368,13 +384,17 @@ def _class_of_names(found: _Folder) -> Guess | None:
         if _are_ids(names):
             ids = ids or place
         elif 2 <= len(set(names)) <= min(MOST_CLASSES, len(names)):
+            guess = Guess(place, _counted(names), "read")
+            if min(Counter(names).values()) < 2:  # a stray folder beside those of classes: the next may be clearer
+                thin = thin or guess
+                continue
             if ids:
                 found.guesses["group_from"] = _guess_group(found, ids)
-            return Guess(place, _counted(names), "read")
+            return guess
     names = [_value(found, "name ^([A-Za-z]+)", thing) for thing in found.things]
     if all(names) and 2 <= len(set(names)) <= min(MOST_CLASSES, len(names) // 2):
         return Guess("name ^([A-Za-z]+)", _counted(names), "consistent")
-    return None
+    return thin
 
 
 def _are_ids(names: Sequence[str]) -> bool:

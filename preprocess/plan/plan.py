@@ -535,10 +535,12 @@ class Plan:
         """The dataset whose recipe the target ``new`` drafts.
 
         Raises:
-            PreprocessError: none is named, or no folder to look at.
+            PreprocessError: none is named, no folder to look at, or a target has that name.
         """
         if not self.settings.name or self.is_miniature:
             raise PreprocessError("new: name a dataset and the folder of its files: --config name=skinmnist raw=DIR")
+        if self.settings.name in targets.names():
+            raise PreprocessError(f"new: a target is called {self.settings.name} already; choose another name")
         return self.settings.name
 
     @property
