@@ -90,7 +90,8 @@ def require(base: Path, build: str, dataset: str, raw: Path | None) -> Finished:
 def command(build: str, dataset: str, raw: Path | None) -> str:
     """What builds a dataset in a build's folder, as far as the folder's name says it."""
     protocol, _, variant = build.partition("+")
-    words = [f"protocol={protocol}", *([f"raw={raw}"] if raw else [])]
+    own = [f"recipes={recipe.dataset(dataset).file.parent}"] if recipe.is_own(dataset) else []
+    words = [f"protocol={protocol}", *([f"raw={raw}"] if raw else []), *own]
     changes = [part.partition("=") for part in variant.split(",") if part]
     if seeds := [value for key, _, value in changes if key == "seed"]:
         words.append(f"seed={seeds[0]}")
