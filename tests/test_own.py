@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -17,8 +18,10 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import dcmread as read_dicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from preprocess import cli, docs, index, miniature, recipe, sources
 from preprocess.acquire import registry
@@ -301,6 +304,9 @@ def test_the_raw_folder_of_a_recipe_is_the_raw_folder_one_in_it_or_one_elsewhere
         (skin / "benign" / "p00_1.png").touch()
         plan = Plan({"recipes": str(tmp_path / "recipes"), "raw": str(config), "results": str(tmp_path / "r")}, SCHEMA)
         assert plan.current("index", name) != before
+    known = tmp_path / "cache"
+    run("verify", name, "--raw", ROOT / "docs", "--cache", known, "--output", tmp_path / "verified.json")
+    assert len((known / f"{name}.tsv").read_text().splitlines()) == 48
     with pytest.raises(PreprocessError, match="lies in the raw folder"):
         Plan({"recipes": str(tmp_path / "recipes"), "raw": str(ROOT / "docs"), "results": str(skin / "out")}, SCHEMA)
 
@@ -522,6 +528,34 @@ def test_sixteen_bits_and_dicom_become_eight_as_decided(tmp_path):
     assert np.abs(stacks.intensity(sixteen, "sample-percentiles 1,99").astype(float) - wanted).max() <= 1
     with pytest.raises(UnreadableError, match="not numbers"):
         stacks.intensity(np.array([np.nan, 1.0]), "sample-range")
+
+
+def test_colour_and_several_frames_of_dicom(tmp_path):
+    """Compressed colour comes out as Pillow decodes the same JPEG; nothing says which of several frames is meant."""
+    rows, columns = np.indices((32, 48))
+    colour = np.stack([3 * (rows + columns), 255 - 3 * (rows + columns), np.full_like(rows, 90)], -1).astype(np.uint8)
+    packed = io.BytesIO()
+    Image.fromarray(colour).save(packed, "JPEG", quality=95)
+    one = read_dicom(slice_of(tmp_path, 0, np.zeros((32, 48), np.int16), SamplesPerPixel=3, PlanarConfiguration=0,
+                              PhotometricInterpretation="RGB", BitsAllocated=8, BitsStored=8, HighBit=7,
+                              PixelRepresentation=0, PixelData=colour.tobytes()))  # fmt: skip
+    assert np.array_equal(dicom.Frame(saved(one)).values(), colour)
+    one.PhotometricInterpretation = "YBR_FULL_422"
+    with pytest.raises(UnreadableError, match="is YBR_FULL_422; known are"):
+        dicom.Frame(saved(one)).values()
+    one.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    one.PixelData = encapsulate([packed.getvalue()])
+    one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
+    assert np.array_equal(dicom.Frame(saved(one)).values(), np.asarray(Image.open(packed).convert("RGB")))
+    one.NumberOfFrames = 2
+    with pytest.raises(UnreadableError, match="holds 2 pictures"):
+        dicom.Frame(saved(one)).values()
+
+
+def saved(one: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    one.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def test_a_damaged_dicom_picture_is_unreadable(tmp_path):

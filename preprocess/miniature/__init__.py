@@ -40,13 +40,7 @@ def generate(source: str, folder: Path) -> None:
         _module(source).generate(part)
 
 
-def census(dataset: str) -> dict[str, int]:
-    """What the index of ``dataset`` must count in its stand-in.
-
-    Raises:
-        PreprocessError: the generator does not know the dataset, which is a user's own.
-    """
+def census(dataset: str) -> dict[str, int] | None:
+    """What the index of ``dataset`` must count in its stand-in; None for a user's own of which it has no counts."""
     known: dict[str, dict[str, int]] = _module(recipe.dataset(dataset).source).CENSUS
-    if dataset not in known:
-        raise PreprocessError(f"{dataset}: the stand-in of {recipe.dataset(dataset).source} has no counts of it")
-    return known[dataset]
+    return known.get(dataset) if recipe.is_own(dataset) else known[dataset]

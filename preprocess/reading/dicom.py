@@ -241,6 +241,10 @@ def element(raw: Raw, path: str, keyword: str) -> str:
     return ""
 
 
+#: what the decoder of compressed pixels makes RGB of
+_DECODED_TO_RGB = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
 @dataclass(frozen=True)
 class Frame:
     """A DICOM file that holds one picture: an X-ray, a photograph, one slice."""
@@ -265,6 +269,13 @@ class Frame:
         """Digest of the file's bytes."""
         return hashlib.sha256(self.data).hexdigest()
 
+    @property
+    def _is_packed(self) -> bool:
+        """Whether its pixels are compressed."""
+        meta = self._found.file_meta if "file_meta" in self._found.__dict__ else {}
+        syntax = meta.get("TransferSyntaxUID")
+        return bool(syntax is not None and syntax.is_compressed and syntax.is_encapsulated)
+
     def values(self) -> NDArray[Any]:
         """The numbers of the picture: (rows, columns), or (rows, columns, 3) of RGB.
 
@@ -279,8 +290,8 @@ class Frame:
             frames, kind = int(found.get("NumberOfFrames") or 1), str(found.PhotometricInterpretation)
             if frames > 1:
                 raise UnreadableError(f"holds {frames} pictures; nothing says which of them is the sample")
-            if kind not in ("MONOCHROME1", "MONOCHROME2", "RGB"):
-                raise UnreadableError(f"is {kind}; known are MONOCHROME1, MONOCHROME2 and RGB")
+            if kind not in ("MONOCHROME1", "MONOCHROME2", "RGB") and not (kind in _DECODED_TO_RGB and self._is_packed):
+                raise UnreadableError(f"is {kind}; known are MONOCHROME1, MONOCHROME2, RGB, and YBR where it is JPEG")
             slope, intercept = _scale(found, needed=False)
             values = _rescaled(self.data, found, lambda: (slope, intercept))
             if kind == "MONOCHROME1":
@@ -290,7 +301,8 @@ class Frame:
             raise
         except Exception as error:  # whatever pydicom and its decoders raise on a damaged file
             raise UnreadableError(f"cannot be decoded ({_short(error)})") from error
-        wanted = (int(found.Rows), int(found.Columns), *((3,) if kind == "RGB" else ()))
+        values = values[0] if values.ndim == 4 and len(values) == 1 else values
+        wanted = (int(found.Rows), int(found.Columns), *(() if kind.startswith("MONOCHROME") else (3,)))
         if values.shape != wanted:
             raise UnreadableError(f"has the shape {values.shape}, not {wanted}")
         return values
