@@ -259,11 +259,11 @@ def test_a_recipe_that_does_not_fit_is_told_by_its_file(tmp_path, changes, words
     assert "skinmnist.yaml" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["breastmnist", "busi", "fetch"])
+@pytest.mark.parametrize("name", ["breastmnist", "busi", "fetch", "checksums"])
 def test_names_of_the_project_are_taken(tmp_path, name):
     (tmp_path / "recipes").mkdir()
     shutil.copy(ROOT / "preprocess/recipes/breastmnist.yaml", tmp_path / "recipes" / f"{name}.yaml")
-    if name == "fetch":
+    if name in ("fetch", "checksums"):
         written(tmp_path / "recipes", name)
     with pytest.raises(PreprocessError, match=rf"{name}.yaml: .*rename file and dataset"):
         Plan({"recipes": str(tmp_path / "recipes")}, SCHEMA)
@@ -383,6 +383,23 @@ def test_what_a_result_depends_on_counts_a_users_files(letters, tmp_path, file, 
     after = current()
     order = list(before)
     assert [name for name in order if before[name] != after[name]] == order[order.index(stage) :]
+
+
+def test_another_dataset_of_a_source_of_the_project(tmp_path, stand_in):
+    """Its stand-in serves it too, as far as it goes: nobody counted it."""
+    none = dict.fromkeys(("files", "table", "table_key", "class_from", "group_from", "split_from", "columns", "raw"))
+    label = {"rule": "map", "classes": ["normal", "lump"], "map": {"normal": 0, "benign": 1, "malignant": 1}}
+    name = written(tmp_path / "recipes", "lumpmnist", "busi", label=label, **none)
+    plan = Plan({"recipes": str(tmp_path / "recipes"), "results": str(tmp_path / "results")}, SCHEMA)
+    assert plan.own_sources == []
+    assert plan.of_source("busi") == ["breastmnist", name]
+    assert plan.is_present(name)
+    done = build(name, stand_in("busi"), tmp_path / "built")
+    theirs = index.build(
+        recipe.load("breastmnist", "paper"), stand_in("busi"), "strict", miniature.census("breastmnist")
+    )
+    wanted = {one.key: str(int(one.original_label != "normal")) for one in theirs.samples}
+    assert {row["key"]: row["label"] for row in done.samples} == wanted
 
 
 def test_code_of_ones_own_that_cannot_be_used_is_told(letters):

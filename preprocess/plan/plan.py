@@ -77,7 +77,7 @@ class Plan:
         for name in self.settings.datasets or ():
             self.require(name)
         for name in self.own:
-            if name in targets.OTHERS:
+            if name in targets.OTHERS or name in targets.RESERVED:
                 raise PreprocessError(
                     f"{recipe.dataset(name).file}: a target is called {name}; rename file and dataset"
                 )
@@ -539,7 +539,7 @@ class Plan:
         """
         if not self.settings.name or self.is_miniature:
             raise PreprocessError("new: name a dataset and the folder of its files: --config name=skinmnist raw=DIR")
-        if self.settings.name in targets.names():
+        if self.settings.name in targets.names() or self.settings.name in targets.RESERVED:
             raise PreprocessError(f"new: a target is called {self.settings.name} already; choose another name")
         return self.settings.name
 

@@ -25,6 +25,10 @@ OTHERS = {
 }
 
 
+#: names of rules and modules of the workflow that no dataset can have besides those of targets
+RESERVED = frozenset({"checksums", "collection", "source", "published", "together", "inquiry"})
+
+
 def names() -> list[str]:
     """Every name, those that are asked for most often first."""
     datasets = recipe.names()
