@@ -483,6 +483,16 @@ def test_rows_and_files_that_do_not_find_each_other(tmp_path):
         samples(tmp_path / "raw", tmp_path, class_from="column dx", table="t.csv", table_key="name")
 
 
+def test_a_row_that_may_name_two_files_is_refused(tmp_path):
+    for folder in ("one", "two"):
+        picture(tmp_path / "raw" / folder / "a.png")
+    (tmp_path / "raw" / "t.csv").write_text("image,dx\na.png,benign\n")
+    named = {"class_from": "column dx", "table": "t.csv", "table_key": "image"}
+    with pytest.raises(PreprocessError, match=r"'a.png' may be one/a.png or two/a.png; name them by their paths"):
+        samples(tmp_path / "raw", tmp_path, **named)
+    assert len(samples(tmp_path / "raw", tmp_path, **named, files=["one/*"])) == 1
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_keys_and_pixels_do_not_depend_on_packing(tmp_path, skin, kind):
     tree = samples(skin.parent, tmp_path)

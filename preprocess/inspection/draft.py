@@ -274,23 +274,28 @@ def _by_ids(found: _Folder) -> tuple[tuple[int, str, str, tables.Table] | None, 
     """The table whose column holds ids that the names or headers hold."""
     places = [*(f"name {one}" for one in _IDS), "folder"] + (["header PatientID"] if found.is_dicom else [])
     for place in places:
-        ids = [_value(found, place, thing) for thing in found.things]
-        if not all(ids):
-            continue
+        ids = _values(found, place)
         for key, table in found.tables.items():
             for column in table.columns:
                 cells = {tables.whole(row[column]) for _, row in table}
                 covered = sum(one in cells for one in ids)
-                if 2 * covered >= len(ids):
+                if ids and 2 * covered >= len(ids):
                     return (covered, key, f"{column} = {place}", table), "holds the ids of"
     return None, ""
 
 
-def _value(found: _Folder, place: str, thing: Thing) -> str:
-    try:
-        return found.place(place, thing)
-    except PreprocessError:
-        return ""
+def _values(found: _Folder, place: str) -> list[str]:
+    """The value of a place for every thing; nothing where it has none for some, which is seen at the first of them."""
+    values = []
+    for thing in found.things:
+        try:
+            value = found.place(place, thing)
+        except PreprocessError:
+            return []
+        if not value:
+            return []
+        values.append(value)
+    return values
 
 
 def _column(table: tables.Table, what: str, but: Iterable[str] = ()) -> str:
@@ -376,8 +381,7 @@ def _class_of_names(found: _Folder) -> Guess | None:
     thin: Guess | None = None
     for level in range(1, 5):
         place = "folder" if level == 1 else f"folder {level}"
-        names = [_value(found, place, thing) for thing in found.things]
-        if not all(names):
+        if not (names := _values(found, place)):
             break
         if place == split:
             continue
@@ -391,8 +395,8 @@ def _class_of_names(found: _Folder) -> Guess | None:
             if ids:
                 found.guesses["group_from"] = _guess_group(found, ids)
             return guess
-    names = [_value(found, "name ^([A-Za-z]+)", thing) for thing in found.things]
-    if all(names) and 2 <= len(set(names)) <= min(MOST_CLASSES, len(names) // 2):
+    names = _values(found, "name ^([A-Za-z]+)")
+    if 2 <= len(set(names)) <= min(MOST_CLASSES, len(names) // 2):
         return Guess("name ^([A-Za-z]+)", _counted(names), "consistent")
     return thin
 
@@ -418,7 +422,7 @@ def _split(found: _Folder, named: tuple[str, tables.Table] | None) -> None:
     place = NOWHERE
     for level in range(1, 5):
         one = "folder" if level == 1 else f"folder {level}"
-        names = [_value(found, one, thing) for thing in found.things]
+        names = _values(found, one)
         if all(name.lower() in SPLIT_WORDS for name in names) and len(set(names)) > 1:
             place, values = one, names
             break
@@ -470,13 +474,13 @@ def _others(found: _Folder) -> None:
 
 def _group_of_names(found: _Folder) -> Guess:
     if found.is_dicom:
-        ids = [found.header(thing, "PatientID") for thing in found.things]
-        if all(ids) and len(set(ids)) > 1:
+        ids = _values(found, "header PatientID")
+        if len(set(ids)) > 1:
             return Guess("header PatientID", f"{len(set(ids)):,} different", "read")
     classes = found.guesses["class_from"].value
     for expression in _IDS:
-        ids = [_value(found, f"name {expression}", thing) for thing in found.things]
-        if all(ids) and 1 < len(set(ids)) < len(ids) and classes != f"name {expression}":
+        ids = _values(found, f"name {expression}")
+        if 1 < len(set(ids)) < len(ids) and classes != f"name {expression}":
             return _guess_group(found, f"name {expression}")
     return Guess(NOWHERE, "nothing in the names repeats as an id would")
 

@@ -200,7 +200,7 @@ class Rows:
         column, _, by = decided.table_key.partition(" = ")
         self._by = by
         self.found: dict[str, list[Row]] = defaultdict(list)
-        self.used: set[str] = set()
+        self._used: dict[str, str] = {}
         if decided.table == NOWHERE:
             return
         named = [file for file in files if is_table(file) and is_taken(key_of(file), [decided.table])]
@@ -215,21 +215,36 @@ class Rows:
                 self.found[tables.whole(cells[column])].append(row)
 
     def of(self, thing: Thing) -> list[Row]:
-        """The rows that name a thing: by what ``table_key`` says, else by its key, its name, or that without ending."""
+        """The rows that name a thing: by what ``table_key`` says, else by its key, its name, or that without ending.
+
+        Raises:
+            PreprocessError: they name another thing as well, and are to name one.
+        """
         if self._by:
-            names = [self._places.value(self._by, "table_key", thing, None)]
-        else:
-            names = [thing.key, thing.name, stem_of(thing.key), stem_of(thing.name)]
-        for name in names:
-            if name in self.found:
-                self.used.add(name)
-                return self.found[name]
-        return []
+            return self.found.get(self._places.value(self._by, "table_key", thing, None), [])
+        name = self._name(thing)
+        if name and self._used.setdefault(name, thing.key) != thing.key:
+            raise PreprocessError(
+                f"{self.found[name][0].where}: {name!r} may be {self._used[name]} or {thing.key}; "
+                "name them by their paths"
+            )
+        return self.found[name] if name else []
+
+    def leave(self, things: Iterable[Thing]) -> None:
+        """Know that rows may name some things that are no samples."""
+        for thing in things if not self._by else ():
+            if name := self._name(thing):
+                self._used.setdefault(name, thing.key)
+
+    def _name(self, thing: Thing) -> str:
+        """What the table calls a thing; empty where it does not."""
+        names = (thing.key, thing.name, stem_of(thing.key), stem_of(thing.name))
+        return next((name for name in names if name in self.found), "")
 
     def others(self) -> list[tuple[str, Row]]:
         """The rows that name no thing, where each is to name one."""
         return [] if self._by else [
-            (name, row) for name, rows in self.found.items() if name not in self.used for row in rows
+            (name, row) for name, rows in self.found.items() if name not in self._used for row in rows
         ]  # fmt: skip
 
 
@@ -276,7 +291,7 @@ def of_files(raw: Raw, decided: Decided, is_data: Callable[[RawFile], bool], wha
 
 def choose(
     raw: Raw, every: Sequence[Thing], decided: Decided, rows: Rows, places: Places, notes: list[str], what: str,
-    more: Callable[[Thing, Row | None], dict[str, str]] | None = None,
+    more: Callable[[Thing, Row | None], dict[str, str]] | None = None, several: bool = False,
 ) -> Listing:  # fmt: skip
     """As :func:`listed`, of those things that the recipe takes.
 
@@ -288,12 +303,13 @@ def choose(
     if not things:
         raise PreprocessError(f"{raw.root}: holds {len(every):,} {what}, and files takes none of them; decide it anew")
     notes = [*notes, *([f"{len(aside):,} {what} are left aside by files: {aside[0].key} ..."] if aside else [])]
-    return listed(raw, things, decided, rows, places, notes, more, aside)
+    return listed(raw, things, decided, rows, places, notes, more, several, aside)
 
 
 def listed(
     raw: Raw, things: Sequence[Thing], decided: Decided, rows: Rows, places: Places, notes: list[str],
-    more: Callable[[Thing, Row | None], dict[str, str]] | None = None, aside: Iterable[Thing] = (),
+    more: Callable[[Thing, Row | None], dict[str, str]] | None = None, several: bool = False,
+    aside: Iterable[Thing] = (),
 ) -> Listing:  # fmt: skip
     """The samples of some things.
 
@@ -304,7 +320,8 @@ def listed(
         rows: of the table.
         places: where values come from.
         notes: lines for the log.
-        more: what a row says besides; where it is given, a thing may have several rows, and is then several samples.
+        more: what a row says besides.
+        several: whether a thing may have several rows, and is then several samples.
         aside: things that the recipe leaves out; rows may name them.
 
     Raises:
@@ -313,7 +330,7 @@ def listed(
     samples: list[Sample] = []
     for thing in things:
         own = rows.of(thing)
-        if len(own) > 1 and more is None:
+        if len(own) > 1 and not several:
             raise PreprocessError(f"{own[1].where}: a second row for {thing.key}; keep one of them")
         for number, row in enumerate(own or [None], 1):
             sample = _sample(thing, row, decided, places)
@@ -321,15 +338,13 @@ def listed(
             if len(own) > 1:
                 sample.key, sample.unit = f"{thing.key}/{number}", thing.key
             samples.append(sample)
-    for thing in aside:
-        rows.of(thing)
+    rows.leave(aside)
     others = rows.others()
     if decided.class_from.startswith("column"):
         samples += [_missing(name, row, decided, places) for name, row in others]
     elif others:
         notes = [*notes, f"{len(others):,} rows of the table name no file, the first is {others[0][0]}"]
-    several = any("|" in sample.original_label or sample.original_label == NO_CLASS for sample in samples)
-    if several:
+    if any("|" in sample.original_label or sample.original_label == NO_CLASS for sample in samples):
         census: dict[str, int] = {"samples": len(samples)}
     else:
         census = {name or "no label": number for name, number in count(samples, "original_label").items()}

@@ -113,7 +113,8 @@ def index(
         return {"spacing": "", "axes": "", "mask": mask, "box": _box(place_from, row)}
 
     notes += ignored(there, used)
-    listing = choose(raw, list(every.values()), decided, rows, places, notes, "volumes", more)
+    several = place_from.startswith(("centre", "box"))
+    listing = choose(raw, list(every.values()), decided, rows, places, notes, "volumes", more, several)
     for sample in listing.samples:
         if not sample.reason:
             _look(raw, sample, place_from, mask_files)
