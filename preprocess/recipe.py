@@ -519,6 +519,10 @@ def _problems(there: dict[str, Any]) -> list[str]:
     ]
     if found:
         return found
+    label = there.get("label", {"classes": (), "map": {}})
+    for one, place in label.get("map", {}).items():
+        if place >= len(label["classes"]):
+            found.append(f"label.map: {one}: {place} is no class; there are {len(label['classes'])}, from 0")
     for step in _chained(there):
         if step not in steps.STEPS:
             found.append(f"steps: there is no step {step!r}; there are: {', '.join(steps.STEPS)}")

@@ -249,6 +249,9 @@ def test_no_recipe_of_the_project_lacks_a_decision(name):
         ({"files": []}, "list of patterns"),
         ({"intensity": "9,1"}, "runs backwards"),
         ({"origin": {"landing": "nowhere"}}, None),
+        ({"options": {"part": "oct"}}, "options: images knows no part"),
+        ({"label": {"rule": "guess", "classes": ["a", "b"]}}, "label.rule"),
+        ({"label": {"rule": "map", "classes": ["a", "b"], "map": {"x": 2}}}, "x: 2 is no class; there are 2, from 0"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_told_by_its_file(tmp_path, changes, words):

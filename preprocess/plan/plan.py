@@ -81,8 +81,11 @@ class Plan:
                 raise PreprocessError(
                     f"{recipe.dataset(name).file}: a target is called {name}; rename file and dataset"
                 )
+            about = recipe.dataset(name)
+            if strange := sources.strange(about.reader, about.options):
+                raise PreprocessError(f"{about.file}: options: {recipe.read(name)['source']} knows no {strange[0]}")
             if not self.is_miniature:
-                check_results(self.results, recipe.dataset(name).folder(self.raw))
+                check_results(self.results, about.folder(self.raw))
 
     def _check_split_file(self, dataset: str) -> None:
         path = self.split_file(dataset)

@@ -132,6 +132,11 @@ def asked(name: str) -> list[str]:
     ]
 
 
+def strange(name: str, options: dict[str, Any]) -> list[str]:
+    """The options that a source's ``index`` does not know."""
+    return [key for key in options if key not in inspect.signature(get(name).index).parameters]
+
+
 def is_present(name: str, folder: Path, **options: Any) -> bool:
     """Whether ``folder`` (the source's raw folder) holds anything to render; stops at the first hit.
 
