@@ -232,6 +232,12 @@ def file(dataset: str, size: int) -> File | None:
     return File(edition, size) if edition and size in edition.md5 else None
 
 
+def recognise(md5: str, dataset: str, size: int | None = None) -> File | None:
+    """The published file of a dataset, and of a size where one is given, that has this MD5; None where none has."""
+    found = identify(md5)
+    return found if found and found.dataset == dataset and size in (None, found.size) else None
+
+
 def identify(md5: str) -> File | None:
     """Which published file has this MD5: dataset, size and versions; None where none has."""
     return _by_md5().get(md5)

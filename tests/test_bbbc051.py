@@ -19,6 +19,7 @@ from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw
 from preprocess.sources import bbbc051
 from preprocess.steps import stacks
+from preprocess.table import Sample
 from tests.builds import CommandError, build
 
 DECISIONS = {"neighbours": "kept", "numbering": "refuse", "intensity": "uint8"}
@@ -388,6 +389,29 @@ def test_a_packing_is_read_or_the_package_it_needs_is_named(tmp_path, packing):
         return
     with pytest.raises(PreprocessError, match=r"1\.tif: packed in a way .* pip install imagecodecs"):
         listed(Raw(tmp_path))
+
+
+@pytest.mark.parametrize("page", [0, 3, 6])
+def test_damage_in_a_stack_of_jpegs_is_seen(page, tmp_path):
+    """Pixels cut off in one plane: libjpeg, in whatever package, would fill them up in silence."""
+    folder = tmp_path / "F33" / "TAL" / "All_3D"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(1).integers(0, 256, (7, 32, 32), np.uint8)
+    first, *others = map(Image.fromarray, noise)
+    first.save(folder / "1.tif", save_all=True, append_images=others, compression="jpeg")
+    data = bytearray((folder / "1.tif").read_bytes())
+    with tifffile.TiffFile(folder / "1.tif") as file:
+        start, length = file.pages[page].dataoffsets[0], file.pages[page].databytecounts[0]
+    data[start + length // 2 : start + length - 2] = bytes(length - 2 - length // 2)
+    sample = Sample(key="TAL/1.tif", path="F33/TAL/All_3D/1.tif", original_label="TAL", attributes={})
+    if importlib.util.find_spec("imagecodecs"):
+        assert bbbc051.open(Raw(tmp_path), sample).shape == (7, 32, 32)
+    else:
+        with pytest.raises(PreprocessError, match=r"1\.tif: packed in a way .* pip install imagecodecs"):
+            bbbc051.open(Raw(tmp_path), sample)
+    (folder / "1.tif").write_bytes(data)
+    with pytest.raises(UnreadableError, match="is damaged: "):
+        bbbc051.open(Raw(tmp_path), sample)
 
 
 def test_a_stack_that_claims_to_be_vast_is_refused_before_it_is_unpacked(tmp_path):

@@ -26,6 +26,8 @@ PROFILES = ROOT / "profiles"
 PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 #: some datasets share a job: most of the time goes into starts of Snakemake
 TOGETHER = ("--group-components", "list=4", "prepare=2", "render=4", "finish=3")
+#: a source of one dataset, one whose scans are prepared once for two, and one in 3D; MEDMNIST_CLUSTER=all for all 18
+DATASETS = os.environ.get("MEDMNIST_CLUSTER", "[breastmnist,organamnist,organcmnist,vesselmnist3d]")
 SCHEDULER = Path(__file__).parent / "scheduler"
 
 
@@ -83,7 +85,7 @@ def local(plugins, tmp_path_factory):
     """Every result of a run without a cluster; after the plugins, without which nothing is compared with it."""
     folder = tmp_path_factory.mktemp("local")
     shutil.copy(ROOT / "config.yaml", folder)
-    snakemake(folder)
+    snakemake(folder, "--config", f"datasets={DATASETS}")
     return everything(folder)
 
 
@@ -101,7 +103,7 @@ def in_slurm(plugins):
 @pytest.mark.slurm
 @pytest.mark.workflow
 @pytest.mark.timeout(1000)
-def test_all_datasets_through_slurm_equal_a_local_run(folder, local, in_slurm):
+def test_datasets_through_slurm_equal_a_local_run(folder, local, in_slurm):
     """A job is cancelled on the way."""
     cancelled: list[str] = []
 
@@ -119,19 +121,20 @@ def test_all_datasets_through_slurm_equal_a_local_run(folder, local, in_slurm):
     run(
         command(folder, "slurm", "--cores", "1", "--slurm-status-command", "squeue", "--slurm-no-account",
                 "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2",
-                *TOGETHER),
+                *TOGETHER, "--config", f"datasets={DATASETS}"),
         in_slurm, folder, cancel,
     )  # fmt: skip
     log = max((folder / ".snakemake" / "log").glob("*.log"))  # the latest: they are named by the time
     _, _, failed = log.read_text().partition("Error in group render")
     assert f"/{cancelled[0]}.log" in failed.partition("Trying to restart job")[0]
-    assert sum(name.endswith(".npz") and "/packed/" not in name for name in local) == 18
+    built = sum(name.endswith(".npz") and "/packed/" not in name for name in local)
+    assert built == (18 if DATASETS == "all" else len(yaml.safe_load(DATASETS)))
     assert everything(folder) == local
 
 
 @pytest.mark.workflow
 @pytest.mark.timeout(1000)
-def test_all_datasets_through_any_submit_command_equal_a_local_run(folder, local, plugins):
+def test_datasets_through_any_submit_command_equal_a_local_run(folder, local, plugins):
     """A job is killed on the way; it is tried again with twice the memory."""
     killed: list[str] = []
     queue = folder / "queue of jobs"
@@ -162,7 +165,7 @@ def test_all_datasets_through_any_submit_command_equal_a_local_run(folder, local
     run(
         command(folder, "cluster-generic", "--cores", "1", "--jobs", "4", *TOGETHER,
                 "--cluster-generic-submit-cmd", submit, "--cluster-generic-status-cmd", status,
-                "--seconds-between-status-checks", "1"),
+                "--seconds-between-status-checks", "1", "--config", f"datasets={DATASETS}"),
         plugins, folder, kill,
     )  # fmt: skip
     assert everything(folder) == local
@@ -171,7 +174,7 @@ def test_all_datasets_through_any_submit_command_equal_a_local_run(folder, local
         asked.setdefault(name, []).append(memory)
     first, second = asked.pop(killed[0])
     assert second == 2 * first
-    assert len(asked) > 10
+    assert len(asked) > 3  # groups of jobs
     assert all(len(tries) == 1 for tries in asked.values())
 
 

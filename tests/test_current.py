@@ -26,7 +26,7 @@ from tests.test_workflow import copied
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
 #: how many random edits; more by the environment, as before a release
-EDITS = int(os.environ.get("MEDMNIST_EDITS", "50"))
+EDITS = int(os.environ.get("MEDMNIST_EDITS", "25"))
 #: after how many a build from nothing is compared
 EVERY = 5
 NAME = "breastmnist"

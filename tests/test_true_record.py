@@ -20,7 +20,7 @@ from tests.test_workflow import command, digests, snakemake
 pytestmark = [pytest.mark.workflow, pytest.mark.timeout(900)]
 
 #: how often schedulers and jobs are killed; more by the environment, as before a release
-KILLS = int(os.environ.get("MEDMNIST_KILLS", "12"))
+KILLS = int(os.environ.get("MEDMNIST_KILLS", "6"))
 
 
 @pytest.fixture

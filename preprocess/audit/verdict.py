@@ -170,7 +170,7 @@ def judge(built: BuiltFile, released: Path, miniature: bool, rehearsal: int = 0)
         return _not_comparable(path, reason)
     expected = published.file(recipe.name, size)
     assert expected is not None
-    if (ours := _recognised(recipe, size, built.sums[path.name])) is not None:
+    if (ours := published.recognise(built.sums[path.name], recipe.name, size)) is not None:
         return Verdict(path.name, "identical", f"identical: MD5 {ours.md5}, {ours}", published=str(ours))
     notes = _notes(recipe)
     if {name: built.array_sum(name) for name in expected.arrays} == expected.arrays != {}:
@@ -178,15 +178,10 @@ def judge(built: BuiltFile, released: Path, miniature: bool, rehearsal: int = 0)
     if not released.is_file():
         return _without_file(built, expected, notes)
     md5 = file_digest(released, "md5")
-    if (theirs := _recognised(recipe, size, md5)) is None:
+    if (theirs := published.recognise(md5, recipe.name, size)) is None:
         what = published.identify(md5) or "none of the published files"
         return _not_comparable(path, f"{released} (MD5 {md5}) is {what}; download it again", notes=notes)
     return _compare_with(built, released, theirs, notes)
-
-
-def _recognised(recipe: Recipe, size: int, md5: str) -> published.File | None:
-    found = published.identify(md5)
-    return found if found and (found.dataset, found.size) == (recipe.name, size) else None
 
 
 def _excuse(recipe: Recipe, size: int, miniature: bool) -> str:

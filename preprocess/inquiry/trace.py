@@ -200,8 +200,7 @@ def _published(finished: Finished, sample: Sample, raw: Path, size: int, image: 
     path = raw / registry.RELEASED / finished.recipe.file_name(size)
     if not path.is_file() or (place := _published_place(finished, sample, raw)) is None:
         return ""
-    known = published.identify(file_digest(path, "md5"))
-    if known is None or (known.dataset, known.size) != (finished.dataset, size):
+    if published.recognise(file_digest(path, "md5"), finished.dataset, size) is None:
         return f"{path} is not the published file"
     split, index = place
     ((_, theirs),) = npz.Reader(path).pick(f"{split}_images", [index])

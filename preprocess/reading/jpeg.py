@@ -10,6 +10,7 @@ has nothing to say. It is found by what it decodes to: whole blocks of one coeff
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import told
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 #: TIFF tags: how strips are packed, the tables they share, where strips or tiles lie, and their lengths
 _COMPRESSION, _TABLES = 259, 347
 _PLACES = ((273, 279), (324, 325))
-_JPEG = 7
+#: TIFF's number of JPEG compression
+JPEG_IN_TIFF = 7
 #: zeros in a row that are two blocks at least
 _HOLE = 64
 
@@ -62,13 +64,23 @@ def _has_hole(data: bytes) -> bool:
 def damage_in_tiff(data: bytes, image: Image.Image) -> str:
     """The same for the JPEG strips or tiles of a TIFF file's first picture; empty where it has none."""
     tags: Any = getattr(image, "tag_v2", {})
-    if tags.get(_COMPRESSION) != _JPEG:
+    if tags.get(_COMPRESSION) != JPEG_IN_TIFF:
         return ""
-    tables = tags.get(_TABLES, b"")
-    for starts, lengths in _PLACES:
-        for start, length in zip(tags.get(starts, ()), tags.get(lengths, ())):
-            part = data[start : start + length]
-            # the tables are a JPEG without a picture: its end marker and the part's start marker go
-            if found := damage(tables[:-2] + part[2:] if tables else part):
-                return found
+    places = [place for names in _PLACES for place in zip(*(tags.get(name, ()) for name in names))]
+    return damage_in_parts(data, tags.get(_TABLES, b""), places)
+
+
+def damage_in_parts(data: bytes, tables: bytes, places: Iterable[tuple[int, int]]) -> str:
+    """The same for JPEG strips or tiles of a file.
+
+    Args:
+        data: the file.
+        tables: those that its strips share, a JPEG without a picture; may be empty.
+        places: start and length of each strip in bytes.
+    """
+    for start, length in places:
+        part = data[start : start + length]
+        # the end marker of the tables and the part's start marker go
+        if found := damage(tables[:-2] + part[2:] if tables else part):
+            return found
     return ""

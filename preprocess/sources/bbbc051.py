@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import PreprocessError, UnreadableError, told
-from preprocess.reading import hdf5
+from preprocess.reading import hdf5, jpeg
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.picture import DAMAGE
 from preprocess.sources import PACKED, Listing
@@ -118,6 +118,7 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             found = file.series[0]
             _refuse_shape(found.shape, found.dtype)  # before anything is unpacked
+            _refuse_damage(data, file)
             return _depth_first(found.asarray())
     except (*DAMAGE, ImportError) as error:
         # of Zstandard it says that a module of a later Python is missing
@@ -127,6 +128,14 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
                 f"pip install imagecodecs"
             ) from error
         raise UnreadableError(f"cannot be decoded ({told(error) or type(error).__name__})") from error
+
+
+def _refuse_damage(data: bytes, file: Any) -> None:
+    for page in file.pages:
+        if page.compression == jpeg.JPEG_IN_TIFF:
+            places = zip(page.dataoffsets, page.databytecounts, strict=True)
+            if damage := jpeg.damage_in_parts(data, page.jpegtables or b"", places):
+                raise UnreadableError(f"is damaged: {damage}")
 
 
 def _refuse_shape(extents: tuple[int, ...], dtype: Any) -> None:
