@@ -859,6 +859,14 @@ def test_every_value_a_draft_begins_with_is_allowed():
             assert decision.problem(decision.first) is None, key
 
 
+def test_what_the_guide_decides_is_allowed():
+    text = (ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^ +([a-z_.]+): (\{both: .+\})$", text, re.MULTILINE)
+    assert len(shown) >= 9
+    for key, entry in shown:
+        assert DECISIONS[key].problem(yaml.safe_load(entry)["both"]["value"]) is None, key
+
+
 def test_the_general_sources_have_a_page():
     assert {f"sources/{name}.md" for name in recipe.GENERAL} <= docs.pages().keys()
 
