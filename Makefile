@@ -1,7 +1,7 @@
 # make          installs into .venv and builds the default: all datasets from their stand-ins
 # make test     installs into .venv and runs the tests
 # make check    the linters, the types and the workflow's own lint: the hooks of pre-commit
-# make client   installs into .client what else should open our files: the official client, mlcroissant
+# make client   installs into .client what else should open our files: the official client, mlcroissant, datasets, webdataset, zarr
 # make cluster  installs into .venv what Snakemake submits jobs with
 # make plugins  installs the same into .cluster, for the tests
 

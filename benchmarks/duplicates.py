@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.match import pictures
-from preprocess.audit import duplicates
+from preprocess import duplicates
 from preprocess.cells import SIDE
 from preprocess.cells import cells as cells_of
 from preprocess.environment import peak_memory
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="pictures; TissueMNIST has 236,386")
     parser.add_argument("--all-pairs", action="store_true", help="as for pictures that share too much to choose pairs")
     options = parser.parse_args()
-    cells = np.zeros((options.rows, SIDE, SIDE + 1), np.uint8)
+    cells = np.zeros((options.rows, SIDE, SIDE), np.uint8)
     for row, image in enumerate(dataset(np.random.default_rng(1), options.rows)):
         cells[row] = cells_of(image, 2)
     start, cpu = time.perf_counter(), time.process_time()

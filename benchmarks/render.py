@@ -238,12 +238,18 @@ def jobs(results: Path) -> Iterator[Job]:
 
 
 def snakemake(
-    results: Path, number: int, raw: Path, dataset: str, census: str = "warn", sizes: Sequence[int] = SIZES
+    results: Path,
+    number: int,
+    raw: Path,
+    target: str,
+    census: str = "warn",
+    sizes: Sequence[int] = SIZES,
+    config: Sequence[str] = (),
 ) -> None:
-    """Build one dataset, at all four sizes if not told otherwise."""
-    config = [f"raw={raw}", f"results={results}", f"sizes={list(sizes)}", f"census={census}"]
+    """Build one dataset, at all four sizes if not told otherwise, or another target."""
+    config = [f"raw={raw}", f"results={results}", f"sizes={list(sizes)}", f"census={census}", *config]
     words = [sys.executable, "-m", "snakemake", "--cores", str(number), "--quiet", "all", "--config", *config]
-    subprocess.run([*words, "--", dataset], cwd=ROOT, check=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    subprocess.run([*words, "--", target], cwd=ROOT, check=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
 
 
 def main() -> None:

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 16
+#: cells along an edge: as many rows as columns, so that the cells of a turned picture are the turned cells
+SIDE = 17
 
 
 def cells(image: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
-    """A picture (H, W) or (H, W, 3), or a volume's mean along its first axis, as 16 x 17 gray cells.
+    """A picture (H, W) or (H, W, 3), or a volume's mean along its first axis, as 17 x 17 gray cells.
 
     The reduction is by area, so that the cells do not depend on the picture's size.
     """
     if dimensions == 3:
         image = image.mean(axis=0).astype(np.uint8)
-    return np.asarray(Image.fromarray(image).convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))

@@ -11,6 +11,7 @@ import inspect
 import logging
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from preprocess import commands
@@ -33,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     _start_log(options.log)
     try:
-        commands.call(COMMANDS[options.command], options)
+        with _remembering(options.seek):
+            commands.call(COMMANDS[options.command], options)
     except PreprocessError as error:
         log.error("%s", error)
         return 1
@@ -54,6 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         text = (inspect.getdoc(function) or "").partition("\n")[0]
         commands.add(names.add_parser(name, help=text, description=text), function)
     return parser
+
+
+def _remembering(folder: Path | None) -> AbstractContextManager[None]:
+    """What the option ``--seek`` is for; a command without it reads no archive."""
+    if folder is None:
+        return nullcontext()
+    from preprocess.reading import seeking
+
+    return seeking.remembered(folder)
 
 
 def _cost() -> str:

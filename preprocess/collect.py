@@ -10,14 +10,14 @@ from preprocess import packed as packed_rows
 from preprocess import shards as shard_tables
 from preprocess.errors import PreprocessError
 from preprocess.split import SPLITS
-from preprocess.table import Sample, read_columns, read_rows, read_samples, write_rows
+from preprocess.table import COMMON, Sample, read_columns, read_rows, read_samples, write_rows
 
 log = logging.getLogger(__name__)
 
 #: of the samples table; what depends on the sizes built is added when all of them are packed
 SAMPLE_COLUMNS = (
     "split", "index", "key", "label", "group", "source_split", "original_label", "upsampled",
-    "released_index", "path", "raw_form", "raw_sha256",
+    "released_index", "path", "raw_form", "raw_sha256", *COMMON,
 )  # fmt: skip
 UPSAMPLED = SAMPLE_COLUMNS.index("upsampled")
 ROW_COLUMNS = tuple(name for name in SAMPLE_COLUMNS if name != "upsampled")
@@ -56,13 +56,14 @@ def collect(split_table: Path, shards: list[Path], rows_out: Path, excluded_out:
         members.sort(key=lambda sample: sample.index)
         for position, sample in enumerate(members):
             sample.index = position
-            extra.update(dict.fromkeys(sample.attributes))
+            extra.update(dict.fromkeys(name for name in sample.attributes if name not in COMMON))
 
     places = {name: place for place, name in enumerate(shard_tables.COLUMNS[1:]) if name in ROW_COLUMNS}
 
     def cell(sample: Sample, column: str) -> object:
-        place = places.get(column)
-        return getattr(sample, column) if place is None else rendered[sample.key][place]
+        if (place := places.get(column)) is not None:
+            return rendered[sample.key][place]
+        return sample.attributes.get(column, "") if column in COMMON else getattr(sample, column)
 
     write_rows(
         rows_out,

@@ -23,18 +23,20 @@ import struct
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, ParamSpec, TypeVar
 
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
 from preprocess.npz import HEADER, npy_header
 from preprocess.published import SPLITS
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 Name = Literal["published", "chunked"]
 CHUNK = 1 << 20
 #: how far back deflate refers
@@ -85,6 +87,23 @@ class Written:
     restarts: tuple[tuple[int, int], ...] = ()
 
 
+class _AtOnce(Executor):
+    """Does what it is given before it returns."""
+
+    def submit(self, work: Callable[P, Result], /, *words: P.args, **named: P.kwargs) -> Future[Result]:
+        done: Future[Result] = Future()
+        done.set_result(work(*words, **named))
+        return done
+
+
+def threads(workers: int, of_them: int | None = None) -> Executor:
+    """Threads that work beside the one that writes: as many as there are workers, or ``of_them``.
+
+    None where there is one worker: with one core, handing work over costs more than the work of small blocks.
+    """
+    return _AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)
+
+
 def is_classic_zlib() -> bool:
     """Whether this Python deflates as the published files were: zlib-ng gives other bytes."""
     return "zlib-ng" not in zlib.ZLIB_RUNTIME_VERSION
@@ -125,7 +144,7 @@ def write(
         PreprocessError: the rows do not fill the shape, or the file cannot be written.
     """
     arrays = list(arrays)
-    with atomic(path) as part, open(part, "wb") as out, ThreadPoolExecutor(workers) as pool:
+    with atomic(path) as part, open(part, "wb") as out, threads(workers) as pool:
         if form.name == "chunked":
             members = [_write_chunked(out, array, form.level, pool, workers) for array in arrays]
         elif workers == 1:
@@ -210,7 +229,7 @@ def _write_stream(out: IO[bytes], array: Array) -> _Member:
     return _end(out, member)
 
 
-def _write_streams(out: IO[bytes], arrays: list[Array], pool: ThreadPoolExecutor, folder: Path) -> list[_Member]:
+def _write_streams(out: IO[bytes], arrays: list[Array], pool: Executor, folder: Path) -> list[_Member]:
     """The same of several members, deflated side by side into unnamed files."""
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in arrays]
@@ -234,10 +253,10 @@ def _deflate_stream(member: _Member, out: IO[bytes]) -> None:
     out.write(packer.flush())
 
 
-def _write_chunked(out: IO[bytes], array: Array, level: int, pool: ThreadPoolExecutor, workers: int) -> _Member:
+def _write_chunked(out: IO[bytes], array: Array, level: int, pool: Executor, workers: int) -> _Member:
     """Write a member whose chunks are deflated by several threads; one more counts, this one reads and writes."""
     member = _begin(out, array, _DEFLATED if level else _STORED)
-    waiting: deque[tuple[int, Future[bytes], Future[None]]] = deque()
+    waiting: deque[tuple[int, Future[bytes | memoryview], Future[None]]] = deque()
 
     def drain(limit: int) -> None:
         while len(waiting) > limit:
@@ -247,10 +266,10 @@ def _write_chunked(out: IO[bytes], array: Array, level: int, pool: ThreadPoolExe
             out.write(packed.result())
             counted.result()
 
-    history = b""
-    with ThreadPoolExecutor(1) as counter:
+    history = memoryview(b"")
+    with threads(workers, 1) as counter:
         for number, (chunk, is_last) in enumerate(_chunks(member.content())):
-            before = history if number % RESTART else b""
+            before = history if number % RESTART else memoryview(b"")
             packed = pool.submit(_deflate, chunk, before, level, is_last)
             waiting.append((number, packed, counter.submit(member.take, chunk)))
             history = chunk[-HISTORY:]
@@ -259,15 +278,21 @@ def _write_chunked(out: IO[bytes], array: Array, level: int, pool: ThreadPoolExe
     return _end(out, member)
 
 
-def _chunks(pieces: Iterable[Any]) -> Iterator[tuple[bytes, bool]]:
+def _chunks(pieces: Iterable[Any]) -> Iterator[tuple[memoryview, bool]]:
     """Cut what comes in any pieces into chunks, each with whether it is the last."""
-    held = bytearray()
+    held: list[memoryview] = []
+    length = 0
     for piece in pieces:
-        held += _bytes(piece)
-        while len(held) > CHUNK:  # at least a byte stays for the last
-            yield bytes(held[:CHUNK]), False
-            del held[:CHUNK]
-    yield bytes(held), True
+        held.append(_bytes(piece))
+        length += held[-1].nbytes
+        if length > CHUNK:  # at least a byte stays for the last
+            joined = memoryview(b"".join(held))
+            ends = range(CHUNK, length, CHUNK)
+            for end in ends:
+                yield joined[end - CHUNK : end], False
+            held = [joined[ends[-1] :]]
+            length = held[0].nbytes
+    yield memoryview(b"".join(held)), True
 
 
 def _bytes(data: Any) -> memoryview:
@@ -275,7 +300,7 @@ def _bytes(data: Any) -> memoryview:
     return view.cast("B") if view.nbytes else memoryview(b"")  # a shape with a zero cannot be cast
 
 
-def _deflate(chunk: bytes, history: bytes, level: int, is_last: bool) -> bytes:
+def _deflate(chunk: memoryview, history: memoryview, level: int, is_last: bool) -> bytes | memoryview:
     if not level:
         return chunk
     if history:

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from preprocess.published import SPLITS
-from preprocess.table import SPLIT_COLUMNS
+from preprocess.table import COMMON, SPLIT_COLUMNS
 
 Stage = Literal["index", "split", "render"]
 EVIDENCE = ("bytes", "counts", "read", "consistent", "assumed", "unknown")
@@ -41,11 +41,12 @@ class Pointer:
 def pointer(source: Mapping[str, Any]) -> Pointer:
     """What a recipe's ``source`` says, which is one of (``schemas/recipe.schema.json``)
 
-    ``paper``: a paragraph of the paper; ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``;
-    ``published``, perhaps with ``row``: a published npz; ``prove``: a kind of proof of the target ``prove``.
+    ``paper``: what of the paper, a dataset it describes or several together, never a heading of its text;
+    ``repository``, perhaps with ``file``: on GitHub; ``url``, with ``title``; ``published``, perhaps with ``row``: a
+    published npz; ``prove``: a kind of proof of the target ``prove``.
     """
     if "paper" in source:
-        return Pointer(f"the paper, {source['paper']}", PAPER)
+        return Pointer(f"the paper on {source['paper']}", PAPER)
     if "repository" in source:
         place = f"https://github.com/{source['repository']}"
         if file := source.get("file"):
@@ -208,13 +209,18 @@ def _is_list(name: str) -> bool:
     return (resources.files("preprocess") / "tables" / "splits" / f"{name}.csv").is_file()
 
 
+#: keep together what looks alike
+ALIKE = "duplicates"
 #: a volume of which no cube is cut
 _NO_CUBE: Mapping[str, tuple[str, ...]] = {"region": ("whole", "box")}
 #: where a general source finds a value: nowhere
 NOWHERE = "none"
 _PLACE = r"folder( [1-9])?|(name|path) .+|column .+|header [A-Za-z0-9]+"
 #: columns of the tables that no further column may have the name of
-_TAKEN = frozenset({*SPLIT_COLUMNS, "upsampled", "raw_form", "raw_sha256", "series", "box", "spacing", "axes", "mask"})
+_TAKEN = frozenset({
+    *SPLIT_COLUMNS, *(f"source_{name}" for name in COMMON), "upsampled", "raw_form", "raw_sha256", "series", "box",
+    "spacing", "axes", "mask",
+})  # fmt: skip
 _PLACES = {
     NOWHERE: "nowhere",
     "folder": "the name of the folder the file lies in; folder 2 that of the folder above it, and so on",
@@ -326,6 +332,9 @@ DECISIONS: dict[str, Decision] = {
     "split.group_by": Decision("split", "what must not straddle a split", {
         "none": "each sample for itself",
         "group": "all samples of one group stay together",
+        ALIKE: "samples that look alike stay together, and those of one group where the source publishes one: copies "
+               "and near copies of the pictures at 28, mirrored and turned ones too, and all that they link; the "
+               "pictures are rendered before the split. Pictures of one patient that do not look alike are not found",
     }, pattern=r"[a-z]+", needs=BY_RULE),
     "split.group_class": Decision("split", "which class a group is cut with, where its samples differ", {
         "most-frequent": "its most frequent label, the lowest of equals",

@@ -12,8 +12,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from preprocess import recipe, sources, steps, web
 from preprocess.acquire import registry
 from preprocess.audit.pages import GRADES
@@ -42,7 +40,7 @@ def pages() -> dict[str, str]:
     datasets = {name: _dataset(name) for name in recipe.names() if not recipe.is_own(name)}
     names = sorted({one["source"] for one in datasets.values()})
     served = {source: [one for one in datasets.values() if one["source"] == source] for source in names}
-    templates = _environment()
+    templates = web.environment("preprocess", html=False)  # cells of tables are escaped by a filter
     common = {"command": COMMAND, "grades": {grade: GRADES[grade] for grade in EVIDENCE}, "splits": SPLITS}
     made = {
         f"sources/{source}.md": templates.get_template("source.md.j2").render(
@@ -115,14 +113,3 @@ def _dataset(name: str) -> dict[str, Any]:
             for key, entry in about["decisions"].items()
         },
     }
-
-
-def cell(text: object) -> str:
-    """Text for a cell of a Markdown table."""
-    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def _environment() -> jinja2.Environment:
-    environment = web.environment("preprocess", html=False)  # cells of tables are escaped by a filter
-    environment.filters["cell"] = cell
-    return environment

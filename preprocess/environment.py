@@ -27,6 +27,9 @@ LIBRARIES = {
     "SimpleITK": "simpleitk", "simplejpeg": "simplejpeg", "tifffile": "tifffile", "trimesh": "trimesh",
 }  # fmt: skip
 
+#: the same of packages that write exports alone: no result of a build depends on them
+EXPORTERS = {"pyarrow": "pyarrow", "zarr": "zarr"}
+
 #: the id of the run a process belongs to: jobs inherit it from the process that started them
 RUN = "MEDMNIST_RUN"
 #: in a results folder: locked for as long as a run lives, and the id of the latest run
@@ -65,7 +68,7 @@ def version(library: str) -> str:
     from importlib import metadata  # slow to import, and few jobs ask
 
     try:
-        return metadata.version(LIBRARIES[library])
+        return metadata.version((LIBRARIES | EXPORTERS)[library])
     except metadata.PackageNotFoundError:
         return "none"
 

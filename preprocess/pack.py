@@ -7,7 +7,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -45,7 +45,7 @@ def pack(
 ) -> Packed:
     """Write ``<dataset>[_<size>].npz``, and return what was seen of its rows.
 
-    Memory holds a few blocks of pixels at a time, and 291 bytes a row.
+    Memory holds a few blocks of pixels at a time, and 308 bytes a row.
 
     Args:
         recipe: the recipe in force.
@@ -70,7 +70,7 @@ def pack(
     ends = list(accumulate((0, *counts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open(shard / f"{size}.npy", "rb")) for shard in shards]
-        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(ThreadPoolExecutor(workers)), workers)
+        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(container.threads(workers)), workers)
         members: dict[str, Array] = {}
         for split, first, end in zip(SPLITS, ends, ends[1:]):
             images = seen.each(first, shape, _read(files, places[first:end], shape))
@@ -120,11 +120,11 @@ def _read(files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int
 class _Seen:
     """What is seen of the rows while they pass; other threads look."""
 
-    def __init__(self, count: int, dimensions: int, pool: ThreadPoolExecutor, workers: int) -> None:
+    def __init__(self, count: int, dimensions: int, pool: Executor, workers: int) -> None:
         self.digests = np.zeros((count, 16), np.uint8)
         self.low = np.zeros(count, np.uint8)
         self.high = np.zeros(count, np.uint8)
-        self.cells = np.zeros((count, SIDE, SIDE + 1), np.uint8)
+        self.cells = np.zeros((count, SIDE, SIDE), np.uint8)
         self._dimensions, self._pool, self._limit = dimensions, pool, 2 * workers
 
     def each(self, first: int, shape: tuple[int, ...], blocks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:

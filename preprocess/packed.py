@@ -31,7 +31,7 @@ class Packed:
         digests: 16 bytes that stand for each image's pixels, (N, 16) uint8.
         low: the smallest value of each image, (N,) uint8.
         high: the largest, (N,) uint8.
-        cells: each image as 16 x 17 cells of gray, (N, 16, 17) uint8 (:func:`preprocess.cells.cells`).
+        cells: each image as 17 x 17 cells of gray, (N, 17, 17) uint8 (:func:`preprocess.cells.cells`).
         upsampled: whether its source region has fewer pixels than the grid, (N,) bool.
         counts: rows of train, val and test.
         arrays: what was learned of each array of the npz.
@@ -66,9 +66,9 @@ class Packed:
 
 
 def read(path: Path, with_cells: bool = True) -> Packed:
-    """Read the facts of one npz; cells, 272 bytes a row, where they are asked for."""
+    """Read the facts of one npz; cells, 289 bytes a row, where they are asked for."""
     with np.load(path) as facts:
-        cells = facts["cells"] if with_cells else np.zeros((0, SIDE, SIDE + 1), np.uint8)
+        cells = facts["cells"] if with_cells else np.zeros((0, SIDE, SIDE), np.uint8)
         return Packed(
             facts["digests"], facts["low"], facts["high"], cells, facts["upsampled"],
             tuple(facts["counts"].tolist()),

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import yaml
 
 from preprocess import published, steps
-from preprocess.decisions import DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
+from preprocess.decisions import ALIKE, DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
 
@@ -201,6 +201,11 @@ class Recipe:
                 if other in self.decisions and not any((one in values) is wanted for one in self._values(other)):
                     return f"{other} is {shown(self.value(other))}"
         return ""
+
+    @property
+    def renders_first(self) -> bool:
+        """Whether the samples are rendered before they are split, which then rests on what they look like."""
+        return self.value("split.group_by") == ALIKE and not self.idle("split.group_by")
 
     def _values(self, key: str) -> list[Any]:
         """The values of a decision at all its sizes."""

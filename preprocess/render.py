@@ -85,7 +85,8 @@ class Renderer:
     that led there. So four sizes decode once, and the slices of one volume share it.
 
     Where the prepared results of a recipe's first steps are given, the others start from them. ``sharing`` is a
-    renderer of another recipe for the same source: what it opened and worked out is used here too.
+    renderer of another recipe for the same source: what it opened and worked out is used here too. One that ``forgets``
+    keeps nothing of its own after a sample, so that many can share what one of them keeps.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Renderer:
         sizes: list[int],
         prepared: Prepared | None = None,
         sharing: Renderer | None = None,
+        forgets: bool = False,
     ) -> None:
         self.recipe = recipe
         self.sizes = sizes
@@ -104,6 +106,7 @@ class Renderer:
         chain = recipe.steps if prepared else (*recipe.prepare, *recipe.steps)
         self._programs = {size: [bind(recipe, name, size) for name in chain] for size in sizes}
         self._unit: _Unit = sharing._unit if sharing else _Unit()
+        self._own: list[tuple[_Result, tuple[Call, tuple[str, ...]]]] | None = [] if forgets else None
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +134,11 @@ class Renderer:
             return rendered
         except UnreadableError as error:
             raise error.at(sample.path, self.raw.root) from error
+        finally:
+            for result, following in self._own or ():
+                del result.then[following]
+            if self._own:
+                self._own.clear()
 
     def _render(self, sample: Sample, watch: Watch | None) -> Rendered:
         unit = self._unit
@@ -166,6 +174,8 @@ class Renderer:
             if following is None:
                 following = _Result(call.function(result.value, **dict(zip(call.columns, asked))))
                 result.then[call, asked] = following
+                if self._own is not None:
+                    self._own.append((result, (call, asked)))
             result = following
             if watch:
                 watch(call.name, result.value)

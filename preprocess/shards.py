@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from preprocess.cells import SIDE, cells
+from preprocess.checksums import image_digest
 from preprocess.errors import ExcludeSample, PreprocessError, UnreadableError
 from preprocess.files import atomic_folder
 from preprocess.npz import npy_header
@@ -28,6 +31,10 @@ log = logging.getLogger(__name__)
 #: the table a shard writes beside its arrays, and its columns
 TABLE = "rows.tsv"
 COLUMNS = ("key", "reason", "detail", "upsampled", "raw_form", "raw_sha256")
+#: what a shard writes of its samples where the split rests on what they look like, and the size they are looked at,
+#: whichever sizes are asked for: so that the split does not depend on those
+LOOKS = "looks.npz"
+LOOKED_AT = 28
 
 #: what lies between two samples that follow each other
 APART, STREAM_ENDS, SAME_UNIT = range(3)
@@ -83,13 +90,13 @@ class Block:
     """Which samples one job renders.
 
     Attributes:
-        split: the split table of the dataset.
+        table: the split table of the dataset; its index, where the split comes after.
         shard: the number of the shard, from 0.
         shards: how many there are.
         prepared: the folder of prepared arrays; then the shard holds the samples of their units.
     """
 
-    split: Path
+    table: Path
     shard: int
     shards: int
     prepared: Path | None = None
@@ -103,14 +110,21 @@ class Block:
         return [sample_of(row) for row in islice(self._rows(), first, end)]
 
     def _rows(self) -> Iterator[dict[str, str]]:
-        return (row for row in read_rows(self.split) if row["split"])
+        return filter(_is_wanted, read_rows(self.table))
 
 
-def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Path, strict: bool) -> None:
+def _is_wanted(row: dict[str, str]) -> bool:
+    """Whether a row of a split table has a split, or one of an index may get one."""
+    return bool(row["split"]) if "split" in row else not (row["reason"] and is_early(row["reason"]))
+
+
+def write(
+    recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Path, strict: bool, with_looks: bool = False
+) -> None:
     """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``rows.tsv``.
 
     The folder appears when all of it is complete. Excluded samples keep a row of zeros in the arrays,
-    so that rows and table agree.
+    so that rows and table agree. ``with_looks`` adds what :func:`looks` reads.
 
     Raises:
         PreprocessError: a file cannot be read under ``strict``, or an archive is damaged.
@@ -119,14 +133,21 @@ def write(recipe: Recipe, folder: Path, which: Block, sizes: list[int], out: Pat
     samples = which.samples(prepared)
     results: list[tuple[str, ...]] = []
     blank = {size: bytes(math.prod(recipe.shape(size))) for size in sizes}
-    with Renderer(recipe, folder, sizes, prepared) as renderer, atomic_folder(out) as part, ExitStack() as stack:
+    looks = _Looks(len(samples), recipe.dimensions) if with_looks else None
+    rendered = sorted({*sizes, LOOKED_AT}) if looks else sizes
+    with Renderer(recipe, folder, rendered, prepared) as renderer, atomic_folder(out) as part, ExitStack() as stack:
         # plain writes, not a memory map: mapped pages count as the job's memory
         files = {size: stack.enter_context(open(part / f"{size}.npy", "wb")) for size in sizes}
         for size, file in files.items():
             file.write(npy_header((len(samples), *recipe.shape(size))))
-        for sample in samples:
-            results.append(_write(_attempt(renderer, sample, strict), sample.key, files, blank))
+        for row, sample in enumerate(samples):
+            result = _attempt(renderer, sample, strict)
+            results.append(_write(result, sample.key, files, blank))
+            if looks and isinstance(result, Rendered):
+                looks.add(row, result.arrays[LOOKED_AT])
         write_rows(part / TABLE, COLUMNS, results)
+        if looks:
+            looks.write(part / LOOKS)
     log.info("%s samples rendered at %s", f"{len(samples):,}", ", ".join(map(str, sizes)))
 
 
@@ -135,6 +156,28 @@ def rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:
     for shard, folder in enumerate(shards):
         for row, entry in enumerate(read_rows(folder / TABLE)):
             yield shard, row, entry
+
+
+def looks(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Digests, (N, 16), and cells, (N, 17, 17), of the samples of a shard that was written with them."""
+    with np.load(folder / LOOKS) as file:
+        return file["digests"], file["cells"]
+
+
+class _Looks:
+    """Digest and cells of each sample of a shard; zeros for those that were left out."""
+
+    def __init__(self, count: int, dimensions: int) -> None:
+        self._dimensions = dimensions
+        self._digests = np.zeros((count, 16), np.uint8)
+        self._cells = np.zeros((count, SIDE, SIDE), np.uint8)
+
+    def add(self, row: int, image: NDArray[np.uint8]) -> None:
+        self._digests[row] = np.frombuffer(image_digest(image), np.uint8)
+        self._cells[row] = cells(image, self._dimensions)
+
+    def write(self, path: Path) -> None:
+        np.savez(path, digests=self._digests, cells=self._cells)
 
 
 def _write(
@@ -147,7 +190,14 @@ def _write(
         return key, result.reason, result.detail, "", "", ""
     for size, file in files.items():
         file.write(np.ascontiguousarray(result.arrays[size]).data)
-    return key, "", "", " ".join(map(str, result.upsampled)), result.raw_form, result.raw_sha256
+    return (
+        key,
+        "",
+        "",
+        " ".join(str(size) for size in result.upsampled if size in files),
+        result.raw_form,
+        result.raw_sha256,
+    )
 
 
 def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | ExcludeSample:

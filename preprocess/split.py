@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import order
+from preprocess.decisions import ALIKE
 from preprocess.errors import PreprocessError
 from preprocess.published import SPLITS as SPLITS
 from preprocess.reading import tables
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
-from preprocess.table import Sample
+from preprocess.table import Sample, read_rows
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,25 @@ def label_rank(label: str) -> tuple[int, ...]:
     return tuple(int(digit) for digit in label.split())
 
 
-def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.Table | None = None) -> Outcome:
+def read_clusters(table: Path) -> dict[str, str]:
+    """The cluster of each sample that looks like another, by its key: what the alike stage wrote."""
+    return {row["key"]: row["cluster"] for row in read_rows(table)}
+
+
+def assign(
+    recipe: Recipe,
+    samples: list[Sample],
+    seed: int,
+    order_table: order.Table | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> Outcome:
     """Give every sample that is not excluded early its split and its place.
 
     Where the order in force is the published one, the table in force and the split not overridden, the
     table's own split and order hold, and samples without a row are excluded as ``not-published``.
+
+    ``clusters`` names the cluster of each sample that looks like another, by its key, where such samples stay together.
+    It becomes the attribute ``cluster`` of every sample.
 
     Raises:
         PreprocessError: the source has no groups to split by, a list does not fit, or train is left empty.
@@ -111,7 +126,7 @@ def assign(recipe: Recipe, samples: list[Sample], seed: int, order_table: order.
         early = [sample for sample in samples if sample.reason and is_early(sample.reason)]
         split_of, unmatched = _by_file(path, usable, early)
     else:
-        split_of, unmatched = _splits(recipe, usable, seed), []
+        split_of, unmatched = _splits(recipe, usable, seed, clusters), []
     for sample in usable:
         sample.split = split_of.get(sample.key, "")
         if not sample.split and not sample.reason:
@@ -139,7 +154,9 @@ def _check_train(recipe: Recipe, samples: list[Sample], by: str) -> None:
         )
 
 
-def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
+def _splits(
+    recipe: Recipe, samples: list[Sample], seed: int, clusters: Mapping[str, str] | None = None
+) -> dict[str, str]:
     keep: dict[str, str] = recipe.value("split.keep") or {}
     kept = {sample.key: keep[sample.source_split] for sample in samples if sample.source_split in keep}
     rest = [sample for sample in samples if sample.key not in kept]
@@ -153,20 +170,54 @@ def _splits(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
     if rule == "list":
         name = recipe.value("split.list")
         return kept | _by_list(rest, _project_list(name), name)[0]
+    groups = _groups(recipe, samples, clusters)
+    if recipe.renders_first:
+        # what looks like a sample that the source keeps in a split goes there too
+        split_of_group = {groups[key]: split for key, split in reversed(kept.items())}
+        joined = {key: split_of_group[group] for key, group in groups.items() if group in split_of_group}
+        kept = joined | kept
+        rest = [sample for sample in rest if sample.key not in kept]
     labels = {sample.key: sample.label for sample in rest}
+    groups = {sample.key: groups[sample.key] for sample in rest}
     group_class = recipe.value("split.group_class", "most-frequent")
-    return kept | per_class(labels, _groups(recipe, rest), recipe.value("split.ratio"), seed, group_class)
+    return kept | per_class(labels, groups, recipe.value("split.ratio"), seed, group_class)
 
 
-def _groups(recipe: Recipe, samples: list[Sample]) -> dict[str, str]:
+def _groups(recipe: Recipe, samples: list[Sample], clusters: Mapping[str, str] | None) -> dict[str, str]:
     group_by, group = recipe.value("split.group_by"), recipe.dataset.group
     if group_by == "none":
         return {sample.key: sample.key for sample in samples}
+    if recipe.renders_first:
+        assert clusters is not None, "the alike stage was not run"
+        for sample in samples:
+            sample.attributes["cluster"] = clusters.get(sample.key, "")
+        return _together(samples)
     if group == "none" or group_by not in ("group", group):
-        offered = "none, because its source publishes no group id" if group == "none" else f"none or {group}"
+        why = ", because its source publishes no group id" if group == "none" else ""
+        offered = " or ".join(["none", *([] if group == "none" else [group]), ALIKE]) + why
         raise PreprocessError(f"{recipe.name}: split.group_by cannot be {group_by!r}; it can be {offered}")
     # a sample whose group is not known stands alone
     return {sample.key: sample.group or f"\0{sample.key}" for sample in samples}
+
+
+def _together(samples: list[Sample]) -> dict[str, str]:
+    """The first key of all that a sample is linked with by groups and clusters, directly or by others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ordered = sorted(samples, key=lambda sample: sample.key)
+    first: dict[tuple[str, str], int] = {}
+    links = [
+        (row, first.setdefault(name, row))
+        for row, sample in enumerate(ordered)
+        for name in (("group", sample.group), ("cluster", sample.attributes["cluster"]))
+        if name[1]
+    ]
+    ends = np.array(links, np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(ordered), len(ordered)))
+    names: dict[int, str] = {}
+    labels = connected_components(graph, directed=False)[1].tolist()
+    return {sample.key: names.setdefault(label, sample.key) for sample, label in zip(ordered, labels, strict=True)}
 
 
 def _ordered(recipe: Recipe, samples: list[Sample], seed: int, rank: int) -> Iterable[Sample]:

@@ -28,7 +28,7 @@ class Sample:
         split: train, val or test; empty before the split stage and for early exclusions.
         index: place in its split, from 0; -1 where it has none.
         released_index: its row in the published file's split, or empty; a source that is a published file knows it.
-        attributes: the source's own further columns (age, sex, spacing, box ...).
+        attributes: the common columns (:data:`COMMON`) that the source can fill, and its own (spacing, box ...).
     """
 
     key: str
@@ -68,6 +68,8 @@ INDEX_COLUMNS = (
     "key", "path", "unit", "label", "group", "source_split", "original_label", "reason", "detail", "released_index",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "index", *INDEX_COLUMNS)
+#: columns of every samples table that a source fills where it can (:mod:`preprocess.sources.common`)
+COMMON = ("age", "sex", "laterality", "view")
 #: columns that say something else in every row, or nearly
 _DISTINCT = frozenset({"key", "path", "index", "released_index", "raw_sha256"})
 

@@ -6,13 +6,20 @@ import base64
 import io
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from preprocess.decisions import shown
+
+if TYPE_CHECKING:
+    import jinja2
+
+#: zlib's strategy that looks for runs alone: what PNG's filters leave of a photograph hardly repeats, so that the file
+#: is as large (0.99 to 1.01 times on blood cells) and made in a tenth of the time
+_RUNS = 3
 
 
 def environment(*packages: str, html: bool = True) -> jinja2.Environment:
@@ -22,6 +29,8 @@ def environment(*packages: str, html: bool = True) -> jinja2.Environment:
         packages: such as ``preprocess.audit``.
         html: whether values are escaped for HTML; Markdown is not, and keeps its final newline.
     """
+    import jinja2
+
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader([str(resources.files(package) / "templates") for package in packages]),
         autoescape=html,
@@ -30,14 +39,24 @@ def environment(*packages: str, html: bool = True) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=not html,
     )
-    made.filters |= {"number": "{:,}".format, "shown": shown}
+    made.filters |= {"number": "{:,}".format, "shown": shown, "cell": cell}
     return made
+
+
+def cell(text: object) -> str:
+    """Text for a cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def save_png(picture: Image.Image, out: Path | BinaryIO) -> None:
+    """Write a picture of a page as a PNG."""
+    picture.save(out, "PNG", compress_type=_RUNS)
 
 
 def png_uri(image: NDArray[np.uint8]) -> str:
     """A data URI of one picture, (H, W) or (H, W, 3), as a PNG with a pixel for each pixel."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
+    save_png(Image.fromarray(np.ascontiguousarray(image)), buffer)
     return _uri(buffer.getvalue())
 
 

@@ -106,12 +106,24 @@ def build(
         f / "census.tsv",
     )
     table = ["--order-table", order_table] if order_table else []
-    run("split", *common, "--index", f / "index.tsv", "--seed", seed, *table, "--output", f / "split.tsv",
-        "--unmatched", f / "unmatched.tsv")  # fmt: skip
     parts = [f / "shards" / str(shard) for shard in range(shards)]
-    for shard, part in enumerate(parts):
-        run("render", *common, "--raw", raw, "--census", census, "--split", f / "split.tsv", "--shard", shard,
-            "--shards", shards, "--sizes", *sizes, "--output", part)  # fmt: skip
+
+    def divide(*alike: object) -> None:
+        run("split", *common, "--index", f / "index.tsv", "--seed", seed, *table, "--output", f / "split.tsv",
+            "--unmatched", f / "unmatched.tsv", *alike)  # fmt: skip
+
+    def render(listing: Path, *looks: str) -> None:
+        for shard, part in enumerate(parts):
+            run("render", *common, "--raw", raw, "--census", census, "--table", listing, "--shard", shard,
+                "--shards", shards, "--sizes", *sizes, "--output", part, *looks)  # fmt: skip
+
+    if recipe.load(dataset, protocol, overrides).renders_first:
+        render(f / "index.tsv", "--with-looks")
+        run("alike", "--shards", *parts, "--output", f / "alike.tsv")
+        divide("--alike", f / "alike.tsv")
+    else:
+        divide()
+        render(f / "split.tsv")
     run("collect", "--split", f / "split.tsv", "--shards", *parts, "--rows", f / "rows.tsv",
         "--excluded", f / "excluded.tsv")  # fmt: skip
     done = Build(dataset, folder, list(sizes))
@@ -134,7 +146,7 @@ def checked(done: Build, raw: Path, *decisions: object) -> dict[tuple[str, str],
               "--excluded", f / "excluded.tsv", "--unmatched", f / "unmatched.tsv"]  # fmt: skip
     files = ["--sizes", *done.sizes, "--npz", *map(done.npz, done.sizes), "--packed", *map(done.seen, done.sizes)]
     run("check", done.dataset, *protocol, *decisions, "--raw", raw, *tables, *files, "--seed", 42, "--output",
-        f / "checks.json")  # fmt: skip
+        f / "checks.json", "--duplicates", f / "duplicates.tsv")  # fmt: skip
     found = json.loads((f / "checks.json").read_text())
     return {(one["check"], one["level"]): one for one in found}
 
@@ -195,7 +207,8 @@ def audit(
         done.folder / "provenance.json")  # fmt: skip
     run("collection", done.dataset, "--npz", done.npz(size), *drawn, "--output", folder / "collection.png")
     extra = ["--exceptions", signed] if signed else []
-    run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--excluded",
+    run("audit", *common, "--raw", raw, *extra, "--npz", done.npz(size), "--size", size, *tables, "--index",
+        done.folder / "index.tsv", "--sizes", *done.sizes, "--seed", 42, "--excluded",
         done.folder / "excluded.tsv", "--provenance", done.folder / "provenance.json", "--output",
         folder / f"{done.dataset}.html", "--summary", done.folder / "audit.json", "--packed", done.seen(size),
         "--montage", folder / f"{done.dataset}.png")  # fmt: skip

@@ -20,8 +20,8 @@ NAME = "breastmnist"
 def steps(plan: Plan) -> list[tuple[str, list[str]]]:
     """Stage and command line of each, in order."""
     p, sizes = {place: plan.paths.of(place, dataset=NAME) for place in (
-        "index", "census", "split", "unmatched", "rows", "samples", "excluded", "checks", "verdict", "provenance",
-        "montage", "splits", "page", "summary",
+        "index", "census", "split", "unmatched", "rows", "samples", "excluded", "checks", "duplicates", "verdict",
+        "provenance", "montage", "splits", "page", "summary",
     )}, list(map(str, plan.sizes(NAME)))  # fmt: skip
     raw, seed, npz, shards = (
         str(plan.folder(NAME)),
@@ -36,7 +36,7 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
         ("index", "--raw", raw, "--census", "warn", "--output", p["index"], "--counts", p["census"]),
         ("split", "--seed", seed, "--order-table", *order, "--index", p["index"], "--output", p["split"],
          "--unmatched", p["unmatched"]),
-        *(("render", "--raw", raw, "--census", "warn", "--sizes", *sizes, "--split", p["split"], "--shard", str(shard),
+        *(("render", "--raw", raw, "--census", "warn", "--sizes", *sizes, "--table", p["split"], "--shard", str(shard),
            "--shards", str(len(shards)), "--output", folder) for shard, folder in enumerate(shards)),
         ("collect", "--split", p["split"], "--shards", *shards, "--rows", p["rows"], "--excluded", p["excluded"]),
         *(("pack", "--size", size, "--container", plan.container(NAME), "--deflate", str(plan.settings.deflate),
@@ -47,7 +47,8 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
         ("samples", "--rows", p["rows"], "--sizes", *sizes, "--packed", *seen, "--output", p["samples"]),
         ("check", "--raw", raw, "--seed", seed, "--index", p["index"], "--counts", p["census"], "--samples",
          p["samples"], "--excluded", p["excluded"], "--unmatched", p["unmatched"],
-         "--sizes", *sizes, "--npz", *npz, "--packed", *seen, "--output", p["checks"]),
+         "--sizes", *sizes, "--npz", *npz, "--packed", *seen, "--output", p["checks"],
+         "--duplicates", p["duplicates"]),
         *(("reread", npz[place], "--packed", seen[place], "--workers", "1", "--output", sums[place])
           for place in range(len(npz))),
         ("verdict", "--released", str(plan.released), "--samples", p["samples"], "--sums", *sums, "--sizes", *sizes,
@@ -55,18 +56,31 @@ def steps(plan: Plan) -> list[tuple[str, list[str]]]:
         ("provenance", "--default-seed", str(plan.settings.default_seed), "--variant", *variant, "--config",
          json.dumps(plan.config_of(NAME), sort_keys=True), "--samples", p["samples"], "--sums", *sums, "--records",
          *record, "--checks", p["checks"], "--verdict", p["verdict"], "--output", p["provenance"]),
-        ("leak_free", "--seed", seed, "--samples", p["samples"], "--packed",
-         plan.beside("seen", NAME, plan.audit_size(NAME)), "--output", p["splits"]),
+        ("leak_free", "--seed", seed, "--samples", p["samples"], "--duplicates", p["duplicates"],
+         "--output", p["splits"]),
         ("audit", "--raw", raw, "--exceptions", *filter(None, [plan.settings.exceptions]), "--samples", p["samples"],
          "--excluded", p["excluded"], "--provenance", p["provenance"], "--size", str(plan.audit_size(NAME)), "--npz",
          plan.audit_npz(NAME), "--packed", plan.beside("seen", NAME, plan.audit_size(NAME)), "--output", p["page"],
-         "--summary", p["summary"], "--montage", p["montage"]),
+         "--index", p["index"], "--sizes", *sizes, "--seed", seed, "--summary", p["summary"], "--montage",
+         p["montage"]),
     ]  # fmt: skip
     of_recipe = {"collect": [], "samples": [], "reread": []}
     return [
         (stage, [stage.replace("_", "-"), *of_recipe.get(stage, recipe_words(plan, stage)), *words])
         for stage, *words in stages
     ]
+
+
+def exports(plan: Plan) -> list[tuple[str, list[str]]]:
+    """The same of exports, which an edit need not make again: those whose commands read facts."""
+    npz, samples, summary = plan.npz(NAME)[0], *(plan.paths.of(place, dataset=NAME) for place in ("samples", "summary"))
+    built = ["--npz", npz, "--samples", samples]
+    data, card = (plan.beside(place, NAME, plan.sizes(NAME)[0]) for place in ("parquet", "card"))
+    return [
+        ("export_parquet", ["export", *recipe_words(plan, "export_parquet"), *built, "--format", "parquet", "--output",
+                            data]),
+        ("card", ["card", *recipe_words(plan, "card"), *built, "--data", data, "--summary", summary, "--output", card]),
+    ]  # fmt: skip
 
 
 def recipe_words(plan: Plan, stage: str) -> list[str]:

@@ -23,6 +23,7 @@ SMALL = {
     # a checkout of the peer and a Python for it are the reader's to give
     "peers": ["--help"],
     "match": ["--rows", "300"],
+    "impact": ["--count", "60", "--datasets", "dermamnist"],
     "inspection": ["--files", "500"],
     "duplicates": ["--rows", "2000"],
 }

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import exports
+from preprocess import exports, recipe
+from preprocess.exports.built import Built
 from tests.builds import Build, build
 
 #: the published counts: the client refuses files with others
@@ -79,7 +80,9 @@ def test_the_official_client_opens_it(client, breast, tmp_path):
         for split, rows in ROWS.items():
             last, label = arrays[f"{split}_images"][-1], int(arrays[f"{split}_labels"][-1, 0])
             assert seen[f"{split} {size}"] == [rows, [size, size], "L", label, int(last.sum()), 1, 1, 0, 0]
-        exports.write_pictures(breast.folder / f"{name}.npz", tmp_path / "ours" / name, volumes=False)
+        in_force = recipe.load("breastmnist", "paper")
+        ours = Built(in_force, breast.folder / f"{name}.npz", breast.folder / "samples.tsv", miniature=False)
+        exports.write("png", ours, tmp_path / "ours" / name)
         same_folders(tmp_path / "ours", tmp_path / "client", name)
 
 

@@ -86,6 +86,25 @@ def test_libraries_are_part_of_the_code(monkeypatch):
         fingerprint.of.cache_clear()
 
 
+def test_a_package_of_an_export_concerns_that_export_alone(monkeypatch):
+    watched = ("provenance", "card", "export_npy", "export_parquet", "export_zarr")
+    installed = environment.version
+
+    def digests(library: str) -> dict[str, str]:
+        fingerprint.of.cache_clear()
+        monkeypatch.setattr(environment, "version", lambda name: "another" if name == library else installed(name))
+        plan = Plan({}, SCHEMA)
+        return {name: plan.current(name, NAME) for name in watched}
+
+    try:
+        before, parquet, zarr = (digests(library) for library in ("", "pyarrow", "zarr"))
+    finally:
+        fingerprint.of.cache_clear()
+    # the card names the files of the export it lies beside
+    assert {name for name in watched if parquet[name] != before[name]} == {"export_parquet", "card"}
+    assert {name for name in watched if zarr[name] != before[name]} == {"export_zarr"}
+
+
 def test_no_stage_opens_a_file_of_the_package_that_its_digest_leaves_out(stand_in, tmp_path):
     """The commands themselves, watched: what they open below the package is code they reach, or facts they name."""
     watch = (
@@ -103,7 +122,7 @@ def test_no_stage_opens_a_file_of_the_package_that_its_digest_leaves_out(stand_i
     plan = Plan(config, SCHEMA)
     in_force = plan.recipe(NAME)
     always = {"recipes", "schemas"}  # every command loads its recipe; what of it matters is in the digest
-    for stage, words in incremental.steps(plan):
+    for stage, words in [*incremental.steps(plan), *incremental.exports(plan)]:
         done = subprocess.run(
             [sys.executable, "-c", watch, f"{fingerprint.ROOT}{os.sep}", *words],
             cwd=ROOT, capture_output=True, text=True, check=True,

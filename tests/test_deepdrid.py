@@ -73,8 +73,11 @@ def by_key(folder):
 
 def test_the_filled_column_decides_not_the_name(tmp_path):
     samples = by_key(lay(tmp_path, repository()))
-    assert {key: (one.original_label, one.attributes["eye"]) for key, one in samples.items() if one.group == "56"} == {
-        "56_l1": ("1", "left"), "56_r3": ("1", "left"), "56_l3": ("0", "right"), "56_r2": ("0", "right"),
+    eyes = {
+        key: (one.original_label, one.attributes["laterality"]) for key, one in samples.items() if one.group == "56"
+    }
+    assert eyes == {
+        "56_l1": ("1", "L"), "56_r3": ("1", "L"), "56_l3": ("0", "R"), "56_r2": ("0", "R"),
     }  # fmt: skip
     # and never the patient's level
     assert samples["4_l1"].original_label == "3"
@@ -84,8 +87,8 @@ def test_the_filled_column_decides_not_the_name(tmp_path):
 def test_rows_keep_their_quality_and_part(tmp_path):
     samples = by_key(lay(tmp_path, repository()))
     assert samples["56_r3"].attributes == {
-        "eye": "left", "patient_level": "1", "overall_quality": "0", "clarity": "10", "field_definition": "8",
-        "artifact": "1",
+        "laterality": "L", "source_laterality": "left", "patient_level": "1", "overall_quality": "0", "clarity": "10",
+        "field_definition": "8", "artifact": "1",
     }  # fmt: skip
     assert {one.source_split for key, one in samples.items() if key != "265_l1"} == {"training"}
     assert (samples["265_l1"].source_split, samples["265_l1"].group) == ("validation", "265")

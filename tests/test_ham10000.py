@@ -98,9 +98,14 @@ def test_true_metadata(real):
     assert {one.reason for one in listed.samples} == {"missing"}
     assert listed.census["images"] == 0
     first = next(one for one in listed.samples if one.key == "ISIC_0027419")
-    assert (first.group, first.original_label, list(first.attributes.values())) == (
-        "HAM_0000118", "bkl", ["histo", "80", "male", "scalp", ""],
-    )  # fmt: skip
+    assert (first.group, first.original_label) == ("HAM_0000118", "bkl")
+    assert first.attributes == {
+        "dx_type": "histo", "localization": "scalp", "dataset": "", "age": "80", "sex": "M", "source_age": "80",
+        "source_sex": "male",
+    }  # fmt: skip
+    # as grep counts the rows of the file
+    assert Counter(one.attributes["sex"] for one in listed.samples) == {"M": 5406, "F": 4552, "": 57}
+    assert Counter(one.attributes["age"] for one in listed.samples)[""] == 57
     assert "a known copy without the column dataset" in listed.notes[0]
 
 
@@ -273,8 +278,11 @@ def test_attributes(stand_in_ham, rows):
             str(CLASSES.index(row["dx"])),
         )
         age = row["age"] and str(int(float(row["age"])))
-        assert one.attributes == {"dx_type": row["dx_type"], "age": age, "sex": row["sex"],
-                                  "localization": row["localization"], "dataset": row["dataset"]}  # fmt: skip
+        assert one.attributes == {
+            "dx_type": row["dx_type"], "localization": row["localization"], "dataset": row["dataset"],
+            "age": age, "sex": {"male": "M", "female": "F", "unknown": ""}[row["sex"]],
+            "source_age": row["age"], "source_sex": row["sex"],
+        }  # fmt: skip
 
 
 def isic(
@@ -299,7 +307,7 @@ def test_isic_2018(tmp_path, stand_in_ham, rows, stored):
     tree(tmp_path, {"ISIC2018_Task3_Training_Input.zip": zip_bytes(images)})
     tree(tmp_path, {"ISIC2018_Task3_Test_GroundTruth.csv": b"image,MEL\nISIC_0034524,1.0\n"})
     tree(tmp_path, {"ISIC2018_Task3_Test_Input/ISIC_0034524.jpg": b"x"})
-    lost = ("age", "sex", "localization", "dataset")
+    lost = ("age", "sex", "source_age", "source_sex", "localization", "dataset")
     assert seen(listing(tmp_path), *lost) == seen(listing(stand_in_ham), *lost)
     assert "1 images the metadata do not name were left aside" in ham10000.index(Raw(tmp_path)).notes
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import io
 import json
 import re
+import shlex
 import shutil
 import zipfile
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess import recipe
+from preprocess import recipe, sources
 from preprocess.audit import again
+from preprocess.audit.apart import Figures
 from preprocess.decisions import PAPER, pointer
 from preprocess.errors import PreprocessError
-from preprocess.inquiry import builds, compare, prove, trace
+from preprocess.geometry import Box
+from preprocess.inquiry import builds, compare, prove, scans, trace
 from preprocess.table import read_rows, write_rows
+from tests import browser
 from tests.builds import placed
 from tests.test_workflow import snakemake
 
@@ -52,7 +58,8 @@ def test_equal_builds_differ_in_nothing(two):
     found = against(two)
     assert (found.only_first, found.only_second, found.moved, found.labels_changed, found.decisions) == (0, 0, 0, 0, ())
     (size,) = found.sizes
-    assert (size.equal, size.mean, size.greatest, size.psnr, size.worst) == (found.common, 0, 0, None, ())
+    assert size.pixels == Figures(found.common, found.common, 0, 0, None)
+    assert size.worst == ()
 
 
 @pytest.mark.workflow
@@ -63,14 +70,14 @@ def test_one_changed_pixel_is_found(two):
     change(two / "released" / "breastmnist.npz", edit)
     found = against(two)
     (size,) = found.sizes
-    assert size.equal == found.common - 1
+    assert size.pixels.equal == found.common - 1
     (row,) = size.worst
     assert row.places == "test 2, test 2"
-    assert row.greatest == size.greatest == 64
+    assert row.greatest == size.pixels.greatest == 64
     assert row.mean == pytest.approx(64 / 784)
-    assert size.mean == pytest.approx(64 / 784 / found.common)
-    assert size.psnr == pytest.approx(10 * np.log10(255**2 * 784 * found.common / 64**2))
-    assert sum(one.rows - one.equal for one in size.classes) == 1
+    assert size.pixels.mean == pytest.approx(64 / 784 / found.common)
+    assert size.pixels.psnr == pytest.approx(10 * np.log10(255**2 * 784 * found.common / 64**2))
+    assert sum(one.pixels.rows - one.pixels.equal for one in size.classes) == 1
 
 
 @pytest.mark.workflow
@@ -89,7 +96,7 @@ def test_a_swapped_label_and_a_moved_row_are_found(two):
 
 
 @pytest.mark.workflow
-def test_compare_says_what_is_missing_and_how_it_is_built(finished, tmp_path):
+def test_compare_says_what_is_missing_and_how_it_is_built_and_impact_what_it_is_worth(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder, symlinks=True)
     asked = ["compare", "--config", "datasets=[breastmnist]", "variants=[paper,paper+kernel=lanczos]"]
@@ -105,6 +112,10 @@ def test_compare_says_what_is_missing_and_how_it_is_built(finished, tmp_path):
     assert [decision["second"] for decision in one["decisions"]] == ["lanczos"]
     assert "Drawings, not data" in (folder / "results/miniature/compare/index.html").read_text()
     assert "name two builds or more" in snakemake(folder, "compare", fails=True)
+    said = snakemake(folder, "impact", *asked[1:])
+    assert "paper+kernel=lanczos less paper, on same rows" in said
+    assert "busi_" not in said
+    assert "Drawings, not data" in (folder / "results/miniature/impact/index.html").read_text()
 
 
 def test_a_build_that_is_not_there(tmp_path):
@@ -152,6 +163,10 @@ def test_every_reason_that_names_a_proof_has_one():
         kinds = {choice.source.prove for choice in recipe.load(name, "released").decisions.values() if choice.source}
         assert "counts" not in kinds or next(prove.counts(recipe.load(name, "released"))).result == prove.PROVEN
         assert "pairs" not in kinds or name in pairs
+        # what the paper says of one dataset or of several; its headings are not at hand
+        texts = {choice.source.text for choice in recipe.load(name, "paper").decisions.values() if choice.source}
+        of_paper = {text.removeprefix("the paper on ").lower() for text in texts if text.startswith("the paper")}
+        assert of_paper <= {name, "sets without an official split"}
     assert pointer({"paper": "BreastMNIST"}).link == PAPER
 
 
@@ -200,26 +215,113 @@ def test_a_trace_tells_a_row_that_is_not_what_its_raw_gives(two, finished):
     assert "NOT THE ROW" in trace.told(found[1])
 
 
-@pytest.mark.parametrize(
-    ("dataset", "source", "first"),
-    [("organamnist", "lits", "stored axis"), ("vesselmnist3d", "intra", ""), ("nodulemnist3d", "lidc_idri", "")],
-)
-def test_volumes_and_meshes_show_three_planes_at_every_step(dataset, source, first, stand_in):
-    in_force = recipe.load(dataset, "paper")
-    sample = next(one for one in placed(dataset, stand_in(source)) if not one.reason)
+def opened(dataset, source, stand_in, chosen=lambda sample: True, protocol="paper"):
+    """A sample of a stand-in, its recipe, and what every step gave on it."""
+    in_force = recipe.load(dataset, protocol)
+    sample = next(one for one in placed(dataset, stand_in(source)) if not one.reason and chosen(one))
     seen = []
     rendered = next(again.render(in_force, stand_in(source), [28], [sample], lambda *one: seen.append(one)))[1]
+    return in_force, sample, seen, rendered
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source"),
+    [
+        ("organamnist", "lits"), ("fracturemnist3d", "ribfrac"), ("nodulemnist3d", "lidc_idri"),
+        ("synapsemnist3d", "synapse"), ("vesselmnist3d", "intra"),
+    ],
+)  # fmt: skip
+def test_volumes_and_meshes_show_three_planes_at_every_step(dataset, source, stand_in):
+    in_force, sample, seen, rendered = opened(dataset, source, stand_in)
     finished = builds.Finished(in_force, "paper", None, {}, {})
-    stages = trace._stages(finished, sample, seen)
+    stages = trace._stages(finished, sample, seen, stand_in(source))
     assert [stage.step for stage in stages] == ["open", *in_force.prepare, *in_force.steps]
     assert all(len(stage.pictures) in (0, 1, 3) for stage in stages)
     assert any(len(stage.pictures) == 3 for stage in stages)
-    assert [caption for caption, _ in stages[0].pictures][:1] == [] or stages[0].pictures[0][0].startswith(first)
-    if first:  # the box is drawn in its colour on all three planes
-        for _, uri in stages[0].pictures:
-            drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
-            assert (np.abs(drawn.astype(int) - trace.BOX).sum(-1) == 0).any()
+    assert [caption.partition(",")[0] for caption, _ in stages[0].pictures] == {
+        "lits": ["axis 0 (to L)", "axis 1 (to A)", "axis 2 (to S)"],
+        "ribfrac": ["axis 0 (to L)", "axis 1 (to P)", "axis 2 (to S)"],
+        "lidc_idri": ["axis 0 (to S)", "axis 1 (to P)", "axis 2 (to L)"],
+        "synapse": ["axis 0 (to z)", "axis 1 (to y)", "axis 2 (to x)"],
+        "intra": [],
+    }[source]
     assert rendered.arrays[28].shape == in_force.shape(28)
+
+
+def rectangles(scan):
+    """The bounds of the box that is drawn on each of the three planes: first and last row, first and last column."""
+    for caption, picture in scans.pictures(scan):
+        rows, columns = np.nonzero((picture == scans.BOX).all(-1))
+        yield int(caption.rpartition(" ")[2]), (rows.min(), rows.max(), columns.min(), columns.max())
+
+
+def mask_of(raw, path, number):
+    """The voxels of a label by nibabel alone, in the axes as stored."""
+    if "!/" in path:
+        archive, _, member = path.partition("!/")
+        with zipfile.ZipFile(raw / archive) as file:
+            data = gzip.decompress(file.read(member))
+        return np.asarray(nibabel.Nifti1Image.from_bytes(data).dataobj) == number
+    return np.asarray(nibabel.load(raw / path).dataobj) == number
+
+
+def test_the_box_of_an_organ_is_drawn_where_its_voxels_are(stand_in):
+    """The liver's box is that of the liver's mask, which is stored as its scan."""
+
+    def stored_alike(sample):
+        return "-1-" in f"{sample.key}-" and sample.attributes["landmark"].endswith(sample.attributes["box"])
+
+    in_force, sample, seen, _ = opened("organmnist3d", "lits", stand_in, stored_alike)
+    assert sample.attributes["stored"] != "LPS"
+    voxels = np.argwhere(mask_of(stand_in("lits"), sample.attributes["mask"], 1))
+    low, high = voxels.min(0), voxels.max(0)
+    drawn = list(rectangles(scans.of(in_force, sample, seen[0][2])))
+    for axis, (plane, found) in enumerate(drawn):
+        assert low[axis] <= plane <= high[axis]
+        down, across = (one for one in range(3) if one != axis)
+        assert np.abs(np.subtract(found, (low[down], high[down], low[across], high[across]))).max() <= 1
+
+
+@pytest.mark.parametrize("protocol", ["paper", "released"])
+def test_the_cube_of_a_fracture_is_drawn_around_its_voxels(protocol, stand_in):
+    """Of a scan whose mask is stored as itself; the cube is 64 mm wide in both protocols."""
+
+    def stored_alike(sample):
+        return sample.attributes["axes"] == sample.attributes["mask_axes"]
+
+    in_force, sample, seen, _ = opened("fracturemnist3d", "ribfrac", stand_in, stored_alike, protocol)
+    voxels = np.argwhere(mask_of(stand_in("ribfrac"), sample.attributes["mask"], int(sample.attributes["fracture"])))
+    scan = scans.of(in_force, sample, seen[0][2])
+    spacing = [float(one) for one in sample.attributes["spacing"].split()]
+    for axis, (first, end) in enumerate(scan.box):
+        assert end - first == round(64 / spacing[axis])
+        assert abs((first + end - 1) / 2 - voxels[:, axis].mean()) <= 1
+    for plane, middle in zip((one for one, _ in rectangles(scan)), voxels.mean(0), strict=True):
+        assert abs(plane - middle) <= 1
+
+
+def test_the_cube_of_a_nodule_is_drawn_around_its_outlines(stand_in):
+    """The readers' outlines are those of the annotations' database, not of what was drawn."""
+    in_force, sample, seen, _ = opened("nodulemnist3d", "lidc_idri", stand_in)
+    scan = scans.of(in_force, sample, seen[0][2])
+    outlines = Box.parse(sample.attributes["box"]).bounds
+    slices, pixels = (float(sample.attributes[name]) for name in ("slice_spacing", "pixel_spacing"))
+    assert [end - first for first, end in scan.box] == [round(28 / slices), *[round(28 / pixels)] * 2]
+    for axis, (plane, found) in enumerate(rectangles(scan)):
+        assert outlines[axis][0] <= plane < outlines[axis][1]
+        down, across = (outlines[one] for one in range(3) if one != axis)
+        assert found[0] <= down[0] < down[1] <= found[1] + 1
+        assert found[2] <= across[0] < across[1] <= found[3] + 1
+
+
+def test_the_box_of_a_synapse_is_drawn_in_what_lies_around_it(stand_in):
+    _, sample, seen, _ = opened("synapsemnist3d", "synapse", stand_in, lambda one: int(one.attributes["y"]) > 80)
+    around, box = sources.surroundings("synapse", stand_in("synapse"), sample)
+    assert np.array_equal(around[box.slices], seen[0][2])
+    assert around.shape[1] > seen[0][2].shape[1]
+    for axis, (_, found) in enumerate(rectangles(scans.of_array(around, box))):
+        down, across = (box.bounds[one] for one in range(3) if one != axis)
+        assert found == (down[0], down[1] - 1, across[0], across[1] - 1)
 
 
 @pytest.mark.real
@@ -252,3 +354,47 @@ def test_pictures_of_an_audit_page_name_their_rows_and_the_page_its_files(finish
     files = re.findall(r'href="([^"]+)"', page.partition('id="files"')[2].partition("</p>")[0])
     assert len(files) == 6
     assert all((out / "audit" / file).exists() for file in files)
+
+
+@pytest.mark.browser
+@pytest.mark.workflow
+def test_a_click_on_a_picture_says_its_row_and_leads_to_its_trace_once_there_is_one(finished, tmp_path):
+    out = finished / "results" / "miniature" / "paper"
+    rows = {f"breastmnist/{row['split']}/{row['index']}": row for row in read_rows(out / "breastmnist.samples.tsv")}
+    page = (out / "audit" / "breastmnist.html").read_text(encoding="utf-8")
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "trace").mkdir()
+    (tmp_path / "audit" / "page.html").write_text(
+        page
+        + """<pre id="out"></pre><script>
+        const wait = () => new Promise(done => setTimeout(done, 300));
+        const shown = id => document.getElementById(id).checkVisibility();
+        onload = async () => {
+          const [one, other] = document.querySelectorAll("img[data-row]"), seen = [];
+          for (const tile of [one, other]) {
+            tile.click(); await wait();
+            const text = document.getElementById("row").innerText, link = document.querySelector("#row-traced a").href;
+            seen.push({row: tile.dataset.row, text, link, traced: shown("row-traced"), untraced: shown("row-untraced"),
+              command: document.getElementById("trace").textContent});
+          }
+          document.getElementById("close").click();
+          document.getElementById("out").textContent = JSON.stringify([...seen, shown("row")]);
+        }</script>"""
+    )
+    first = re.search('data-row="([^"]+)"', page)[1]
+    found = trace.trace([first], "paper", finished / "results" / "miniature", raw_of(finished), miniature=True)
+    trace.write_names(found, tmp_path / "trace" / "traced.js")
+    text = browser.dom(tmp_path / "audit" / "page.html").rpartition('<pre id="out">')[2].partition("</pre>")[0]
+    one, other, still = json.loads(html.unescape(text))
+    assert one["row"] == first
+    assert (one["traced"], one["untraced"], other["traced"], other["untraced"]) == (True, False, False, True)
+    assert one["link"].endswith(f"/trace/index.html#{first}")
+    for seen in (one, other):
+        row = rows[seen["row"]]
+        for said in (row["key"], f"{row['split']} {row['index']}", row["path"], row["label"], row["original_label"]):
+            assert said in seen["text"]
+        words = shlex.split(seen["command"])
+        assert words[:4] == ["snakemake", "--cores", "1", "trace"]
+        assert words[-1] == f"rows=[{seen['row']}]"
+        assert "protocol=paper" in words
+    assert still is False

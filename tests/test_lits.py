@@ -660,7 +660,7 @@ def test_prepared_units_serve_all_four_and_equal_rendering_alone(protocol, stand
         for shard in range(shards):
             part = f / dataset / "prepared" / str(shard)
             assert not cli.main(["render", dataset, "--protocol", protocol, "--raw", "nowhere",
-                                 "--census", "strict", "--split", str(f / dataset / "split.tsv"),
+                                 "--census", "strict", "--table", str(f / dataset / "split.tsv"),
                                  "--shard", str(shard), "--shards", str(shards),
                                  "--sizes", "28", "--prepared", str(f / str(shard)),
                                  "--output", str(part)])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from preprocess import shards
+from preprocess import container, shards
 from preprocess.npz import npy_header
 from preprocess.table import SPLIT_COLUMNS, Sample, write_rows, write_samples
 
@@ -67,7 +68,7 @@ def test_a_render_job_stays_small_however_long_the_dataset(all_nuclei, tmp_path)
         tifffile.imwrite(raw / f"{number}.tif", np.full((7, 32, 32), number % 256, np.uint8), photometric="minisblack")
     held = peak(
         tmp_path, "render", "tissuemnist", *SETTINGS, "--census", "strict", "--raw", tmp_path,
-        "--split", all_nuclei / "split.tsv",
+        "--table", all_nuclei / "split.tsv",
         "--shard", count // 2, "--shards", count, "--sizes", *SIZES, "--output", tmp_path / "shard",
     )  # fmt: skip
     rows = (tmp_path / "shard" / shards.TABLE).read_text().splitlines()[1:]
@@ -87,7 +88,7 @@ def test_a_render_job_stays_small_with_large_pictures(tmp_path):
     write_samples(tmp_path / "split.tsv", SPLIT_COLUMNS, samples)
     held = peak(
         tmp_path, "render", "retinamnist", *SETTINGS, "--census", "strict", "--raw", tmp_path,
-        "--split", tmp_path / "split.tsv", "--shard", 0, "--shards", 1, "--sizes", *SIZES,
+        "--table", tmp_path / "split.tsv", "--shard", 0, "--shards", 1, "--sizes", *SIZES,
         "--output", tmp_path / "shard",
     )  # fmt: skip
     assert held < 400
@@ -118,3 +119,36 @@ def test_packing_does_not_hold_the_pixels(name, tmp_path):
             assert packed["train_images"].shape == (count, 448, 448)
     assert held[1] - held[0] < 10
     assert held[1] < 100
+
+
+#: what is exported of each: the shape of a row, how many are 120 MB, and the formats
+EXPORTED = {
+    "breastmnist": ((448, 448), 600, ("parquet", "webdataset")),
+    "vesselmnist3d": ((64, 64, 64), 460, ("parquet", "zarr")),
+}
+
+
+@pytest.mark.parametrize("dataset", EXPORTED)
+def test_an_export_does_not_hold_the_pixels(dataset, tmp_path):
+    """Ten times the pixels, 120 MB of them, exported in the same memory."""
+    shape, count, formats = EXPORTED[dataset]
+    assert count * math.prod(shape) > 120 * 10**6
+    held: dict[str, list[int]] = {name: [] for name in formats}
+    for rows in (count // 10, count):
+        path, counts = tmp_path / f"{dataset}_{rows}.npz", {"train": rows, "val": 0, "test": 0}
+        arrays = [
+            container.Array(f"{split}_{what}", (number, *extent), [bytes(math.prod(extent))] * number)
+            for what, extent in (("images", shape), ("labels", (1,)))
+            for split, number in counts.items()
+        ]
+        container.write(path, arrays, 3, container.Form("chunked", 1))
+        columns = ("split", "index", "key", "label")
+        write_rows(tmp_path / "samples.tsv", columns, (("train", i, i, 0) for i in range(rows)))
+        for name in formats:
+            held[name].append(
+                peak(tmp_path, "export", dataset, "--protocol", "paper", "--format", name, "--npz", path, "--samples",
+                     tmp_path / "samples.tsv", "--output", tmp_path / f"{name}{rows}")
+            )  # fmt: skip
+    for less, more in held.values():
+        assert more - less < 40, held
+        assert more < 250, held

@@ -152,6 +152,8 @@ def test_real_files_are_shown_with_their_source(stand_in, drawn, tmp_path):
         *tables,
         "--output",
         tmp_path / "checks.json",
+        "--duplicates",
+        tmp_path / "duplicates.tsv",
     )
     (census,) = [one["text"] for one in json.loads((tmp_path / "checks.json").read_text()) if one["check"] == "census"]
     assert census.startswith("all 3 counts of the raw files are the known ones:")

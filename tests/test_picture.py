@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import random
 import struct
+import tempfile
 import zlib
+from pathlib import Path
 
+import jpeglib
 import numpy as np
 import pytest
-from PIL import Image
+import simplejpeg
+from PIL import Image, ImageCms
 
 from preprocess.errors import UnreadableError
 from preprocess.reading import jpeg
@@ -67,9 +71,91 @@ def test_damaged_jpeg_data_are_refused(damage, progressive, mode):
         decode(broken)
 
 
-def test_pixels_stay_those_of_pillow():
-    data = encoded(SMOOTH, "JPEG", quality=60)
-    assert np.array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data))))
+#: sampling factors of the first component, down and across, by the name of the ratio
+SAMPLING = {"444": (1, 1), "422": (1, 2), "420": (2, 2), "440": (2, 1), "411": (1, 4)}
+
+
+def by_libjpeg(pixels: np.ndarray, sampling: tuple, progressive: bool, colours: str | None = None) -> bytes:
+    """A JPEG by IJG's own library, which writes what Pillow does not."""
+    with jpeglib.version("6b"), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.jpg")
+        space = {1: jpeglib.JCS_GRAYSCALE, 3: jpeglib.JCS_RGB, 4: jpeglib.JCS_CMYK}[pixels.shape[2]]
+        encoder = jpeglib.from_spatial(np.ascontiguousarray(pixels), in_color_space=space)
+        if colours:
+            encoder.jpeg_color_space = getattr(jpeglib, colours)
+        if pixels.shape[2] == 3:
+            encoder.samp_factor = (sampling, (1, 1), (1, 1))
+        encoder.write_spatial(str(path), qt=80, flags=["PROGRESSIVE_MODE" if progressive else "-PROGRESSIVE_MODE"])
+        return path.read_bytes()
+
+
+def kinds_of_jpeg():
+    """Every kind of JPEG, and whether one decoding is enough for it."""
+    noisy = np.clip(SMOOTH[:211, :307].astype(int) + RNG.integers(-30, 30, (211, 307, 3)), 0, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name, factors in SAMPLING.items():
+        for progressive in (False, True):
+            once = not progressive or name in ("444", "422", "420")
+            yield f"{name} {progressive}", by_libjpeg(noisy, factors, progressive), once
+    yield "one pixel", encoded(noisy[:1, :1], "JPEG"), True
+    yield "one column", encoded(noisy[:, :1], "JPEG", subsampling=2), True
+    yield "gray", encoded(noisy[..., 0], "JPEG"), True
+    yield "gray in scans", encoded(noisy[..., 0], "JPEG", progressive=True), True
+    yield "sampled gray", by_libjpeg(noisy[..., :1], (2, 2), False), True
+    yield "restarts", encoded(noisy, "JPEG", restart_marker_blocks=7), True
+    yield "restarts in scans", encoded(noisy, "JPEG", progressive=True, restart_marker_rows=1), True
+    yield "coarse", encoded(noisy, "JPEG", quality=3), True
+    yield "turned, with a profile", encoded(noisy, "JPEG", exif=exif, icc_profile=profile), True
+    yield "without Huffman codes of its own", encoded(noisy, "JPEG", optimize=True), True
+    for count in (1, 4, 7):  # scans that are missing; libjpeg smooths what they would have refined
+        data = encoded(noisy, "JPEG", progressive=True)
+        for _ in range(count):
+            data = data.rpartition(b"\xff\xda")[0]
+        yield f"{count} scans missing", data + b"\xff\xd9", True
+    yield "RGB as it is", encoded(noisy, "JPEG", keep_rgb=True), False
+    cmyk = np.dstack([noisy, noisy[..., 0]])
+    yield "CMYK", encoded(Image.fromarray(cmyk, "CMYK"), "JPEG"), False
+    yield "YCCK", by_libjpeg(cmyk, (1, 1), False, "JCS_YCCK"), False
+
+
+def test_pixels_stay_those_of_pillow_in_every_kind_of_jpeg():
+    for name, data, once in kinds_of_jpeg():
+        image = Image.open(io.BytesIO(data))
+        gray, orientation = image.mode == "L", image.getexif().get(0x0112, 1)
+        assert (Picture(data).array is not None) == once, name
+        assert np.array_equal(decode(data), np.asarray(image.convert("L" if gray else "RGB"))), name
+        assert np.array_equal(np.asarray(Picture(data).converted("L")), np.asarray(image.convert("L"))), name
+        assert Picture(data).form.endswith("EXIF orientation 6") == (orientation == 6), name
+
+
+def test_a_kind_that_the_two_libraries_decode_unlike_is_left_to_pillow(monkeypatch):
+    data = {sampling: encoded(SMOOTH, "JPEG", subsampling=sampling) for sampling in (0, 2)}
+    decode_jpeg = simplejpeg.decode_jpeg
+
+    def other(data, *words, **named):
+        """A libjpeg-turbo that blows up chroma another way where it is halved both ways."""
+        halved = simplejpeg.decode_jpeg_header(data)[3] == "420"
+        return decode_jpeg(data, *words, **{**named, "fastupsample": halved})
+
+    jpeg._is_alike.cache_clear()
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", other)
+    try:
+        assert Picture(data[2]).array is None and Picture(data[0]).array is not None
+        assert np.array_equal(decode(data[2]), np.asarray(Image.open(io.BytesIO(data[2]))))
+    finally:
+        jpeg._is_alike.cache_clear()
+
+
+@pytest.mark.parametrize("factors", [((1, 1), (2, 2)), ((2, 1), (1, 2)), ((4, 1), (1, 1))])
+def test_rare_sampling_is_not_called_damage(factors):
+    data = by_libjpeg(SMOOTH[:40, :40], (1, 1), False)
+    at = data.index(b"\xff\xc0") + 11
+    for place, (down, across) in zip((at, at + 3), factors, strict=True):
+        data = data[:place] + bytes([across << 4 | down]) + data[place + 1 :]
+    with pytest.raises(UnreadableError, match="samples its colours in a rare way"):
+        jpeg.damage(data)
 
 
 def test_damaged_jpeg_data_within_tiff_are_refused():
@@ -83,7 +169,7 @@ def test_damaged_jpeg_data_within_tiff_are_refused():
 
 
 @pytest.mark.real
-def test_every_real_jpeg_is_whole_and_its_damaged_copies_are_not(real):
+def test_every_real_jpeg_is_whole_and_decoded_once_and_its_damaged_copies_are_not(real):
     paths = [path for path in sorted(real.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
     assert len(paths) > 100
     rng = random.Random(1)
@@ -91,9 +177,12 @@ def test_every_real_jpeg_is_whole_and_its_damaged_copies_are_not(real):
     for path in paths:
         data = path.read_bytes()
         assert jpeg.damage(data) == "", path
+        image = Image.open(io.BytesIO(data))
+        pixels = Picture(data).array
+        assert pixels is not None and np.array_equal(pixels, np.asarray(image)), path
         for damage in DAMAGES:
             broken = damage(data, rng.randrange(len(data) // 3, len(data) * 2 // 3))
-            missed += jpeg.damage(broken) == ""
+            missed += jpeg.damage(broken) == "" or Picture(broken).array is not None
     assert missed == 0
 
 

@@ -40,12 +40,14 @@ MAY = {
     "split": {"recipe", "order", "reading"},
     "prepared": {"reading"},
     "render": {"recipe", "sources", "steps", "reading", "prepared"},
-    "shards": {"recipe", "render", "prepared", "reading", "npz"},
+    "shards": {"recipe", "render", "prepared", "reading", "npz", "cells", "checksums"},
     "prepare": {"recipe", "sources", "render", "shards", "prepared", "reading"},
     "rehearsal": set(),
     "npz": set(),
     "container": {"npz"},
     "cells": set(),
+    "duplicates": {"cells"},
+    "alike": {"shards", "duplicates"},
     "packed": {"npz", "container", "cells", "checksums"},
     "collect": {"shards", "split", "packed"},
     "pack": {"recipe", "shards", *PACKED},
@@ -53,12 +55,12 @@ MAY = {
     # getting the raw files
     "acquire": {"recipe", "sources", "reading"},
     # what was built
-    "audit": {"recipe", "sources", "steps", "render", "split", "acquire", *PACKED},
+    "audit": {"recipe", "sources", "steps", "render", "shards", "split", "acquire", "duplicates", *PACKED},
     "inspection": {"recipe", "sources", "miniature", "index", "order", "acquire", "reading", "steps"},
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
-    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading"},
+    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading", "exports"},
     # what is asked of finished builds
     "inquiry": {"recipe", "sources", "index", "split", "order", "render", "steps", "reading"}
     | {"acquire", "audit", "plan", *PACKED},

@@ -241,10 +241,49 @@ def test_group_by_may_name_the_group():
     assert places(by_name) == places(split.assign(make(split__group_by="group"), population(), 42))
 
 
-@pytest.mark.parametrize(("group", "group_by"), [("none", "group"), ("none", "patient"), ("patient", "lesion")])
-def test_no_such_group(group, group_by):
-    with pytest.raises(PreprocessError, match=r"split.group_by cannot be"):
+@pytest.mark.parametrize(
+    ("group", "group_by", "offered"),
+    [
+        ("none", "group", "none or duplicates, because its source publishes no group id"),
+        ("none", "patient", "none or duplicates, because its source publishes no group id"),
+        ("patient", "lesion", "none or patient or duplicates"),
+    ],
+)
+def test_no_such_group(group, group_by, offered):
+    with pytest.raises(PreprocessError, match=rf"split.group_by cannot be '{group_by}'; it can be {offered}$"):
         split.assign(make(group, split__group_by=group_by), population(), 42)
+
+
+def test_what_looks_alike_stays_together_and_groups_with_it():
+    """A cluster of two patients' pictures joins the patients; pictures of other labels are cut with the most."""
+    samples = population()
+    clusters = {"a": "a", "b": "a"}
+    alike = [sample("a", "0", "p0"), sample("b", "1", "q"), sample("c", "1", "q"), sample("d", "2")]
+    done = split.assign(make(split__group_by="duplicates"), [*samples, *alike], 42, clusters=clusters)
+    found = {one.key: one.split for one in done.samples}
+    of_patient = {found[one.key] for one in samples if one.group == "p0"}
+    assert of_patient == {found["a"]} == {found["b"]} == {found["c"]}
+    assert {one.key: one.attributes["cluster"] for one in done.samples if one.attributes["cluster"]} == clusters
+    # without a cluster it is the split by groups
+    by_group = split.assign(make(split__group_by="group"), population(), 42)
+    alone = split.assign(make(split__group_by="duplicates"), population(), 42, clusters={})
+    assert Counter(one.split for one in alone.samples) == Counter(one.split for one in by_group.samples)
+
+
+def test_what_looks_like_a_kept_sample_goes_where_it_is_kept():
+    samples = [sample(f"s{row:02}", str(row % 2)) for row in range(40)]
+    samples += [sample("t0", "0", source_split="test"), sample("v0", "1", source_split="val")]
+    clusters = {"s03": "s03", "s08": "s03", "t0": "s03", "s20": "s20", "s21": "s20", "v0": "v0"}
+    in_force = make(
+        "none", split__group_by="duplicates", split__keep={"test": "test", "val": "val"}, split__ratio="9:1"
+    )
+    for order in (samples, samples[::-1]):
+        done = split.assign(in_force, [dataclasses.replace(one) for one in order], 1, clusters=clusters)
+        found = {one.key: one.split for one in done.samples}
+        assert found["s03"] == found["s08"] == found["t0"] == "test"
+        assert found["s20"] == found["s21"]
+        assert found["v0"] == "val"
+        assert Counter(found.values())["test"] == 3
 
 
 def test_kept_splits_are_kept_and_the_rest_is_cut():

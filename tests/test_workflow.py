@@ -19,7 +19,9 @@ import numpy as np
 import psutil
 import pytest
 
+from preprocess.exports import FORMATS
 from preprocess.plan import targets
+from preprocess.plan.paths import EXPORTS, Paths
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.workflow, pytest.mark.timeout(600)]
@@ -184,20 +186,28 @@ def test_a_lost_file_is_rendered_alone_and_all_is_as_it_was(built):
     assert "Nothing to be done" in snakemake(built, "breastmnist", *sizes)
 
 
-def test_exports_nobody_asks_for_any_more_are_left_over(built):
+def test_exports_and_sizes_nobody_asks_for_any_more_are_left_over(built):
     out = built / "results" / "miniature" / "paper"
-    every = "exports=[npy,png,croissant]"
-    snakemake(built, "breastmnist", "--config", "sizes=[28,40]", every)
-    assert "Nothing to be done" in snakemake(built, "breastmnist", "--config", "sizes=[28,40]", every)
+    every = f"exports=[{','.join(FORMATS)}]"
+    snakemake(built, "breastmnist", "--config", "sizes=[28,40]", "exports=[npy]")
+    said = snakemake(built, "breastmnist", "--config", every)
+    for name in ("breastmnist_40.npz", "npy/breastmnist_40"):
+        assert f"/paper/{name}: left over from another build, in no list" in said
+    assert "Nothing to be done" in snakemake(built, "breastmnist", "--config", every)
     with np.load(out / "breastmnist.npz") as file:
         mapped = np.load(out / "npy" / "breastmnist" / "test_images.npy", mmap_mode="r")
         np.testing.assert_array_equal(mapped, file["test_images"])
+    for place in (place for places in EXPORTS.values() for place in places):
+        assert Path(Paths(out.parent, out).of(place, dataset="breastmnist", tail="")).exists(), place
+    assert "data/train-00000-of-00001.parquet" in (out / "parquet" / "breastmnist" / "README.md").read_text()
     said = snakemake(built, "breastmnist", "--config", "exports=[npy]")
-    gone = ("breastmnist.croissant.json", "breastmnist_40.croissant.json", "breastmnist_40.npz", "npy/breastmnist_40",
-            "png/breastmnist", "png/breastmnist.csv", "png/breastmnist_40", "png/breastmnist_40.csv")  # fmt: skip
+    gone = ("breastmnist.croissant.json", "breastmnist_40.npz", "npy/breastmnist_40", "png/breastmnist",
+            "png/breastmnist.csv", "parquet/breastmnist", "webdataset/breastmnist",
+            "zarr/breastmnist.zarr")  # fmt: skip
     for name in gone:
         assert (out / name).exists()  # no job removes what is another's
         assert f"/paper/{name}: left over from another build, in no list" in said
+    assert "/paper/npy/breastmnist:" not in said
     assert "breastmnist_40" not in (out / "MD5SUMS").read_text()
     assert "breastmnist_40" not in (out / "breastmnist.provenance.json").read_text()
 
@@ -333,7 +343,8 @@ def test_a_mistake_is_one_clear_line(folder, config, said):
     (folder / "empty").mkdir()
     text = snakemake(folder, "breastmnist", "--config", *config, fails=True)
     if is_found_by_a_job := said is None:  # by the split, which knows what the source publishes
-        said = "split.group_by cannot be 'patient'; it can be none, because its source publishes no group id"
+        offered = "none or duplicates, because its source publishes no group id"
+        said = f"split.group_by cannot be 'patient'; it can be {offered}"
     lines = {line for line in text.splitlines() if said in line}
     assert len(lines) == 1, text
     if is_found_by_a_job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import npz, packed
+from preprocess import duplicates, npz, packed
 from preprocess.acquire import registry
-from preprocess.audit import again, duplicates, licences, placing
+from preprocess.audit import again, licences, placing
 from preprocess.audit.files import BuildFiles, StageTables
 from preprocess.audit.findings import Finding
+from preprocess.duplicates import NearPair
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
+from preprocess.shards import LOOKED_AT
 from preprocess.steps import images
-from preprocess.table import Sample, read_rows, read_samples
+from preprocess.table import Sample, read_rows, read_samples, write_rows
 
 #: rows that are rendered again
 REBUILT = 20
@@ -31,8 +33,17 @@ EXAMPLES = 20
 class _Contents:
     """What one build holds, read once for all checks."""
 
-    def __init__(self, recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        files: BuildFiles,
+        tables: StageTables,
+        pairs: Sequence[NearPair],
+        seed: int,
+        miniature: bool,
+    ) -> None:
         self.recipe, self.files, self.tables, self.seed, self.miniature = recipe, files, tables, seed, miniature
+        self.pairs = pairs
         self.npz = files.npz
         self.indexed = [row["key"] for row in read_rows(tables.index)]
         # paths and attributes are dropped, no check needs them: up to 236,386 samples are in memory
@@ -47,8 +58,31 @@ class _Contents:
         return _singles([self.samples[row].key for row in rows])
 
 
+#: of the table of pairs
+PAIR_COLUMNS = ("first", "second", "turn", "distance")
+
+
+def alike(files: BuildFiles) -> list[NearPair]:
+    """The pairs of rows that are the same or look alike, at the largest size of a build."""
+    facts = packed.read(files.packed[max(files.packed)])
+    return duplicates.alike(map(bytes, facts.digests), facts.cells)
+
+
+def write_pairs(files: BuildFiles, pairs: Iterable[NearPair], out: Path) -> None:
+    """Write those pairs: the keys of the two, what the second is of the first, and the distance of their hashes."""
+    keys = [row["key"] for row in read_rows(files.samples)]
+    rows = ((keys[pair.first], keys[pair.second], pair.turn, pair.distance) for pair in pairs)
+    write_rows(out, PAIR_COLUMNS, rows)
+
+
 def check(
-    recipe: Recipe, files: BuildFiles, tables: StageTables, seed: int, miniature: bool = False, rehearsal: int = 0
+    recipe: Recipe,
+    files: BuildFiles,
+    tables: StageTables,
+    pairs: Sequence[NearPair],
+    seed: int,
+    miniature: bool = False,
+    rehearsal: int = 0,
 ) -> list[Finding]:
     """Check one build and return the findings.
 
@@ -56,11 +90,12 @@ def check(
         recipe: the recipe the files were built by.
         files: the build.
         tables: what the stages before left.
+        pairs: the rows that are the same or look alike (:func:`alike`).
         seed: picks the rows that are rendered again.
         miniature: whether it was built from stand-ins: its counts are then the generator's, not the known ones.
         rehearsal: how many samples a rehearsal draws; 0 for a build.
     """
-    built = _Contents(recipe, files, tables, seed, miniature)
+    built = _Contents(recipe, files, tables, pairs, seed, miniature)
     findings = [
         *_rehearsal(built, rehearsal),
         *_census(built),
@@ -72,7 +107,7 @@ def check(
     if not any(finding.level == "error" for finding in findings):  # the other checks rely on tables and shapes
         seen = _look(built)
         findings += [*_blank(built, seen), *_rebuild(built, seen), *groups(recipe.dataset.group, built.samples)]
-        findings += [*_duplicates(built, seen), *_upsampled(built)]
+        findings += [*_clusters(built), *_duplicates(built), *_upsampled(built)]
     findings += [*_displaced(built), *_unmasked(built), *_lattices(built)]
     order = placing.placed_by(recipe, (sample.released_index for sample in built.samples))
     decided = _decisions(recipe, placed=order == placing.TABLE)
@@ -217,15 +252,11 @@ class _Seen:
         flat: rows whose pixels all have one value, by size.
         rebuilt: rows that were rendered again on their own.
         wrong: those of them that came out differently, by size.
-        digests: one for each image of the largest size.
-        cells: gray cells of each image of the largest size, (N, 16, 17) uint8.
     """
 
     flat: dict[int, list[int]]
     rebuilt: list[int]
     wrong: dict[int, list[int]]
-    digests: list[bytes]
-    cells: np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def _look(built: _Contents) -> _Seen:
@@ -233,20 +264,17 @@ def _look(built: _Contents) -> _Seen:
     rendered = _rendered_again(built)
     flat, wrong = {}, {}
     for size, path in built.files.packed.items():
-        facts = packed.read(path)
+        facts = packed.read(path, with_cells=False)
         flat[size] = facts.flat
         wrong[size] = [row for row, arrays in rendered.items() if not facts.holds(row, arrays[size])]
-        if size == built.largest:
-            largest = facts
-    return _Seen(flat, list(rendered), wrong, [digest.tobytes() for digest in largest.digests], largest.cells)
+    return _Seen(flat, list(rendered), wrong)
 
 
 def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
     """Render some random rows, each on its own: arrays by row and size."""
     reading_order = {key: position for position, key in enumerate(built.indexed)}
     chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
-    # in the order of the raw files: a tar.gz can only be read forwards
-    chosen.sort(key=lambda row: reading_order[built.samples[row].key])
+    chosen = again.as_stored(chosen, [sample.key for sample in built.samples], reading_order)
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
     rendered = again.render(built.recipe, built.files.raw, list(built.npz), (whole[row] for row in chosen))
     return {row: one.arrays for row, (_, one) in zip(chosen, rendered, strict=True)}
@@ -305,39 +333,68 @@ def groups(name: str, samples: Iterable[Sample]) -> Iterator[Finding]:
         yield Finding("groups", "information", f"no {name} of {len(splits):,} is in two splits", counts={})
 
 
-def _duplicates(built: _Contents, seen: _Seen) -> Iterator[Finding]:
+def _clusters(built: _Contents) -> Iterator[Finding]:
+    """How many samples a split by what they look like has kept together; the source's own splits may part them."""
+    if not built.recipe.renders_first:
+        return
+    members: dict[str, list[tuple[str, str]]] = {}
+    for row in read_rows(built.files.samples):
+        if row["cluster"]:
+            members.setdefault(row["cluster"], []).append((row["key"], row["split"]))
+    apart = [found for found in members.values() if len({split for _, split in found}) > 1]
+    if apart:
+        text = f"{len(apart):,} of {len(members):,} clusters of near duplicates at {LOOKED_AT} are in two splits"
+        examples = tuple(tuple(key for key, _ in found[:EXAMPLES]) for found in apart[:EXAMPLES])
+        yield Finding("clusters", "warning", f"{text}: the source keeps their samples there", examples)
+        return
+    samples, largest = sum(map(len, members.values())), max(map(len, members.values()), default=0)
+    text = f"{len(members):,} clusters of near duplicates at {LOOKED_AT} are each in one split"
+    yield Finding("clusters", "information", f"{text}: {samples:,} samples, the largest of {largest:,}")
+
+
+def _duplicates(built: _Contents) -> Iterator[Finding]:
     """Images that are pixel-identical or look alike, in two splits or with different labels."""
-    same = {pair for rows in duplicates.exact(seen.digests) for pair in combinations(rows, 2)}
-    pairs = [(pair.first, pair.second) for pair in duplicates.near(seen.cells)]
-    yield from _pairs(built, "duplicates", f"pixel-identical at {built.largest}", sorted(same))
-    yield from _pairs(
-        built, "near-duplicates", f"alike to the eye at {built.largest}", [pair for pair in pairs if pair not in same]
-    )
+    identical: dict[int, list[int]] = {}
+    for pair in built.pairs:
+        if pair.turn == duplicates.IDENTICAL:  # each with the first of them
+            identical.setdefault(pair.first, [pair.first]).append(pair.second)
+    every = {two for rows in identical.values() for two in combinations(rows, 2)}
+    same = [NearPair(first, second, 0, duplicates.IDENTICAL) for first, second in sorted(every)]
+    near = [pair for pair in built.pairs if pair.turn != duplicates.IDENTICAL]
+    yield from _pairs(built, "duplicates", f"pixel-identical at {built.largest}", same)
+    yield from _pairs(built, "near-duplicates", f"alike to the eye at {built.largest}", near)
 
 
-def _pairs(built: _Contents, name: str, what: str, pairs: list[tuple[int, int]]) -> Iterator[Finding]:
+def _pairs(built: _Contents, name: str, what: str, pairs: list[NearPair]) -> Iterator[Finding]:
     samples = built.samples
-    straddling = [(a, b) for a, b in pairs if samples[a].split != samples[b].split]
-    conflicts = [(a, b) for a, b in pairs if samples[a].label != samples[b].label]
+    straddling = [pair for pair in pairs if samples[pair.first].split != samples[pair.second].split]
+    conflicts = [pair for pair in pairs if samples[pair.first].label != samples[pair.second].label]
 
-    def shown(some: list[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
-        return tuple((samples[a].key, samples[b].key) for a, b in some[:EXAMPLES])
+    def shown(some: list[NearPair]) -> tuple[tuple[str, ...], ...]:
+        return tuple((samples[pair.first].key, samples[pair.second].key) for pair in some[:EXAMPLES])
 
-    between = Counter(f"{samples[a].split}-{samples[b].split}" for a, b in straddling)
+    between = Counter(f"{samples[pair.first].split}-{samples[pair.second].split}" for pair in straddling)
     counts = {**between, "within": len(pairs) - len(straddling)}
     if straddling:
         told = ", ".join(f"{count:,} {place}" for place, count in sorted(between.items()))
-        text = f"{_pairs_of(straddling)} of images in two splits: {what} ({told})"
+        text = f"{_pairs_of(straddling)} of images in two splits: {what}{_turns(straddling)} ({told})"
         yield Finding(name, "warning", text, shown(straddling), counts)
     if conflicts:
-        text = f"{_pairs_of(conflicts)} of images with different labels: {what}"
+        text = f"{_pairs_of(conflicts)} of images with different labels: {what}{_turns(conflicts)}"
         yield Finding(f"{name}-label", "warning", text, shown(conflicts))
     if not straddling:
-        text = f"{_pairs_of(pairs)} within a split: {what}" if pairs else f"no two images are {what}"
+        text = f"{_pairs_of(pairs)} within a split: {what}{_turns(pairs)}" if pairs else f"no two images are {what}"
         yield Finding(name, "information", text, shown(pairs), counts)
 
 
-def _pairs_of(pairs: list[tuple[int, int]]) -> str:
+def _turns(pairs: list[NearPair]) -> str:
+    """How many are mirrored or turned, by how: ``, 2 of them mirrored``."""
+    turns = Counter(pair.turn for pair in pairs)
+    told = [f"{turns[turn]:,} of them {turn}" for turn in duplicates.TURNS[1:] if turns[turn]]
+    return f", {'; '.join(told)}" if told else ""
+
+
+def _pairs_of(pairs: list[NearPair]) -> str:
     return f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}"
 
 

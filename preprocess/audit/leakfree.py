@@ -7,24 +7,21 @@
     all samples are split again by the recipe's rule and ratio, with groups kept whole.
 
 Where the source publishes no groups, clusters of copies and near copies are kept whole instead: pairs that the audit
-finds (:mod:`preprocess.audit.duplicates`), closed transitively. That is a lower bound: pictures of one patient that do
+finds (:mod:`preprocess.duplicates`), closed transitively. That is a lower bound: pictures of one patient that do
 not look alike are not found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from preprocess import packed
-from preprocess.audit import duplicates
-from preprocess.packed import Packed
+from preprocess import duplicates
 from preprocess.published import SPLITS
 from preprocess.recipe import Choice, Recipe
 from preprocess.split import assign
-from preprocess.table import Sample, read_samples, write_rows
+from preprocess.table import Sample, read_rows, read_samples, write_rows
 
 COLUMNS = ("key", "split")
 
@@ -46,35 +43,25 @@ def grouped(recipe: Recipe, samples: list[Sample], seed: int) -> dict[str, str]:
     return {sample.key: sample.split for sample in assign(changed, copies, seed).samples}
 
 
-def clustered(samples: list[Sample], facts: Packed) -> list[Sample]:
-    """The samples with their cluster as their group: the first key of all that are linked by pairs that look alike.
+def clustered(samples: list[Sample], pairs: Iterable[tuple[str, str]]) -> list[Sample]:
+    """The samples with their cluster as their group: the first key of all that are linked by pairs.
 
     Args:
         samples: in the order of the rows.
-        facts: what pack saw of the rows, with their cells.
+        pairs: the keys of samples that are the same or look alike.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    same = [(rows[0], row) for rows in duplicates.exact(map(bytes, facts.digests)) for row in rows[1:]]
-    alike = [(pair.first, pair.second) for pair in duplicates.near(facts.cells)]
-    links = np.array([*same, *alike], np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(len(samples), len(samples)))
-    labels = connected_components(graph, directed=False)[1].tolist()
-    first: dict[int, str] = {}
-    return [
-        replace(sample, group=first.setdefault(label, sample.key))
-        for sample, label in zip(samples, labels, strict=True)
-    ]
+    row = {sample.key: number for number, sample in enumerate(samples)}
+    first = duplicates.clusters(len(samples), ((row[one], row[other]) for one, other in pairs)).tolist()
+    return [replace(sample, group=samples[one].key) for sample, one in zip(samples, first, strict=True)]
 
 
-def write(recipe: Recipe, samples_table: Path, packed_file: Path, seed: int, out: Path) -> None:
+def write(recipe: Recipe, samples_table: Path, pairs_table: Path, seed: int, out: Path) -> None:
     """Write ``move-to-train.tsv`` and ``grouped.tsv`` into ``out``.
 
     Args:
         recipe: the recipe in force.
         samples_table: the samples with their splits.
-        packed_file: what pack saw of the rows; read where the source publishes no groups.
+        pairs_table: the pairs that the checks found; read where the source publishes no groups.
         seed: of the new split.
         out: the folder.
     """
@@ -83,7 +70,7 @@ def write(recipe: Recipe, samples_table: Path, packed_file: Path, seed: int, out
     samples = list(read_samples(samples_table))
     with atomic_folder(out) as part:
         if recipe.dataset.group == "none":
-            samples = clustered(samples, packed.read(packed_file))
+            samples = clustered(samples, ((row["first"], row["second"]) for row in read_rows(pairs_table)))
             recipe = replace(recipe, dataset=replace(recipe.dataset, group="duplicates"))
         lists = {"move-to-train": move_to_train(samples)}
         if recipe.value("split.rule") == "per-class":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess import npz, packed
+from preprocess import npz, packed, web
 from preprocess.files import atomic
 from preprocess.packed import Packed
 from preprocess.published import SPLITS
@@ -112,7 +112,7 @@ def _save(picture: Image.Image, out: Path, mark: str) -> None:
     if mark:
         picture = _marked(picture, mark)
     with atomic(out) as part:
-        picture.save(part, "PNG", optimize=True)
+        web.save_png(picture, part)
 
 
 def _marked(picture: Image.Image, mark: str) -> Image.Image:

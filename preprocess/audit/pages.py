@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess import __version__, packed, sources, web
-from preprocess.audit import montage, pictures
+from preprocess.audit import alternatives, montage, pictures
 from preprocess.audit.files import BuildFiles
 from preprocess.audit.plain import plain, typed
 from preprocess.audit.provenance import Change, Provenance
 from preprocess.audit.summary import PLACES, DatasetSummary, summarise
 from preprocess.decisions import EVIDENCE, shown
 from preprocess.files import read_json, write_json, write_text
+from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.table import Sample, read_rows, read_samples
+from preprocess.table import Sample, read_rows, sample_of
 
 GRADES = {
     "bytes": "reproduces published bytes or pixels",
@@ -28,6 +30,7 @@ GRADES = {
     "override": "changed in this run's configuration",
 }
 assert set(EVIDENCE) <= set(GRADES)
+TEST = SPLITS[-1]
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,25 @@ class Notice:
     lines: tuple[str, ...]
 
 
-def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: Path, data: Path, sheet: Path) -> None:
+def write_dataset(
+    in_force: Recipe,
+    files: BuildFiles,
+    index: Path,
+    sizes: Sequence[int],
+    seed: int,
+    made: Provenance,
+    page: Path,
+    data: Path,
+    sheet: Path,
+) -> None:
     """Write the page of one dataset, pictures embedded, what it says as JSON, and its montage as a picture.
 
     Args:
         in_force: the recipe.
         files: the build; the page shows its smallest npz.
+        index: the table of every sample of the source.
+        sizes: all sizes of the build.
+        seed: draws the samples that are rendered with other decisions.
         made: its provenance, the findings in it marked where they are signed off.
         page: where the page goes.
         data: where the JSON goes, its part of ``audit.json``.
@@ -70,7 +86,9 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
     rows = list(read_rows(files.samples))
     summary = summarise(in_force, files, rows, made)
     wanted = {key for finding in summary.findings for example in finding.examples for key in example}
-    example = _example(files.samples)
+    example = next((number for number, row in enumerate(rows) if row["split"] == TEST), 0)
+    chosen = alternatives.choose(rows, example, index, seed)
+    shown_sample = next(sample for sample in chosen if sample.key == rows[example]["key"])
     classes = montage.by_class(in_force, npz, facts)
     montage.montage(classes, sheet, montage.marks(summary.miniature, bool(summary.rehearsal)))
     text = web.environment("preprocess.audit").get_template("dataset.html.j2").render(
@@ -84,16 +102,54 @@ def write_dataset(in_force: Recipe, files: BuildFiles, made: Provenance, page: P
         ],
         files=_files_beside(summary, files),
         pictures=pictures.of_samples(npz, facts, rows, wanted),
-        where={row["key"]: f"{row['split']} {row['index']}" for row in rows},
-        balance=pictures.class_balance(summary.classes, summary.class_counts),
-        alternatives=pictures.alternatives(in_force, files.raw, example, size),
-        sample=example,
+        of_row=_rows_shown(in_force, rows, {*wanted, *(rows[row]["key"] for _, tiles in classes for row in tiles)}),
+        trace=_trace(made.command),
+        shares={split: _shares(counts) for split, counts in summary.class_counts.items()},
+        alternatives=alternatives.alternatives(in_force, files.raw, chosen, shown_sample, size, sizes),
+        chosen=len(chosen),
+        samples=len(rows),
+        sample=shown_sample,
         size=size,
+        sizes=sizes,
         documentation=inspect.cleandoc(sources.get(in_force.dataset.reader).__doc__ or ""),
         version=__version__,
     )  # fmt: skip
     write_text(page, text)
     write_json(data, plain(summary))
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    """Each class's share of a split, in percent."""
+    total = max(sum(counts), 1)
+    return [100 * count / total for count in counts]
+
+
+def labelled(in_force: Recipe, sample: Sample) -> str:
+    """A sample's label with the names of its classes."""
+    held = [in_force.dataset.classes[place] for place in sample.classes]
+    return f"{sample.label} ({', '.join(held) or 'no finding'})"
+
+
+def _rows_shown(in_force: Recipe, rows: Sequence[dict[str, str]], keys: set[str]) -> dict[str, dict[str, str]]:
+    """What the page says of the rows whose pictures it shows, by their keys."""
+    found = {}
+    for row in rows:
+        if row["key"] in keys:
+            sample = sample_of(dict(row))
+            found[sample.key] = {
+                "where": f"{sample.split} {sample.index}",
+                "row": f"{in_force.name}/{sample.split}/{sample.index}",
+                "label": labelled(in_force, sample),
+                "raw": sample.path,
+            }
+    return found
+
+
+def _trace(command: str) -> str:
+    """What traces rows of a build, from what builds it: the same configuration; the rows are still to be named."""
+    words = shlex.split(command)
+    words[words.index("--cores") + 1 : words.index("--cores") + 3] = ["1", "trace"]
+    return shlex.join([*words, *(["--config"] if "--config" not in words else [])])
 
 
 def _files_beside(summary: DatasetSummary, files: BuildFiles) -> dict[str, str]:
@@ -107,17 +163,6 @@ def _files_beside(summary: DatasetSummary, files: BuildFiles) -> dict[str, str]:
     ]
     names += [f"{summary.dataset}.{table}" for table in tables]
     return {name: f"../{name}" for name in names} | {f"splits/{summary.dataset}": f"../splits/{summary.dataset}/"}
-
-
-def _example(samples_table: Path) -> Sample:
-    """The first sample of the test set, or of all where the test set is empty."""
-    first = None
-    for sample in read_samples(samples_table):
-        first = first or sample
-        if sample.split == "test":
-            return sample
-    assert first is not None
-    return first
 
 
 def write_index(

@@ -315,7 +315,7 @@ def _together(recipe: Recipe, samples_table: Path) -> float:
     if recipe.value("split.group_by", "none") == "none":
         return 1.0
     rows = [row for row in read_rows(samples_table) if row["split"] == "train"]
-    return len(rows) / len({row["group"] or row["key"] for row in rows})
+    return len(rows) / len({row.get("cluster") or row["group"] or row["key"] for row in rows})
 
 
 def _moments(images: Iterator[NDArray[np.uint8]]) -> tuple[tuple[float, float], NDArray[np.float64]]:

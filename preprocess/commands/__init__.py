@@ -42,6 +42,7 @@ def add(parser: argparse.ArgumentParser, function: Function) -> None:
     """Add the parameters of a command's function to its parser."""
     hints = typing.get_type_hints(function, include_extras=True)
     parser.add_argument("--log", type=Path, help="also write messages to this file")
+    parser.add_argument("--seek", type=Path, help="a folder that remembers where packed archives can be read from")
     for parameter in inspect.signature(function).parameters.values():
         if hints[parameter.name] is Recipe:
             parser.add_argument("dataset", help="name of the dataset, such as breastmnist")

@@ -30,10 +30,11 @@ def check(
     packed: Annotated[list[Path], "what pack saw of each"],
     seed: Annotated[int, "picks the rows that are rendered again"],
     output: Path,
+    duplicates: Annotated[Path, "the table of pairs that are the same or look alike"],
     miniature: Miniature = False,
     rehearsal: Rehearsal = 0,
 ) -> None:
-    """Check what was built and write the findings."""
+    """Check what was built and write the findings, and the pairs of images that are the same or look alike."""
     from preprocess.audit import checks
     from preprocess.audit.files import BuildFiles, StageTables
     from preprocess.audit.findings import LOG_LEVELS
@@ -43,9 +44,11 @@ def check(
     files = BuildFiles(
         raw, dict(zip(sizes, npz, strict=True)), dict(zip(sizes, packed, strict=True)), samples, excluded
     )
-    findings = checks.check(recipe, files, StageTables(index, counts, unmatched), seed, miniature, rehearsal)
+    pairs = checks.alike(files)
+    findings = checks.check(recipe, files, StageTables(index, counts, unmatched), pairs, seed, miniature, rehearsal)
     for finding in findings:
         log.log(LOG_LEVELS[finding.level], "%s: %s: %s", recipe.name, finding.check, finding.text)
+    checks.write_pairs(files, pairs, duplicates)
     write_json(output, plain(findings))
 
 
@@ -141,14 +144,14 @@ def provenance(
 def leak_free(
     recipe: Recipe,
     samples: Path,
-    packed: Annotated[Path, "what pack saw of the rows"],
+    duplicates: Annotated[Path, "the pairs that check found"],
     seed: int,
     output: Annotated[Path, "a folder"],
 ) -> None:
     """Write leak-free alternatives to the split, as lists of ids."""
     from preprocess.audit import leakfree
 
-    leakfree.write(recipe, samples, packed, seed, output)
+    leakfree.write(recipe, samples, duplicates, seed, output)
 
 
 def audit(
@@ -159,6 +162,9 @@ def audit(
     packed: Annotated[Path, "what pack saw of it"],
     samples: Path,
     excluded: Path,
+    index: Annotated[Path, "the table of every sample of the source"],
+    sizes: Annotated[list[int], "all sizes of the build"],
+    seed: Annotated[int, "draws the samples that are rendered with other decisions"],
     provenance: Path,
     output: Path,
     summary: Path,
@@ -178,7 +184,8 @@ def audit(
     made = typed(Provenance, read_json(provenance))
     findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
     files = BuildFiles(raw, {size: npz}, {size: packed}, samples, excluded)
-    pages.write_dataset(recipe, files, replace(made, findings=tuple(findings)), output, summary, montage)
+    made = replace(made, findings=tuple(findings))
+    pages.write_dataset(recipe, files, index, sizes, seed, made, output, summary, montage)
 
 
 def collection(

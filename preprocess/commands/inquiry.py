@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 from preprocess.commands import Function
 from preprocess.errors import PreprocessError
+
+log = logging.getLogger("preprocess")
 
 Results = Annotated[Path, "the folder that holds the builds, such as paper/"]
 Root = Annotated[Path, "the folder that holds <source>/..."]
@@ -57,12 +60,40 @@ def compare(
     print("\n".join([*compare.told(found, missing), f"side by side: {output}"]), flush=True)
 
 
+def impact(
+    datasets: list[str],
+    /,
+    results: Results,
+    seed: Annotated[int, "of the classifier, of the bootstrap and of samples of the rows"],
+    workers: Annotated[int, "threads"],
+    output: Annotated[Path, "the page"],
+    json: Annotated[Path, "the same as data"],
+    variants: Variants = [],  # noqa: B006
+    raw: Annotated[Path | None, "named in the commands that build what is missing"] = None,
+    miniature: Miniature = False,
+) -> None:
+    """Train a small classifier on finished builds and say how much better it does on one than on another."""
+    from preprocess.audit.plain import plain
+    from preprocess.files import write_json
+    from preprocess.inquiry import impact
+
+    if len(variants) < 2:
+        raise PreprocessError("impact: name two builds or more: --config 'variants=[paper,released]'")
+    found, missing = impact.impact(datasets, variants, results, raw, seed, workers, log.info)
+    if not found:
+        raise PreprocessError("impact: nothing to compare; " + "; ".join(missing))
+    impact.write_page(found, missing, variants, miniature, output)
+    write_json(json, {"impact": plain(found), "missing": missing})
+    print("\n".join([*impact.told(found, missing), f"with the decisions: {output}"]), flush=True)
+
+
 def trace(
     build: Annotated[str, "the build's name, such as paper"],
     results: Results,
     raw: Root,
     output: Annotated[Path, "the page"],
     json: Annotated[Path, "the same as data, without pictures"],
+    traced: Annotated[Path, "the names of the rows, for the audit pages that link to them"],
     rows: Annotated[list[str], "<dataset>/<split>/<index> or <dataset>/<key>"] = [],  # noqa: B006
     miniature: Miniature = False,
 ) -> None:
@@ -75,6 +106,7 @@ def trace(
         raise PreprocessError("trace: name rows: --config 'rows=[breastmnist/train/17]'")
     found = trace.trace(rows, build, results, raw, miniature)
     trace.write_page(found, miniature, output)
+    trace.write_names(found, traced)
     write_json(json, [_without_pictures(plain(one)) for one in found])
     print("\n".join([*map(trace.told, found), f"with the picture after every step: {output}"]), flush=True)
 
@@ -84,4 +116,4 @@ def _without_pictures(one: dict[str, Any]) -> dict[str, Any]:
     return {**one, "stages": stages}
 
 
-COMMANDS: tuple[Function, ...] = (prove, compare, trace)
+COMMANDS: tuple[Function, ...] = (prove, compare, impact, trace)

@@ -13,6 +13,7 @@ log = logging.getLogger("preprocess")
 
 Raw = Annotated[Path, "the source's raw folder"]
 Census = Annotated[Literal["strict", "warn"], "whether raw files that differ from the known counts stop the run"]
+Miniature = Annotated[bool, "built from a stand-in"]
 Shards = Annotated[list[Path], "the shards' folders in order"]
 
 
@@ -49,6 +50,7 @@ def split(
     output: Path,
     unmatched: Annotated[Path, "rows of the order table without a sample"],
     order_table: Path | None = None,
+    alike: Annotated[Path | None, "which samples look alike, where those stay together"] = None,
     rehearsal: Annotated[int, "keep so many samples only"] = 0,
 ) -> None:
     """Assign the samples to train, val and test and order them."""
@@ -57,7 +59,9 @@ def split(
     from preprocess.table import SPLIT_COLUMNS, read_samples, write_rows, write_samples
 
     table = order.read(order_table) if order_table else None
-    outcome = split.assign(recipe, list(read_samples(index)), seed, table)
+    outcome = split.assign(
+        recipe, list(read_samples(index)), seed, table, split.read_clusters(alike) if alike else None
+    )
     if rehearsal:
         kept, of_all = sample.leave_out(outcome.samples, rehearsal, seed)
         log.info("%s: a rehearsal on %s of %s samples", recipe.name, f"{kept:,}", f"{of_all:,}")
@@ -80,17 +84,26 @@ def render(
     recipe: Recipe,
     raw: Raw,
     census: Census,
-    split: Path,
+    table: Annotated[Path, "the split table; the index, where the split comes after"],
     shard: int,
     shards: int,
     sizes: list[int],
     output: Annotated[Path, "the shard's folder"],
     prepared: Annotated[Path | None, "the folder the prepare job of the same shard wrote"] = None,
+    with_looks: Annotated[bool, "also write what the samples look like, for a split that rests on it"] = False,
 ) -> None:
     """Render one shard at all sizes."""
     from preprocess.shards import Block, write
 
-    write(recipe, raw, Block(split, shard, shards, prepared), sizes, output, strict=census == "strict")
+    which = Block(table, shard, shards, prepared)
+    write(recipe, raw, which, sizes, output, strict=census == "strict", with_looks=with_looks)
+
+
+def alike(shards: Shards, output: Path) -> None:
+    """Find the samples that look alike, before they are split."""
+    from preprocess import alike
+
+    alike.write(shards, output)
 
 
 def collect(split: Path, shards: Shards, rows: Path, excluded: Path) -> None:
@@ -141,21 +154,35 @@ def samples(
 
 def export(
     recipe: Recipe,
-    format: Literal["npy", "png", "croissant"],
+    format: Literal["npy", "png", "croissant", "parquet", "webdataset", "zarr"],
     npz: Path,
     samples: Path,
     output: Annotated[Path, "a folder; of croissant, the file"],
-    miniature: Annotated[bool, "built from a stand-in"] = False,
+    miniature: Miniature = False,
 ) -> None:
     """Write one npz in a further format."""
     from preprocess import exports
+    from preprocess.exports.built import Built
 
-    if format == "npy":
-        exports.write_npy(npz, output)
-    elif format == "png":
-        exports.write_pictures(npz, output, volumes=recipe.dimensions == 3)
-    else:
-        exports.write_croissant(recipe, npz, samples, output, miniature)
+    exports.write(format, Built(recipe, npz, samples, miniature), output)
 
 
-COMMANDS: tuple[Function, ...] = (miniature, index, split, prepare, render, collect, pack, samples, export)
+def card(
+    recipe: Recipe,
+    npz: Path,
+    samples: Path,
+    data: Annotated[Path, "the folder of the export parquet"],
+    summary: Annotated[Path, "the dataset's part of audit.json"],
+    output: Annotated[Path, "README.md beside that folder"],
+    miniature: Miniature = False,
+) -> None:
+    """Write the card of a dataset in Parquet."""
+    from preprocess.exports import card
+    from preprocess.exports.built import Built
+
+    card.write(Built(recipe, npz, samples, miniature), data, summary, output)
+
+
+COMMANDS: tuple[Function, ...] = (
+    miniature, index, split, prepare, render, alike, collect, pack, samples, export, card,
+)  # fmt: skip

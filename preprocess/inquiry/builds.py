@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +86,24 @@ def require(base: Path, build: str, dataset: str, raw: Path | None) -> Finished:
             f"{dataset}: {base / build} does not hold it; build it first: {command(build, dataset, raw)}"
         )
     return found
+
+
+def gather(dataset: str, variants: Sequence[str], base: Path, raw: Path | None) -> tuple[list[Finished], list[str]]:
+    """The builds of a dataset that are there, in the order of their names, and for each other how it is built.
+
+    Args:
+        dataset: its name.
+        variants: names of builds, the folders below ``base``.
+        base: the results folder.
+        raw: the raw folder, for the commands; None for stand-ins.
+    """
+    found = {name: find(base, name, dataset) for name in variants}
+    missing = [
+        f"{dataset} in {base / name}: build it with: {command(name, dataset, raw)}"
+        for name, one in found.items()
+        if one is None
+    ]
+    return [one for one in found.values() if one is not None], missing
 
 
 def command(build: str, dataset: str, raw: Path | None) -> str:

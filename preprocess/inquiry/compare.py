@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import __version__, npz, packed, web
+from preprocess.audit.apart import Apart, Figures
 from preprocess.audit.pictures import embed
 from preprocess.checksums import image_digest
 from preprocess.container import Written
@@ -34,14 +35,10 @@ HELD = 256 * 2**20
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """The pixels of one class: rows in common, those equal, and over the rows read the differences in gray levels."""
+    """The pixels of the rows of one class."""
 
     name: str
-    rows: int
-    equal: int
-    mean: float
-    greatest: int
-    psnr: float | None
+    pixels: Figures
 
 
 @dataclass(frozen=True)
@@ -69,22 +66,15 @@ class SizeDifference:
 
     Attributes:
         size: the size.
-        equal: rows in common that are equal in every pixel.
-        compared: of the others, those that were read: all, or a seeded sample.
-        mean: mean absolute difference over all rows in common, in gray levels of 255.
-        greatest: greatest absolute difference.
-        psnr: peak signal-to-noise ratio over all rows in common in dB, 10 log10(255² / mean squared error); None where
-            nothing differs.
+        pixels: over all rows in common.
+        compared: of those that differ, the rows that were read: all, or a seeded sample.
         classes: the same by class of the first build.
         worst: the most different rows.
     """
 
     size: int
-    equal: int
+    pixels: Figures
     compared: int
-    mean: float
-    greatest: int
-    psnr: float | None
     classes: tuple[ClassDifference, ...]
     worst: tuple[Worst, ...]
 
@@ -151,14 +141,10 @@ def compare(
     """
     found, missing = [], []
     for dataset in datasets:
-        there = {name: builds.find(base, name, dataset) for name in variants}
-        missing += [
-            f"{dataset} in {base / name}: build it with: {builds.command(name, dataset, raw)}"
-            for name, one in there.items()
-            if one is None
-        ]
-        first, *others = [there[name] for name in variants]
-        found += [difference(first, other) for other in others if first is not None and other is not None]
+        there, lines = builds.gather(dataset, variants, base, raw)
+        missing += lines
+        if there and there[0].name == variants[0]:
+            found += [difference(there[0], other) for other in there[1:]]
     return found, missing
 
 
@@ -189,13 +175,14 @@ def difference(first: Finished, second: Finished) -> Difference:
             f"{key} ({ours[key].split} {ours[key].index}): {ours[key].label}, now {theirs[key].label}"
             for key in labels[:NAMED]
         ),
-        decisions=tuple(_decisions(first, second)),
+        decisions=tuple(decisions(first, second)),
         sizes=tuple(_pixels(first, second, ours, theirs, common, size) for size in sizes),
         sizes_missing=tuple(f"{size}: only in {(first if size in first.npz else second).name}" for size in apart),
     )
 
 
-def _decisions(first: Finished, second: Finished) -> Iterator[DecisionDifference]:
+def decisions(first: Finished, second: Finished) -> Iterator[DecisionDifference]:
+    """The decisions by which two builds differ, with what was decided; the seed too."""
     ours, theirs = (one.made["recipe"]["decisions"] for one in (first, second))
     for key in {**ours, **theirs}:
         one, other = ours.get(key), theirs.get(key)
@@ -207,63 +194,25 @@ def _decisions(first: Finished, second: Finished) -> Iterator[DecisionDifference
         yield DecisionDifference("seed", *(str(one.made["config"]["seed"]) for one in (first, second)))
 
 
-@dataclass
-class _Sum:
-    """What is added up over rows: values of the pixels, and how many rows."""
-
-    rows: int = 0
-    equal: int = 0
-    read: int = 0
-    absolute: float = 0.0
-    squared: float = 0.0
-    greatest: int = 0
-
-    def add(self, apart: NDArray[np.int16]) -> None:
-        """Take in the differences of one row that is not equal."""
-        self.read += 1
-        self.absolute += float(np.abs(apart).mean())
-        self.squared += float(np.square(apart, dtype=np.float64).mean())
-        self.greatest = max(self.greatest, int(np.abs(apart).max()))
-
-    def over_all(self) -> tuple[float, float | None]:
-        """Mean difference and PSNR over all rows, those not read taken to differ as those that were."""
-        weight = (self.rows - self.equal) / self.read / self.rows if self.read else 0.0
-        error = self.squared * weight
-        return self.absolute * weight, 10 * math.log10(255**2 / error) if error else None
-
-    def of_class(self, name: str) -> ClassDifference:
-        """The sums as those of a class."""
-        mean, psnr = self.over_all()
-        return ClassDifference(name, self.rows, self.equal, mean, self.greatest, psnr)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """One npz, and what pack saw of it."""
-
-    path: Path
-    facts: Packed
-
-
 def _pixels(
     first: Finished, second: Finished, ours: dict[str, Sample], theirs: dict[str, Sample], common: list[str], size: int
 ) -> SizeDifference:
-    rows = [_facts(one, size) for one in (first, second)]
+    paths = first.npz[size], second.npz[size]
+    seen = [facts(one, size) for one in (first, second)]
     numbers = [_numbers(one) for one in (first, second)]
     names = first.recipe.dataset.classes
-    total = _Sum()
-    by_class: defaultdict[int, _Sum] = defaultdict(_Sum)
+    total = Apart()
+    by_class: defaultdict[int, Apart] = defaultdict(Apart)
 
-    def parts(key: str) -> list[_Sum]:
+    def parts(key: str) -> list[Apart]:
         """What a row is added to: all rows, and its classes; one past them where it has none."""
         return [total, *(by_class[place] for place in ours[key].classes or [len(names)])]
 
     apart = []
     for key in common:
-        is_equal = np.array_equal(*(one.facts.digests[at[key]] for one, at in zip(rows, numbers, strict=True)))
+        is_equal = np.array_equal(*(one.digests[at[key]] for one, at in zip(seen, numbers, strict=True)))
         for part in parts(key):
-            part.rows += 1
-            part.equal += is_equal
+            part.count(is_equal)
         if not is_equal:
             apart.append(key)
     most = max(1, HELD // math.prod(first.recipe.shape(size)))
@@ -272,20 +221,19 @@ def _pixels(
         apart = [apart[place] for place in chosen]
     worst: list[tuple[float, int, str]] = []
     wanted = {numbers[0][key]: key for key in apart}
-    held = dict(packed.images(rows[1].path, rows[1].facts, (numbers[1][key] for key in apart)))
-    for number, image in packed.images(rows[0].path, rows[0].facts, wanted):
+    held = dict(packed.images(paths[1], seen[1], (numbers[1][key] for key in apart)))
+    for number, image in packed.images(paths[0], seen[0], wanted):
         key = wanted[number]
         gap = image.astype(np.int16) - held[numbers[1][key]]
         for part in parts(key):
             part.add(gap)
         worst.append((float(np.abs(gap).mean()), int(np.abs(gap).max()), key))
     worst = sorted(worst, key=lambda one: (-one[0], one[2]))[:SHOWN]
-    shown_rows = dict(packed.images(rows[0].path, rows[0].facts, (numbers[0][key] for _, _, key in worst)))
-    mean, psnr = total.over_all()
+    shown_rows = dict(packed.images(paths[0], seen[0], (numbers[0][key] for _, _, key in worst)))
     return SizeDifference(
-        size, total.equal, total.read, mean, total.greatest, psnr,
+        size, total.figures(), total.read,
         tuple(
-            one.of_class(names[place] if place < len(names) else "no finding")
+            ClassDifference(names[place] if place < len(names) else "no finding", one.figures())
             for place, one in sorted(by_class.items())
         ),
         tuple(
@@ -296,18 +244,17 @@ def _pixels(
     )  # fmt: skip
 
 
-def _facts(build: Finished, size: int) -> _Rows:
+def facts(build: Finished, size: int) -> Packed:
     """What pack saw of an npz; read from the file itself where that is gone."""
     seen = build.beside("seen", size)
     if seen.is_file():
-        return _Rows(build.npz[size], packed.read(seen, with_cells=False))
+        return packed.read(seen, with_cells=False)
     reader = npz.Reader(build.npz[size])
     digests = [np.frombuffer(image_digest(row), np.uint8) for one in SPLITS for row in reader.rows(f"{one}_images")]
     nothing = np.zeros(0, np.uint8)
     counts = tuple(reader.shape(f"{one}_labels")[0] for one in SPLITS)
     arrays = {f"{one}_images": Written("") for one in SPLITS}
-    facts = Packed(np.stack(digests), nothing, nothing, nothing, nothing.astype(bool), counts, arrays)
-    return _Rows(build.npz[size], facts)
+    return Packed(np.stack(digests), nothing, nothing, nothing, nothing.astype(bool), counts, arrays)
 
 
 def _numbers(build: Finished) -> dict[str, int]:
@@ -343,9 +290,10 @@ def told(found: list[Difference], missing: list[str]) -> list[str]:
         )
         lines.append(f"  decisions: {', '.join(d.key for d in one.decisions) or 'the same'}")
         for size in one.sizes:
-            psnr = "" if size.psnr is None else f", PSNR {size.psnr:.1f} dB"
+            pixels = size.pixels
+            psnr = "" if pixels.psnr is None else f", PSNR {pixels.psnr:.1f} dB"
             lines.append(
-                f"  {size.size}: {size.equal:,} of {one.common:,} rows equal, mean difference {size.mean:.2f}, "
-                f"greatest {size.greatest}{psnr}"
+                f"  {size.size}: {pixels.equal:,} of {one.common:,} rows equal, mean difference {pixels.mean:.2f}, "
+                f"greatest {pixels.greatest}{psnr}"
             )
     return [*lines, *(f"missing: {line}" for line in missing)]

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from preprocess import index, npz, order, published, recipe, sources, split
 from preprocess.acquire import registry
+from preprocess.audit import again
 from preprocess.audit.verdict import by_class
 from preprocess.checksums import file_digest, image_digest
-from preprocess.decisions import DECISIONS, shown
+from preprocess.decisions import shown
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.files import read_json
 from preprocess.inquiry import builds
@@ -172,13 +173,14 @@ def pairs(in_force: Recipe, folder: Path, samples: list[Sample], path: Path, see
     chosen = set(np.random.RandomState(seed).permutation(len(placed))[:TRIED].tolist())
     others = {
         (key, value): in_force.changed({key: value})
-        for key, choice in in_force.decisions.items()
-        for value in _otherwise(in_force, key, choice.at(size))
+        for key in in_force.decisions
+        for value in again.others(in_force, key, size)
+        if not recipe.missing_package(key, value)
     }
     equal, same_label, tried = 0, 0, dict.fromkeys(others, 0)
     with ExitStack() as stack:
         ours = stack.enter_context(Renderer(in_force, folder, [size]))
-        renderers = {name: Renderer(one, folder, [size], sharing=ours) for name, one in others.items()}
+        renderers = {name: Renderer(one, folder, [size], sharing=ours, forgets=True) for name, one in others.items()}
         for number, sample in enumerate(placed):
             wanted = theirs[sample.split, int(sample.released_index)]
             equal += _rendered(ours, sample, size) == wanted
@@ -207,15 +209,6 @@ def pairs(in_force: Recipe, folder: Path, samples: list[Sample], path: Path, see
         if best == len(chosen):
             told = f"{rows}, on {len(chosen):,} rows the same pixels as {', '.join(again)}"
         yield Proof(in_force.name, key, shown(in_force.decisions[key].at(size)), "pairs", decided, told)
-
-
-def _otherwise(in_force: Recipe, key: str, value: object) -> list[str]:
-    """The other values of a pixel decision that is in force."""
-    decision = DECISIONS[key]
-    if decision.stage != "render" or not isinstance(value, str) or in_force.idle(key):
-        return []
-    choices = [*decision.choices, *decision.further]
-    return [one for one in choices if one != value and not recipe.missing_package(key, one)]
 
 
 def _rendered(renderer: Renderer, sample: Sample, size: int) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,34 +12,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from preprocess import __version__, npz, order, packed, published, steps, web
+from preprocess import __version__, npz, order, packed, published, sources, steps, web
 from preprocess.acquire import registry
 from preprocess.audit import again
-from preprocess.audit.pages import GRADES
+from preprocess.audit.pages import GRADES, labelled
 from preprocess.checksums import file_digest, image_digest
 from preprocess.decisions import Pointer, shown
 from preprocess.errors import PreprocessError
 from preprocess.files import write_text
-from preprocess.geometry import Box, extents
-from preprocess.inquiry import builds
+from preprocess.inquiry import builds, scans
 from preprocess.inquiry.builds import Finished
 from preprocess.published import SPLITS
 from preprocess.reading.picture import Picture
-from preprocess.reading.volume import Volume
-from preprocess.steps.boxes import frame_of
+from preprocess.recipe import Recipe
 from preprocess.steps.grids import Mask
 from preprocess.steps.meshes import Mesh
-from preprocess.table import Sample
+from preprocess.table import COMMON, Sample
 
 Pixels = NDArray[np.uint8]
 #: the longest edge of a picture on the page, which shows it pixel for pixel; larger ones are reduced
 EDGE = 224
 #: columns of the samples table that have a place of their own
 PLACED = ("raw_form", "raw_sha256", "upsampled")
-#: the colour of a box in a scan
-BOX = (230, 126, 34)
 
 
 @dataclass(frozen=True)
@@ -112,6 +109,11 @@ class Trace:
     equal: dict[int, bool]
     published: dict[int, str]
 
+    @property
+    def row(self) -> str:
+        """Its name among the rows of all datasets: ``breastmnist/train/17``."""
+        return f"{self.dataset}/{self.split}/{self.index}"
+
 
 def trace(rows: Sequence[str], build: str, base: Path, raw: Path, miniature: bool) -> list[Trace]:
     """Trace rows named ``<dataset>/<split>/<index>`` or ``<dataset>/<key>``.
@@ -156,8 +158,6 @@ def _trace(finished: Finished, number: int, raw: Path, miniature: bool) -> Trace
     sizes = list(finished.npz)
     ((_, rendered),) = again.render(in_force, folder, sizes, [sample], lambda *one: seen.append(one))
     columns = {name: value for name, value in sample.attributes.items() if value and name not in PLACED}
-    names = in_force.dataset.classes
-    held = [names[place] for place in sample.classes]
     group = in_force.dataset.group
     return Trace(
         dataset=finished.dataset,
@@ -165,13 +165,13 @@ def _trace(finished: Finished, number: int, raw: Path, miniature: bool) -> Trace
         key=sample.key,
         split=sample.split,
         index=sample.index,
-        label=f"{sample.label} ({', '.join(held) or 'no finding'})",
+        label=labelled(in_force, sample),
         original_label=sample.original_label,
         group=f"{group} {sample.group or 'unknown'}" if group != "none" else "none: the source publishes no id",
         raw=_raw(folder, sample, seen[0][2], rendered.raw_form, rendered.raw_sha256),
         unchanged=sample.attributes.get("raw_sha256") in (None, rendered.raw_sha256),
         attributes=columns,
-        stages=tuple(_stages(finished, sample, seen)),
+        stages=tuple(_stages(finished, sample, seen, folder)),
         equal={size: _equals(finished, size, number, rendered.arrays[size]) for size in sizes},
         published={} if miniature else {
             size: told for size in sizes if (told := _published(finished, sample, raw, size, rendered.arrays[size]))
@@ -224,7 +224,7 @@ def _published_place(finished: Finished, sample: Sample, raw: Path) -> tuple[str
     return (found[0].split, found[0].index) if len(found) == 1 else None
 
 
-def _stages(finished: Finished, sample: Sample, seen: list[tuple[int, str, object]]) -> list[Stage]:
+def _stages(finished: Finished, sample: Sample, seen: list[tuple[int, str, object]], folder: Path) -> list[Stage]:
     """One stage for every result, with the sizes that share it; results come in the order of the steps."""
     shared: dict[tuple[str, int, int], list[int]] = {}
     values: dict[tuple[str, int, int], object] = {}
@@ -235,10 +235,10 @@ def _stages(finished: Finished, sample: Sample, seen: list[tuple[int, str, objec
         shared.setdefault(key, []).append(size)
         values[key] = value
     ordered = sorted(shared, key=lambda key: key[1])
-    return [_stage(finished, sample, key[0], tuple(shared[key]), values[key]) for key in ordered]
+    return [_stage(finished, sample, key[0], tuple(shared[key]), values[key], folder) for key in ordered]
 
 
-def _stage(finished: Finished, sample: Sample, name: str, sizes: tuple[int, ...], value: object) -> Stage:
+def _stage(finished: Finished, sample: Sample, name: str, sizes: tuple[int, ...], value: object, folder: Path) -> Stage:
     in_force = finished.recipe
     asked = () if name == "open" else steps.parameters(name)
     meaning = "what the source opened" if name == "open" else _first_line(steps.get(name))
@@ -251,9 +251,16 @@ def _stage(finished: Finished, sample: Sample, name: str, sizes: tuple[int, ...]
     columns = {
         key: sample.attributes[key] for key in asked if key not in in_force.decisions and key in sample.attributes
     }
-    return Stage(
-        name, meaning, _form(value), sizes, tuple(_pictures(finished, sample, value)), tuple(decisions), columns
-    )
+    pictures = (_in_scan(in_force, sample, value, folder) if name == "open" else []) or _pictures(value)
+    return Stage(name, meaning, _form(value), sizes, tuple(pictures), tuple(decisions), columns)
+
+
+def _in_scan(in_force: Recipe, sample: Sample, opened: object, folder: Path) -> list[tuple[str, str]]:
+    """Planes of the scan a sample is cut out of, with its place drawn; nothing where the source opens no scan."""
+    scan = scans.of(in_force, sample, opened)
+    if scan is None and (around := sources.surroundings(in_force.dataset.reader, folder, sample)):
+        scan = scans.of_array(*around)
+    return [(caption, _uri(picture)) for caption, picture in scans.pictures(scan)] if scan else []
 
 
 def _first_line(function: Any) -> str:
@@ -274,14 +281,12 @@ def _form(value: object) -> str:
     return f"{kind} {' x '.join(map(str, shape))}" if shape is not None else str(kind)
 
 
-def _pictures(finished: Finished, sample: Sample, value: object) -> list[tuple[str, str]]:
+def _pictures(value: object) -> list[tuple[str, str]]:
     """Captions and pictures of a value: itself, three planes of a volume, three views of a mesh; none of a file."""
     if isinstance(value, Mask):
         value = value.cells
     if isinstance(value, Mesh):
         return [(f"seen along {axis}", _uri(view)) for axis, view in zip("xyz", _views(value), strict=True)]
-    if isinstance(value, Volume):
-        return _in_scan(finished, sample, value)
     if not isinstance(value, np.ndarray):
         return []
     if value.ndim == 2 or (value.ndim == 3 and value.shape[2] == 3):
@@ -318,27 +323,6 @@ def _views(mesh: Mesh) -> list[Pixels]:
     return found
 
 
-def _in_scan(finished: Finished, sample: Sample, volume: Volume) -> list[tuple[str, str]]:
-    """Three planes of a scan as stored, through the middle of the sample's box, with the box drawn."""
-    box, orientation = sample.attributes.get("box"), finished.recipe.value("orientation")
-    bounds: tuple[tuple[int, int], ...] = tuple((0, extent) for extent in volume.shape)
-    if box and orientation:
-        applied = Box(frame_of(volume, orientation), Box.parse(box).bounds)
-        bounds = applied.turned(extents(volume.shape, volume.axes, applied.frame), volume.axes).bounds
-    pictures = []
-    for axis in range(3):
-        middle = sum(bounds[axis]) // 2
-        where = tuple(slice(middle, middle + 1) if one == axis else slice(None) for one in range(3))
-        plane = _eight_bit(np.asarray(volume.image.part(where)).squeeze(axis).clip(-1000, 1000))
-        one, other = (place for place in range(3) if place != axis)
-        drawn = Image.fromarray(plane).convert("RGB")
-        if box:
-            corners = (bounds[other][0], bounds[one][0], bounds[other][1] - 1, bounds[one][1] - 1)
-            ImageDraw.Draw(drawn).rectangle(corners, outline=BOX, width=max(1, max(plane.shape) // 150))
-        pictures.append((f"stored axis {axis} (to {volume.axes[axis]}), plane {middle}", _uri(np.asarray(drawn))))
-    return pictures
-
-
 def _uri(picture: Pixels) -> str:
     """A data URI; what is larger than the page shows is reduced."""
     longest = max(picture.shape[:2])
@@ -357,13 +341,18 @@ def write_page(found: list[Trace], miniature: bool, page: Path) -> None:
     write_text(page, text)
 
 
+def write_names(found: list[Trace], script: Path) -> None:
+    """Write the names of the rows as a script, the one form a page can load from beside itself, without a server."""
+    write_text(script, f"traced({json.dumps([one.row for one in found])});\n")
+
+
 def told(one: Trace) -> str:
     """A trace in one line for a terminal."""
     raw = ", ".join([one.raw["path"], one.raw["form"], *([f"{one.raw['bytes']} bytes"] if "bytes" in one.raw else [])])
     parts = [f"{one.dataset} {one.split} {one.index}: {one.key}", raw, f"sha256 {one.raw['sha256']}"]
     parts.append(f"label {one.label} from {one.original_label!r}" if one.original_label else f"label {one.label}")
     parts.append(f"group {one.group}")
-    parts += [f"{name} {one.attributes[name]}" for name in ("age", "sex") if name in one.attributes]
+    parts += [f"{name} {one.attributes[name]}" for name in COMMON if name in one.attributes]
     parts += [
         f"{size}: {'the row of the npz' if same else 'NOT THE ROW OF THE NPZ'}" for size, same in one.equal.items()
     ]

@@ -36,6 +36,8 @@ from preprocess.sources.tools import table as read_table
 LOOKED, DECODED = 100, 20
 #: the most classes a guess can have
 MOST_CLASSES = 100
+#: the common columns by their elements of a DICOM header
+_ELEMENTS = {"age": "PatientAge", "sex": "PatientSex", "laterality": "Laterality", "view": "ViewPosition"}
 #: what folders and cells call splits, and as what they are kept
 SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -55,6 +57,8 @@ _COLUMNS = {
     "split": ("split", "set", "subset", "partition"),
     "age": ("age", "patient_age", "age_approx"),
     "sex": ("sex", "gender", "patient_sex"),
+    "laterality": ("laterality", "side", "eye"),
+    "view": ("view", "view_position"),
 }  # fmt: skip
 #: what tells ids in names, the likely ones first
 _IDS = (
@@ -351,7 +355,7 @@ def _class_of_table(found: _Folder, key: str, table: tables.Table) -> tuple[Gues
     marks = [
         column for column in table.columns
         if column != key and {tables.whole(row[column]) for row in rows} == {"0", "1"}
-        and column not in (_column(table, "sex"), _column(table, "age"))
+        and column not in {_column(table, what) for what in _ELEMENTS}
     ]  # fmt: skip
     if (column := _column(table, "class", (key,))) and column not in marks:
         return _guess_column(rows, column), any("|" in row[column] for row in rows)
@@ -361,7 +365,7 @@ def _class_of_table(found: _Folder, key: str, table: tables.Table) -> tuple[Gues
         return Guess(f"columns {', '.join(marks)}", why, "read"), set(each) != {1}
     if marks:
         return _guess_column(rows, marks[0]), False
-    others = {_column(table, what) for what in ("group", "split", "age", "sex")}
+    others = {_column(table, what) for what in ("group", "split", *_ELEMENTS)}
     for column in table.columns:
         values = {tables.whole(row[column]) for row in rows} - {""}
         are_words = not any(one.replace(".", "").isdecimal() for one in values)
@@ -453,12 +457,12 @@ def _others(found: _Folder) -> None:
     guesses = found.guesses
     table = next((one for key, one in found.tables.items() if key.rpartition("/")[2] == guesses["table"].value), None)
     columns = {}
-    for what in ("age", "sex"):
+    for what, element in _ELEMENTS.items():
         if table is not None and (column := _column(table, what)):
             columns[what] = f"column {column}"
-        elif found.is_dicom and any(found.header(thing, f"Patient{what.capitalize()}") for thing in found.looked[:5]):
-            columns[what] = f"header Patient{what.capitalize()}"
-    guesses["columns"] = Guess(columns, "age and sex, where something says them", "read")
+        elif found.is_dicom and any(found.header(thing, element) for thing in found.looked[:5]):
+            columns[what] = f"header {element}"
+    guesses["columns"] = Guess(columns, f"{', '.join(_ELEMENTS)}: where something says them", "read")
     if "group_from" not in guesses:
         column = _column(table, "group") if table is not None else ""
         by_table = guesses["table_key"].value.partition(" = ")

@@ -30,7 +30,7 @@ from preprocess.acquire.verify import Lock
 from preprocess.errors import PreprocessError
 from preprocess.plan import fingerprint
 from preprocess.plan.settings import Settings
-from preprocess.plan.stages import FACTS, STAGES, Stage
+from preprocess.plan.stages import FACTS, STAGES, Stage, after
 from preprocess.reading.archives import Stat, scan
 from preprocess.recipe import Dataset, Recipe
 
@@ -89,10 +89,11 @@ class Current:
         """The digest of one stage of a dataset."""
         key = stage, recipe.name
         if key not in self._known:
-            self._known[key] = self._of(STAGES[stage], recipe)
+            self._known[key] = self._of(stage, recipe)
         return self._known[key]
 
-    def _of(self, stage: Stage, recipe: Recipe) -> str:
+    def _of(self, name: str, recipe: Recipe) -> str:
+        stage = STAGES[name]
         return digest(
             fingerprint.of(*_modules(stage, recipe)),
             [recipe.fingerprint(part) for part in stage.decides],
@@ -100,7 +101,7 @@ class Current:
             [self._reads(part, recipe) for part in stage.reads],
             self._own_facts(recipe.source) if "source" in stage.prints else "",
             environment.versions() if "versions" in stage.prints else "",
-            [self.of(name, recipe) for name in stage.after if name not in self._absent],
+            [self.of(one, recipe) for one in after(name, recipe.renders_first) if one not in self._absent],
             self._drawn() if "split" in stage.decides else "",
         )
 

@@ -40,7 +40,7 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
         for name in names:
             if name.partition(".")[0] == PACKAGE:
                 inner.add(name)
-            elif name in environment.LIBRARIES:
+            elif name in environment.LIBRARIES or name in environment.EXPORTERS:
                 outer.add(name)
     return source + tables, frozenset(name for name in inner if _exists(name)), frozenset(outer)
 

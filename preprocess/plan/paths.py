@@ -15,6 +15,7 @@ PLACES = {
     "prepared": "{out}/work/{source}/prepared/{sharing}/{batch}/{shard}",
     "index": "{out}/work/{dataset}/index.tsv",
     "census": "{out}/work/{dataset}/census.tsv",
+    "alike": "{out}/work/{dataset}/alike.tsv",
     "split": "{out}/work/{dataset}/split.tsv",
     "shard": "{out}/work/{dataset}/shards/{batch}/{shard}",
     "rows": "{out}/work/{dataset}/rows.tsv",
@@ -22,6 +23,7 @@ PLACES = {
     "record": "{out}/work/{dataset}/packed/record{tail}.json",
     "sums": "{out}/work/{dataset}/packed/sums{tail}.tsv",
     "checks": "{out}/work/{dataset}/checks.json",
+    "duplicates": "{out}/work/{dataset}/duplicates.tsv",
     "verdict": "{out}/work/{dataset}/verdict.json",
     "summary": "{out}/work/{dataset}/audit.json",
     "gate": "{out}/work/{dataset}/gate.txt",
@@ -38,6 +40,10 @@ PLACES = {
     "png": "{out}/png/{dataset}{tail}",
     "png_table": "{out}/png/{dataset}{tail}.csv",
     "croissant": "{out}/{dataset}{tail}.croissant.json",
+    "parquet": "{out}/parquet/{dataset}{tail}/data",
+    "card": "{out}/parquet/{dataset}{tail}/README.md",
+    "webdataset": "{out}/webdataset/{dataset}{tail}",
+    "zarr": "{out}/zarr/{dataset}{tail}.zarr",
     # ---- of all datasets together
     "md5": "{out}/MD5SUMS",
     "sha256": "{out}/SHA256SUMS",
@@ -49,8 +55,11 @@ PLACES = {
     "proofs": "{base}/proofs.tsv",
     "compare": "{base}/compare/index.html",
     "compare_data": "{base}/compare/compare.json",
+    "impact": "{base}/impact/index.html",
+    "impact_data": "{base}/impact/impact.json",
     "trace": "{out}/trace/index.html",
     "trace_data": "{out}/trace/trace.json",
+    "traced": "{out}/trace/traced.js",
     # ---- of a match with the published files
     "order": "{out}/match/{dataset}/order.csv",
     "match_unmatched": "{out}/match/{dataset}/unmatched.csv",
@@ -58,7 +67,14 @@ PLACES = {
     "match": "{out}/match/{dataset}/index.html",
 }
 #: what a further format consists of, by the names of its places
-EXPORTS = {"npy": ("npy",), "png": ("png", "png_table"), "croissant": ("croissant",)}
+EXPORTS = {
+    "npy": ("npy",),
+    "png": ("png", "png_table"),
+    "croissant": ("croissant",),
+    "parquet": ("parquet", "card"),
+    "webdataset": ("webdataset",),
+    "zarr": ("zarr",),
+}
 SUM_LISTS = ("md5", "sha256", "arrays")
 
 

@@ -14,10 +14,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from preprocess import environment, published, recipe, sources
+from preprocess import environment, exports, published, recipe, sources
 from preprocess.acquire import estimate
 from preprocess.audit import exceptions
-from preprocess.decisions import DECISIONS
+from preprocess.decisions import ALIKE, DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json
 from preprocess.plan import batches, closing, targets
@@ -42,7 +42,7 @@ REHEARSAL = "rehearsal"
 #: the most jobs that render a rehearsal
 REHEARSED_SHARDS = 4
 #: targets that ask something of what is built, and build nothing
-INQUIRIES = frozenset({"prove", "compare", "trace"})
+INQUIRIES = frozenset({"prove", "compare", "impact", "trace"})
 
 
 class Plan:
@@ -74,6 +74,7 @@ class Plan:
         for name in self.settings.overrides:
             self.recipe(name)
             self._check_split_file(name)
+            self._check_rendered_first(name)
         for name in self.settings.datasets or ():
             self.require(name)
         for name in self.own:
@@ -86,6 +87,8 @@ class Plan:
                 raise PreprocessError(f"{about.file}: options: {recipe.read(name)['source']} knows no {strange[0]}")
             if not self.is_miniature:
                 check_results(self.results, about.folder(self.raw))
+        if not self.is_rehearsal:
+            exports.check(self.settings.exports)
 
     def _check_split_file(self, dataset: str) -> None:
         path = self.split_file(dataset)
@@ -97,6 +100,14 @@ class Plan:
             raise PreprocessError(
                 f"overrides: {dataset}: split.file: {path} is a result of this very build, which would replace it; "
                 "copy it elsewhere"
+            )
+
+    def _check_rendered_first(self, dataset: str) -> None:
+        """Refuse to rehearse a split that rests on what all samples look like."""
+        if self.is_rehearsal and self.recipe(dataset).renders_first:
+            raise PreprocessError(
+                f"overrides: {dataset}: split.group_by {ALIKE}: all samples would have to be rendered, which is no "
+                "rehearsal; rehearse without it, the pixels are the same"
             )
 
     def _check_name(self, dataset: str) -> None:
@@ -293,7 +304,8 @@ class Plan:
     @cached_property
     def leftovers(self) -> list[str]:
         """The files of the build's folder that no dataset of :attr:`attested` accounts for, relative to the folder."""
-        accounted = {Path(path) for name in self.attested for path in self._files(name)}
+        files = [Path(path) for name in self.attested for path in self._files(name)]
+        accounted = {place for path in files for place in (path, path.parent)}
         names = set(recipe.names())
         found = [path for pattern in _RESULTS for path in sorted(self.out.glob(pattern))]
         return sorted(
@@ -422,6 +434,18 @@ class Plan:
                 "that folder"
             )
         return [self.paths.of("match", dataset=name) for name in self.matchable()]
+
+    def alike(self, dataset: str) -> str | None:
+        """The table of the samples that look alike, where the split keeps them together."""
+        return self.paths.of("alike", dataset=dataset) if self.recipe(dataset).renders_first else None
+
+    def rendered_from(self, dataset: str) -> str:
+        """The table of the samples to render: the split, or the index where the split comes after."""
+        return self.paths.of("index" if self.recipe(dataset).renders_first else "split", dataset=dataset)
+
+    def looks(self, dataset: str, batch: int) -> bool:
+        """Whether the render jobs of a batch of sizes say what the samples look like: those the tables are of."""
+        return self.recipe(dataset).renders_first and batch == self.batches(dataset).tables
 
     def candidates(self, dataset: str) -> str:
         """The table of the samples that a match looks at: all, in a rehearsal those that were drawn."""
@@ -711,6 +735,7 @@ class Plan:
 #: where results of single datasets lie in a build's folder
 _RESULTS = (
     "*.npz", "*.tsv", "*.json", "audit/*.html", "audit/*.png", "splits/*", "npy/*", "png/*",
+    "parquet/*", "webdataset/*", "zarr/*",
 )  # fmt: skip
 
 

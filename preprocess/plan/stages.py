@@ -37,10 +37,13 @@ FACTS = {
     "published": ("tables/published.yaml",),
     "template": ("audit/templates/*", "match/templates/*"),
     "report": ("inspection/templates/*", "recipes/*", "tables/sources/*", "tables/expected/*"),
+    "card": ("exports/templates/*",),
     "versions": (),  # of Python and the libraries: no file
 }
 
 ALL = ("index", "split", "render")
+#: what comes after what, where the samples are rendered before they are split
+RENDERED_FIRST = {"render": ("index",), "split": ("index", "alike")}
 STAGES = {
     "miniature": Stage(("preprocess.miniature",), runs=("generator",)),
     "verify": Stage(
@@ -50,7 +53,8 @@ STAGES = {
     "split": Stage(("preprocess.split",), ("index",), ("split",), reads=("order", "lists")),
     "prepare": Stage(("preprocess.prepare",), ("index",), ("index", "render"), ("source", "prepare"), ("raw",)),
     "render": Stage(("preprocess.shards",), ("split",), ("index", "render"), ("source", "steps"), ("raw",)),
-    "collect": Stage(("preprocess.collect",), ("render",)),
+    "alike": Stage(("preprocess.alike",), ("render",)),
+    "collect": Stage(("preprocess.collect",), ("split", "render")),
     "pack": Stage(("preprocess.pack",), ("collect",), ("container",), reads=("form",)),
     "samples": Stage(("preprocess.collect",), ("pack",)),
     "check": Stage(
@@ -72,7 +76,7 @@ STAGES = {
         reads=("config",),
         prints=("recipe", "source", "published", "versions"),
     ),
-    "leak_free": Stage(("preprocess.audit.leakfree",), ("samples",), ("split",), reads=("lists",)),
+    "leak_free": Stage(("preprocess.audit.leakfree",), ("check",), ("split",), reads=("lists",)),
     "audit": Stage(
         ("preprocess.audit.pages", "preprocess.audit.exceptions"),
         ("provenance",),
@@ -82,7 +86,15 @@ STAGES = {
         ("recipe", "source", "published", "template"),
     ),
     "gate": Stage(("preprocess.audit.exceptions",), ("audit",)),
-    "export": Stage(("preprocess.exports",), ("samples",), ALL, prints=("recipe", "source")),
+    "export_npy": Stage(("preprocess.exports.npy",), ("samples",)),
+    "export_png": Stage(("preprocess.exports.png",), ("samples",)),
+    "export_croissant": Stage(("preprocess.exports.croissant",), ("samples",), ALL, prints=("recipe", "source")),
+    "export_parquet": Stage(("preprocess.exports.parquet",), ("samples",), ALL, prints=("recipe",)),
+    "card": Stage(
+        ("preprocess.exports.card",), ("export_parquet", "audit"), ALL, prints=("recipe", "source", "published", "card")
+    ),
+    "export_webdataset": Stage(("preprocess.exports.webdataset",), ("samples",), ALL, prints=("recipe", "source")),
+    "export_zarr": Stage(("preprocess.exports.zarr",), ("samples",), ALL, prints=("recipe", "source")),
     "match": Stage(
         ("preprocess.match.run",),
         ("index",),
@@ -109,3 +121,8 @@ STAGES = {
     "collection": Stage(("preprocess.audit.montage",), ("pack",), prints=("recipe",)),
     "audit_index": Stage(("preprocess.audit.pages",), ("audit",), prints=("template",)),
 }
+
+
+def after(name: str, renders_first: bool) -> tuple[str, ...]:
+    """The stages whose results one reads, by whether the samples are rendered before they are split."""
+    return RENDERED_FIRST.get(name, STAGES[name].after) if renders_first else STAGES[name].after

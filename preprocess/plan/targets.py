@@ -17,6 +17,7 @@ OTHERS = {
     "match": "which raw sample each row of the published files in <raw>/released is",
     "prove": "prove again what the raw and published files at hand allow",
     "compare": "hold builds against each other: --config variants=[...]",
+    "impact": "what a decision is worth to a classifier: --config variants=[...]",
     "trace": "where rows come from, step by step: --config rows=[...]",
     "new": "look at a folder of your own and draft its recipe: --config name=... raw=DIR",
     "sources": "what of the raw files is there, how to get the rest, and what a build costs",

@@ -41,6 +41,7 @@ from types import TracebackType
 from typing import IO, Any, TypeVar, cast
 
 from preprocess.errors import PreprocessError, UnreadableError, told
+from preprocess.reading import seeking
 
 SEPARATOR = "!/"
 #: a member may not be larger than this unless it is within MAX_RATIO of its packed size
@@ -65,6 +66,9 @@ _REMEDIES = {
     errno.EIO: "check the disk",
     errno.ESTALE: "mount the disk again",
 }
+_GZIP = b"\x1f\x8b"
+#: bytes that tarfile asks a packed tar for at once
+_READ = 128 * tarfile.BLOCKSIZE
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 Value = TypeVar("Value")
@@ -491,19 +495,44 @@ class Raw:
             )
 
     def _tar_members(self, path: str) -> Iterator[tuple[str, int]]:
-        try:
-            with contextlib.closing(self._stream(path)) as stream:
-                packed = stream.seek(0, os.SEEK_END)
-                with contextlib.closing(_TarReader(stream)) as reader:
-                    while (info := reader.next()) is not None:
-                        self._check_ratio(path, info.name, info.size, packed)
+        told = again = 0
+        noting: seeking.Noting | None = None
+        with contextlib.ExitStack() as stack:
+            place = None if self._passing else seeking.place(self.root, path)
+            if place is not None:
+                stream = stack.enter_context(contextlib.closing(self._stream(path)))
+                if stream.read(2) == _GZIP:
+                    noting = seeking.Noting(stream, place)
+                    with contextlib.suppress(*BROKEN):  # what is wrong with it is told below, by gzip
+                        for info in self._infos(path, _TarReader(stream, noting)):
+                            told += 1
+                            if not info.issparse():
+                                noting.member(info.name, info.offset_data, info.size)
+                            yield info.name, info.size
+                        if noting.is_whole():
+                            noting.keep()
+                            return
+            try:
+                with contextlib.closing(_TarReader(self._stream(path))) as reader:
+                    for info in self._infos(path, reader):
+                        again += 1
+                        if again <= told:
+                            continue
                         if self._passing is not None and not is_junk(info.name):
                             self._passing(RawFile(f"{path}{SEPARATOR}{info.name}", info.size), reader.here)
                         yield info.name, info.size
-                    if not reader.is_ended:
-                        raise tarfile.ReadError("its end is missing")
-        except BROKEN as error:
-            raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+                    if noting is not None and again == told:  # several gzip streams, or zeros at the end
+                        noting.keep()
+            except BROKEN as error:
+                raise PreprocessError(f"{self.root / path}: {_damaged(error)}") from error
+
+    def _infos(self, path: str, reader: _TarReader) -> Iterator[tarfile.TarInfo]:
+        """The headers of a tar's files, up to its end."""
+        while (info := reader.next()) is not None:
+            self._check_ratio(path, info.name, info.size, reader.packed_size)
+            yield info
+        if not reader.is_ended:
+            raise tarfile.ReadError("its end is missing")
 
     def _stream(self, path: str) -> IO[bytes]:
         archive, _, member = path.rpartition(SEPARATOR)
@@ -552,7 +581,8 @@ class Raw:
 
     def _tar(self, path: str) -> _TarReader:
         if path not in self._tars:
-            self._tars[path] = _TarReader(self._stream(path))
+            seeker = None if SEPARATOR in path else seeking.known(self.root, path)
+            self._tars[path] = _TarReader(self._stream(path), seeker=seeker)
         return self._tars[path]
 
 
@@ -588,23 +618,30 @@ class _TarReader:
     """A tar. Members asked for in stored order cost one pass over the archive.
 
     Where it is not packed the pass reads headers alone and notes where each member lies, so that any
-    order costs no more.
+    order costs no more. Where it is, a ``seeker`` may know that; and ``noting`` looks on for it as the archive is read.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: IO[bytes], noting: seeking.Noting | None = None, seeker: seeking.Seeker | None = None
+    ) -> None:
+        self._stream, self._noting, self._seeker = stream, noting, seeker
         self._places: dict[str, tuple[int, int]] = {}
         self._last: tarfile.TarInfo | None = None
-        self._open()
+        self.packed_size = stream.seek(0, os.SEEK_END)
+        if seeker is None:  # else it may not be needed
+            self._open()
 
     def _open(self) -> None:
         self._stream.seek(0)
-        self._packed = self._stream.read(2) == b"\x1f\x8b"
+        self._packed = self._stream.read(2) == _GZIP
         self._stream.seek(0)
         self.is_ended = self._packed or self._has_end()
         # gzip's own reader, not tarfile's: it checks the CRC and notices a cut file
-        self._data = gzip.GzipFile(fileobj=self._stream) if self._packed else self._stream
-        self.archive = tarfile.open(fileobj=self._data, mode="r|" if self._packed else "r:", encoding="utf-8")
+        packed = self._noting or gzip.GzipFile(fileobj=self._stream)
+        self._data = cast(IO[bytes], packed) if self._packed else self._stream
+        self.archive = tarfile.open(
+            fileobj=self._data, mode="r|" if self._packed else "r:", bufsize=_READ, encoding="utf-8"
+        )
 
     def _has_end(self) -> bool:
         """Whether a tar that is not packed ends in empty blocks; gzip knows its end by itself."""
@@ -639,6 +676,15 @@ class _TarReader:
         return None
 
     def read(self, member: str) -> bytes:
+        if self._seeker is not None and member in self._seeker.places:
+            try:
+                return self._seeker.read(*self._seeker.places[member])
+            except seeking.NotAsNotedError:
+                self._drop_seeker()
+                while self.next() is not None:  # gzip says what is wrong, if anything is
+                    pass
+        if self._seeker is not None:
+            self._drop_seeker()
         if member in self._places:
             return self._at(*self._places[member])
         for restart in (False, True):
@@ -651,6 +697,13 @@ class _TarReader:
                     return handle.read()
         raise KeyError(member)
 
+    def _drop_seeker(self) -> None:
+        """Go on without it."""
+        if self._seeker is not None:
+            self._seeker.close()
+        self._seeker = None
+        self._open()
+
     def _at(self, start: int, size: int) -> bytes:
         self._stream.seek(start)
         data = self._stream.read(size)
@@ -659,7 +712,10 @@ class _TarReader:
         return data
 
     def close(self) -> None:
-        self.archive.close()
+        if self._seeker is None:
+            self.archive.close()
+        else:
+            self._seeker.close()
         self._stream.close()
 
 

@@ -24,12 +24,13 @@ from preprocess.reading import jpeg
 from preprocess.reading.archives import MAX_FREE_SIZE, MAX_RATIO
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
 #: what raw pictures come in; Pillow's other readers are not offered files nobody vouches for
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-#: where Pillow keeps what a PNG says of its orientation
+#: where Pillow keeps what a file says of its orientation, TIFF aside
 _EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 #: TIFF tags: bits a channel, orientation, and the kind of numbers, of which 1 is unsigned and 4 is not told
 _BITS, _ORIENTATION, _NUMBERS = 258, 274, 339
@@ -104,7 +105,7 @@ class Picture:
             image = self._image
             rotation = self._tiff_orientation
             with _reading():
-                if image.format != "TIFF" and (image.format != "PNG" or not _EXIF_KEYS.isdisjoint(image.info)):
+                if image.format != "TIFF" and not _EXIF_KEYS.isdisjoint(image.info):
                     rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
         except UnreadableError:
             return "not an image"
@@ -178,8 +179,27 @@ class Picture:
         return self._stored if self._stored.mode == mode else self._stored.convert(mode)
 
     @cached_property
+    def array(self) -> NDArray[np.uint8] | None:
+        """The pixels in the mode of the file, (H, W) or (H, W, 3), where no Pillow image was needed to decode them.
+
+        So with most JPEGs; None with everything else. Not to be changed.
+
+        Raises:
+            UnreadableError: one of what this module refuses.
+        """
+        image = self._image
+        if image.format != "JPEG":
+            return None
+        self._refuse()
+        return jpeg.decoded(self.data, image.mode, image.size)
+
+    @cached_property
     def _stored(self) -> Image.Image:
         """The picture as stored, all of it decoded and nothing turned."""
+        from PIL import Image
+
+        if self.array is not None:
+            return Image.fromarray(self.array)
         image = self._image
         orientation = self._tiff_orientation  # before it is loaded: Pillow forgets the tag then
         self._refuse()

@@ -20,6 +20,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any, Protocol, cast
 
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError, told
+from preprocess.geometry import Box
 from preprocess.reading.archives import Raw, is_junk
 from preprocess.table import Sample
 
@@ -168,6 +170,16 @@ def uses(name: str, path: str, **options: Any) -> bool:
     """
     told = getattr(get(name), "uses", None)
     return told is None or bool(told(path, **options))
+
+
+def surroundings(name: str, folder: Path, sample: Sample) -> tuple[Any, Box] | None:
+    """What lies around a sample whose source opens no more than itself, and its box in that; None of other sources."""
+    told = getattr(get(name), "surroundings", None)
+    if told is None:
+        return None
+    with closing(Raw(folder)) as raw:
+        found: tuple[Any, Box] = told(raw, sample)
+        return found
 
 
 def locate(name: str, folder: Path, **options: Any) -> Path:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import GLOBS, SUFFIX
-from preprocess.sources import PACKED, Listing
+from preprocess.sources import PACKED, Listing, common
 from preprocess.sources.tools import SPLITS, TABLE, by_name, count, in_packed_tars, natural, one_of, own_table
 from preprocess.table import Sample
 
@@ -115,7 +115,7 @@ def _own(raw: Raw, masks: dict[str, RawFile], table: RawFile) -> Listing:
                 original_label=one_of(row, "label", ("0", "1"), where),
                 reason="" if file else "missing",
                 detail="" if file else f"{table.name} names it, there is no mask of that name",
-                attributes={"side": one_of(row, "side", ("left", "right"), where)},
+                attributes=common.columns(laterality=one_of(row, "side", ("left", "right"), where)),
             )
         )
     unlisted = len(masks.keys() - {_stem(sample.key) for sample in samples})

@@ -13,7 +13,7 @@ colours are equal and nothing is transparent). Resampled copies exist: their wid
 
 Labels come from the lists of github arnoweng/CheXNet, kept in the project: they give the published
 counts, and ``Data_Entry`` does not (it has up to about 80 more positives of a finding). ``Data_Entry``
-gives ``Finding Labels`` as the original label, age (in years; ``058Y``, ``006M`` and ``365D`` occur), sex (column
+gives ``Finding Labels`` as the original label, age (``57``, ``058Y``, ``006M`` and ``365D`` occur), sex (column
 ``Patient Gender`` or ``Patient Sex``), view position and the size and pixel spacing before NIH reduced the
 image. NIH's header has broken brackets and a trailing comma. Where both versions are there, the one of
 2020 is read. NIH's ``train_val_list.txt`` and ``test_list.txt`` are not used: the published split is not NIH's.
@@ -28,7 +28,7 @@ import re
 
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.sources import PACKED, Listing
+from preprocess.sources import PACKED, Listing, common
 from preprocess.sources.tools import by_name, first_width, open_picture, table, table_lines
 from preprocess.table import Sample
 
@@ -42,7 +42,6 @@ FINDINGS = (
     "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 )  # fmt: skip
 NO_FINDING = "No Finding"
-YEARS = {"Y": 1.0, "M": 12.0, "D": 365.25}
 
 open = open_picture
 
@@ -100,21 +99,17 @@ def _sample(name: str, path: str, listed: dict[str, str], entries: dict[str, dic
         detail="" if path else "named by the source's list, no such file",
         attributes={
             "list_label": listed.get(name, ""),
-            "age": age_in_years(entry.get("Patient Age", "")),
-            "sex": entry.get("Patient Sex") or entry.get("Patient Gender") or "",
-            "view": entry.get("View Position", ""),
+            **common.columns(
+                age=entry.get("Patient Age", ""),
+                sex=entry.get("Patient Sex") or entry.get("Patient Gender") or "",
+                view=entry.get("View Position", ""),
+            ),
             "original_width": entry.get("OriginalImage[Width", ""),
             "original_height": entry.get("Height]", ""),
             "original_spacing_x": entry.get("OriginalImagePixelSpacing[x", ""),
             "original_spacing_y": entry.get("y]", ""),
         },
     )
-
-
-def age_in_years(text: str) -> str:
-    """``57`` and ``057Y`` are 57; ``006M`` is 0.5; ``365D`` is 1; an age of another form is kept as it is."""
-    match = re.fullmatch(r"(\d{1,9})([YMD]?)", text.strip().upper())
-    return f"{int(match[1]) / YEARS[match[2] or 'Y']:.3g}" if match else text.strip()
 
 
 def _entries(raw: Raw, files: list[RawFile]) -> tuple[dict[str, dict[str, str]], list[str]]:

@@ -27,7 +27,7 @@ import re
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.tables import whole
-from preprocess.sources import PACKED, Listing
+from preprocess.sources import PACKED, Listing, common
 from preprocess.sources.tools import by_name, count, open_picture, table, unique
 from preprocess.table import Sample
 
@@ -111,7 +111,8 @@ def _part(raw: Raw, part: str, listed: RawFile, pictures: dict[str, RawFile]) ->
                 source_split=part,
                 reason="" if path else "missing",
                 detail="" if path else f"the list names {expected}",
-                attributes={"eye": filled[0]} | {name: whole(row[column]) for column, name in ATTRIBUTES.items()},
+                attributes=common.columns(laterality=filled[0])
+                | {name: whole(row[column]) for column, name in ATTRIBUTES.items()},
             )
         )
     return samples

@@ -25,7 +25,7 @@ import re
 from preprocess.errors import PreprocessError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.tables import whole
-from preprocess.sources import PACKED, Listing
+from preprocess.sources import PACKED, Listing, common
 from preprocess.sources.tools import by_name, count, first_width, open_picture, table
 from preprocess.table import Sample
 
@@ -39,7 +39,7 @@ KNOWN_MD5 = {
     "8f85fb1aa29d80a2797247e434deb79d": "the one Dataverse publishes",
     "21f2bf4d9ce55ba85f08c77b116434aa": "a known copy without the column dataset",
 }
-ATTRIBUTES = ("dx_type", "age", "sex", "localization", "dataset")
+ATTRIBUTES = ("dx_type", "localization", "dataset")
 
 open = open_picture
 
@@ -74,7 +74,8 @@ def _sample(row: dict[str, str], file: RawFile | None) -> Sample:
         original_label=row["dx"],
         reason="" if file else "missing",
         detail="" if file else "named by the metadata, no such file",
-        attributes={name: row.get(name, "").removesuffix(".0") for name in ATTRIBUTES},
+        attributes={name: row.get(name, "") for name in ATTRIBUTES}
+        | common.columns(age=row.get("age", ""), sex=row.get("sex", "")),
     )
 
 

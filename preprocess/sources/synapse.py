@@ -107,6 +107,20 @@ def open(raw: Raw, sample: Sample) -> NDArray[np.uint8]:
     return _volume(raw).read(Box.parse(sample.attributes["box"]))
 
 
+def surroundings(raw: Raw, sample: Sample) -> tuple[NDArray[np.uint8], Box]:
+    """The cube with half its edge more on each side in y and x, as far as the volume goes, and where it lies in that.
+
+    The array is uint8, (z, y, x); the box counts its voxels.
+    """
+    volume, box = _volume(raw), Box.parse(sample.attributes["box"])
+    wide = [box.bounds[0]]
+    for (first, end), length in zip(box.bounds[1:], volume.shape[1:], strict=True):
+        margin = (end - first) // 2
+        wide.append((max(first - margin, 0), min(end + margin, length)))
+    inside = [(first - begin, end - begin) for (first, end), (begin, _) in zip(box.bounds, wide, strict=True)]
+    return volume.read(Box(ARRAY, tuple(wide))), Box(ARRAY, tuple(inside))
+
+
 class _Stack:
     """A volume of numbered PNG slices of one size; the slices read last are kept."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -106,20 +108,30 @@ def cut_cube(
             bones = volume.companion("ribs")
             hu[~lattice.nearest(lambda bounds: bones.values(Box(frame, bounds)) > 0, start, cube, False)] = AIR
         return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
-    lengths = [cube if crop_unit == "voxel" else max(round(cube / edge), 1) for edge in spacing]
-    starts = [round(float(at)) - length // 2 for at, length in zip(place, lengths, strict=True)]
+    whole = cube_about(place.tolist(), spacing, crop_unit, cube)
     bounds: Bounds = tuple(
-        (min(max(start, 0), extent - 1), max(min(start + length, extent), 1))
-        for start, length, extent in zip(starts, lengths, extents, strict=True)
+        (min(max(start, 0), extent - 1), max(min(end, extent), 1))
+        for (start, end), extent in zip(whole, extents, strict=True)
     )
-    ends = [
-        (first - start, start + length - end)
-        for (first, end), start, length in zip(bounds, starts, lengths, strict=True)
-    ]
+    ends = [(inner[0] - outer[0], outer[1] - inner[1]) for inner, outer in zip(bounds, whole, strict=True)]
     part = volume.cut(Box(frame, bounds))
     if masked:
         part = np.where(volume.companion("ribs").values(Box(frame, bounds)) > 0, part, np.int16(AIR))
     return np.pad(part, ends, constant_values=AIR)
+
+
+def cube_about(place: Sequence[float], spacing: Sequence[float], crop_unit: str, cube: int) -> Bounds:
+    """The voxels of a cube about a place, which may lie outside the scan.
+
+    Args:
+        place: index of its centre along each axis, in fractions of voxels.
+        spacing: voxel edges in mm.
+        crop_unit: whether ``cube`` counts ``voxel`` or ``mm``.
+        cube: its edge.
+    """
+    lengths = [cube if crop_unit == "voxel" else max(round(cube / edge), 1) for edge in spacing]
+    starts = [round(float(at)) - length // 2 for at, length in zip(place, lengths, strict=True)]
+    return tuple((start, start + length) for start, length in zip(starts, lengths, strict=True))
 
 
 def _interpolated_centre(volume: Volume, frame: str, lattice: Lattice, label: int, order: int) -> NDArray[np.float64]:

@@ -35,6 +35,13 @@ class _Pictured(np.ndarray[Any, np.dtype[np.uint8]]):
         self.picture = None
 
 
+def _decoded(picture: Picture, mode: str) -> Pixels:
+    """The pixels of a file in a mode."""
+    if picture.mode == mode and picture.array is not None:
+        return picture.array.view(_Pictured)  # without an image: steps that cut need none
+    return _pixels(picture.converted(mode))
+
+
 def _pixels(image: Image.Image) -> Pixels:
     """The pixels of a Pillow image."""
     pixels = np.asarray(image).view(_Pictured)
@@ -68,14 +75,14 @@ def decode(picture: Picture, decoder: str) -> Pixels:
     """
     mode = picture.mode
     if mode in _TO_GRAY:
-        return _pixels(picture.converted("L"))
+        return _decoded(picture, "L")
     if mode not in _TO_RGB:
         raise UnreadableError(f"has pixels of mode {mode}; only 8-bit images are known to this source")
-    image = picture.converted("RGB")
-    # Pillow has read the whole file by now: what follows may not meet a damaged one
+    pixels = _decoded(picture, "RGB")
+    # the whole file has been read by now: what follows may not meet a damaged one
     if decoder.startswith("ijg-") and picture.format == "JPEG" and mode == "RGB":
         return ijg.decode(picture.data, decoder.removeprefix("ijg-")).view(_Pictured)
-    return _pixels(image)
+    return pixels
 
 
 def gray(image: Pixels, gray: str) -> Pixels:

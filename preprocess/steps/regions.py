@@ -11,7 +11,7 @@ from preprocess.errors import PreprocessError
 from preprocess.geometry import Bounds, Box
 from preprocess.geometry import extents as extents_of
 from preprocess.reading.volume import Volume
-from preprocess.steps.boxes import frame_of
+from preprocess.steps.boxes import cube_about, frame_of
 
 
 def region(volume: Volume, orientation: str, region: str, crop_unit: str, cube: int, box: str) -> NDArray[Any]:
@@ -41,14 +41,7 @@ def region(volume: Volume, orientation: str, region: str, crop_unit: str, cube: 
         return volume.read(Box(frame, tuple((0, extent) for extent in extents)))
     if not box:
         raise PreprocessError(f"region: {region} needs a place in each volume; decide place_from, or region: whole")
-    told = Box.parse(box)
-    wanted = told.turned(extents_of(volume.shape, volume.axes, told.frame), frame).bounds
-    if region == "cube":
-        edges = volume.spacing(frame) if crop_unit == "mm" else (1.0, 1.0, 1.0)
-        lengths = [max(round(cube / edge), 1) for edge in edges]
-        centres = [(first + end - 1) / 2 for first, end in wanted]
-        starts = [round(centre) - length // 2 for centre, length in zip(centres, lengths, strict=True)]
-        wanted = tuple((start, start + length) for start, length in zip(starts, lengths, strict=True))
+    wanted = bounds(volume, frame, region, crop_unit, cube, box)
     inside: Bounds = tuple(
         (min(max(first, 0), extent - 1), max(min(end, extent), 1))
         for (first, end), extent in zip(wanted, extents, strict=True)
@@ -56,3 +49,17 @@ def region(volume: Volume, orientation: str, region: str, crop_unit: str, cube: 
     part = volume.read(Box(frame, inside))
     beyond = [(low - first, end - high) for (first, end), (low, high) in zip(wanted, inside, strict=True)]
     return np.pad(part, [(max(before, 0), max(after, 0)) for before, after in beyond], constant_values=part.min())
+
+
+def bounds(volume: Volume, frame: str, region: str, crop_unit: str, cube: int, box: str) -> Bounds:
+    """Where a box, or the cube about its centre, lies in a volume; see :func:`region`.
+
+    Returns:
+        first voxel and first behind it along the axes of ``frame``; a cube may leave the volume.
+    """
+    told = Box.parse(box)
+    wanted = told.turned(extents_of(volume.shape, volume.axes, told.frame), frame)
+    if region == "box":
+        return wanted.bounds
+    edges = volume.spacing(frame) if crop_unit == "mm" else (1.0, 1.0, 1.0)
+    return cube_about(wanted.centre.place, edges, crop_unit, cube)

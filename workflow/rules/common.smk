@@ -106,6 +106,23 @@ def order_table(wildcards):
     return str(plan.order_table(wildcards.dataset) or "")
 
 
+def alike_table(wildcards):
+    return plan.alike(wildcards.dataset) or []
+
+
+def rendered_from(wildcards):
+    return plan.rendered_from(wildcards.dataset)
+
+
+def with_looks(wildcards):
+    return "--with-looks" if plan.looks(wildcards.dataset, int(wildcards.batch)) else ""
+
+
+def split_group(wildcards):
+    """The group of the split job: with what it reads last."""
+    return "finish" if plan.alike(wildcards.dataset) else "list"
+
+
 def prepared_folder(wildcards):
     return plan.prepared(wildcards.dataset, wildcards.batch, wildcards.shard) or []
 

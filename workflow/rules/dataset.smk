@@ -119,12 +119,13 @@ rule index:
         protocol=plan.settings.protocol,
         overrides=overrides("index"),
         raw=raw_folder,
+        cache=cache_folder,
         census=plan.settings.census,
         miniature="--miniature" if plan.is_miniature else "",
         current=current("index"),
     shell:
         "python -m preprocess index {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --census {params.census} {params.miniature} "
+        "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} {params.miniature} "
         "--output {output.index:q} --counts {output.counts:q} "
         "--log {log:q}"
 
@@ -132,7 +133,8 @@ rule index:
 rule split:
     "Assign every sample to train, val or test, and order them."
     input:
-        paths["index"],
+        index=paths["index"],
+        alike=alike_table,
     output:
         split=ensure(paths["split"], non_empty=True),
         unmatched=paths["unmatched"],
@@ -141,7 +143,7 @@ rule split:
     benchmark:
         paths.benchmark("split")
     group:
-        "list"
+        split_group
     conda:
         "../../envs/preprocess.yaml"
     resources:
@@ -156,8 +158,8 @@ rule split:
         current=current("split"),
     shell:
         "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} --index {input:q} "
-        "--output {output.split:q} --unmatched {output.unmatched:q} "
+        "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} "
+        "--index {input.index:q} --alike {input.alike:q} --output {output.split:q} --unmatched {output.unmatched:q} "
         "--log {log:q}"
 
 
@@ -185,11 +187,12 @@ if plan.prepares(SOURCE):
             protocol=plan.settings.protocol,
             overrides=overrides("prepare"),
             raw=raw_folder,
+            cache=cache_folder,
             shards=shards,
             current=current("prepare"),
         shell:
             "python -m preprocess prepare {params.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-            "--raw {params.raw:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
+            "--raw {params.raw:q} --seek {params.cache:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
             "--output {output:q} "
             "--log {log:q}"
 
@@ -197,7 +200,7 @@ if plan.prepares(SOURCE):
 rule render:
     "Render one block of samples at all sizes that are not there, each opened once."
     input:
-        split=paths["split"],
+        table=rendered_from,
         prepared=prepared_folder,
     output:
         temp(directory(paths["shard"])),
@@ -216,15 +219,41 @@ rule render:
         protocol=plan.settings.protocol,
         overrides=overrides("render"),
         raw=raw_folder,
+        cache=cache_folder,
         census=plan.settings.census,
         sizes=sizes_of_batch,
         shards=shards,
+        looks=with_looks,
         current=current("render"),
     shell:
         "python -m preprocess render {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --census {params.census} --sizes {params.sizes} "
-        "--split {input.split:q} --prepared {input.prepared:q} "
+        "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} --sizes {params.sizes} "
+        "--table {input.table:q} --prepared {input.prepared:q} {params.looks} "
         "--shard {wildcards.shard} --shards {params.shards} --output {output:q} "
+        "--log {log:q}"
+
+
+rule alike:
+    "Find which samples look alike, where those are to stay on one side of the split."
+    input:
+        table_shards,
+    output:
+        paths["alike"],
+    log:
+        paths.log("alike"),
+    benchmark:
+        paths.benchmark("alike")
+    group:
+        "finish"
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=needed,
+        runtime=doubling(60),
+    params:
+        current=current("alike"),
+    shell:
+        "python -m preprocess alike --shards {input:q} --output {output:q} "
         "--log {log:q}"
 
 
@@ -361,7 +390,8 @@ rule check:
         npz=all_npz,
         packed=beside_npz("seen"),
     output:
-        ensure(paths["checks"], non_empty=True),
+        checks=ensure(paths["checks"], non_empty=True),
+        duplicates=ensure(paths["duplicates"], non_empty=True),
     log:
         paths.log("check"),
     benchmark:
@@ -377,6 +407,7 @@ rule check:
         protocol=plan.settings.protocol,
         overrides=overrides("check"),
         raw=raw_folder,
+        cache=cache_folder,
         sizes=sizes,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
@@ -384,10 +415,11 @@ rule check:
         current=current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seed {params.seed} "
+        "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seek {params.cache:q} --seed {params.seed} "
         "--index {input.index:q} --counts {input.counts:q} "
         "--samples {input.samples:q} --excluded {input.excluded:q} --unmatched {input.unmatched:q} "
-        "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} --output {output:q} "
+        "--sizes {params.sizes} --npz {input.npz:q} --packed {input.packed:q} "
+        "--output {output.checks:q} --duplicates {output.duplicates:q} "
         "--log {log:q}"
 
 
@@ -477,6 +509,7 @@ rule audit:
         samples=paths["samples"],
         excluded=paths["excluded"],
         provenance=paths["provenance"],
+        index=paths["index"],
         npz=audit_npz,
         packed=beside_audit_npz,
     output:
@@ -510,14 +543,17 @@ rule audit:
         protocol=plan.settings.protocol,
         overrides=overrides("audit"),
         raw=raw_folder,
+        cache=cache_folder,
         size=audit_size,
+        sizes=sizes,
+        seed=plan.settings.seed,
         exceptions=exceptions_file,
         current=current("audit"),
     shell:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
+        "--raw {params.raw:q} --seek {params.cache:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
-        "--packed {input.packed:q} "
+        "--packed {input.packed:q} --index {input.index:q} --sizes {params.sizes} --seed {params.seed} "
         "--output {output.page:q} --summary {output.summary:q} --montage {output.montage:q} "
         "--log {log:q}"
 
@@ -551,7 +587,7 @@ rule leak_free:
     "Write leak-free alternatives to the split, as tables for the decision split.file."
     input:
         samples=paths["samples"],
-        packed=beside_audit_npz,
+        duplicates=paths["duplicates"],
     output:
         directory(paths["splits"]),
     log:
@@ -572,7 +608,7 @@ rule leak_free:
         current=current("leak_free"),
     shell:
         "python -m preprocess leak-free {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--samples {input.samples:q} --packed {input.packed:q} --seed {params.seed} --output {output:q} "
+        "--samples {input.samples:q} --duplicates {input.duplicates:q} --seed {params.seed} --output {output:q} "
         "--log {log:q}"
 
 
@@ -595,9 +631,9 @@ rule export_npy:
     params:
         format="npy",
         protocol=plan.settings.protocol,
-        overrides=overrides("export"),
+        overrides=overrides("export_npy"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export"),
+        current=current("export_npy"),
     shell:
         "python -m preprocess export {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--format {params.format} {params.miniature} --npz {input.npz:q} --samples {input.samples:q} "
@@ -617,9 +653,9 @@ use rule export_npy as export_png with:
     params:
         format="png",
         protocol=plan.settings.protocol,
-        overrides=overrides("export"),
+        overrides=overrides("export_png"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export"),
+        current=current("export_png"),
 
 
 use rule export_npy as export_croissant with:
@@ -633,6 +669,84 @@ use rule export_npy as export_croissant with:
     params:
         format="croissant",
         protocol=plan.settings.protocol,
-        overrides=overrides("export"),
+        overrides=overrides("export_croissant"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export"),
+        current=current("export_croissant"),
+
+
+use rule export_npy as export_parquet with:
+    "Export an npz and its samples table as Parquet, for Hugging Face datasets."
+    output:
+        main=directory(paths["parquet"]),
+    log:
+        paths.log("export_parquet{tail}"),
+    benchmark:
+        paths.benchmark("export_parquet{tail}")
+    params:
+        format="parquet",
+        protocol=plan.settings.protocol,
+        overrides=overrides("export_parquet"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export_parquet"),
+
+
+rule card:
+    "Write the card of a dataset in Parquet: counts, decisions, findings, licence."
+    input:
+        npz=paths["npz"],
+        samples=paths["samples"],
+        data=paths["parquet"],
+        summary=paths["summary"],
+    output:
+        paths["card"],
+    log:
+        paths.log("card{tail}"),
+    benchmark:
+        paths.benchmark("card{tail}")
+    conda:
+        "../../envs/preprocess.yaml"
+    resources:
+        mem_mb=needed,
+        runtime=doubling(10),
+    params:
+        protocol=plan.settings.protocol,
+        overrides=overrides("card"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("card"),
+    shell:
+        "python -m preprocess card {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
+        "{params.miniature} --npz {input.npz:q} --samples {input.samples:q} --data {input.data:q} "
+        "--summary {input.summary:q} --output {output:q} "
+        "--log {log:q}"
+
+
+use rule export_npy as export_webdataset with:
+    "Export an npz and its samples table as WebDataset, tar files that are read forwards."
+    output:
+        main=directory(paths["webdataset"]),
+    log:
+        paths.log("export_webdataset{tail}"),
+    benchmark:
+        paths.benchmark("export_webdataset{tail}")
+    params:
+        format="webdataset",
+        protocol=plan.settings.protocol,
+        overrides=overrides("export_webdataset"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export_webdataset"),
+
+
+use rule export_npy as export_zarr with:
+    "Export an npz as Zarr, in chunks that are read alone."
+    output:
+        main=directory(paths["zarr"]),
+    log:
+        paths.log("export_zarr{tail}"),
+    benchmark:
+        paths.benchmark("export_zarr{tail}")
+    params:
+        format="zarr",
+        protocol=plan.settings.protocol,
+        overrides=overrides("export_zarr"),
+        miniature="--miniature" if plan.is_miniature else "",
+        current=current("export_zarr"),

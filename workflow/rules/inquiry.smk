@@ -51,11 +51,41 @@ rule compare:
         "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
 
 
+rule impact:
+    "Train a small classifier on each of the builds named by --config variants=[...]: what their decisions are worth."
+    output:
+        page=paths["impact"],
+        data=paths["impact_data"],
+    log:
+        paths.log("impact", ""),
+    benchmark:
+        paths.benchmark("impact", "")
+    conda:
+        "../../envs/preprocess.yaml"
+    threads: 16  # or as many as there are
+    resources:
+        mem_mb=doubling(2000),
+        runtime=doubling(240),
+    params:
+        variants=plan.settings.variants,
+        results=base_folder,
+        raw=raw_option,
+        miniature="--miniature" if plan.is_miniature else "",
+        datasets=scope,
+        seed=plan.settings.seed,
+        asked=asked,
+    shell:
+        "python -m preprocess impact {params.datasets} --variants {params.variants:q} --results {params.results:q} "
+        "--raw {params.raw:q} {params.miniature} --seed {params.seed} --workers {threads} --output {output.page:q} "
+        "--json {output.data:q} --log {log:q}"
+
+
 rule trace:
     "Show where the rows named by --config rows=[...] come from, and the picture after every step."
     output:
         page=paths["trace"],
         data=paths["trace_data"],
+        traced=paths["traced"],
     log:
         paths.log("trace", ""),
     conda:
@@ -69,4 +99,5 @@ rule trace:
         asked=asked,
     shell:
         "python -m preprocess trace --rows {params.rows:q} --build {params.build:q} --results {params.results:q} "
-        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
+        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} "
+        "--traced {output.traced:q} --log {log:q}"

@@ -27,6 +27,7 @@ rule match_dataset:
         protocol=plan.settings.protocol,
         overrides=overrides("match"),
         raw=raw_folder,
+        cache=cache_folder,
         published=published_files,
         seed=plan.settings.seed,
         folder=subpath(output.page, parent=True),
@@ -34,5 +35,5 @@ rule match_dataset:
         current=current("match_sample" if plan.is_rehearsal else "match"),
     shell:
         "python -m preprocess match {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
-        "--raw {params.raw:q} --seed {params.seed} --index {input:q} --published {params.published:q} "
+        "--raw {params.raw:q} --seek {params.cache:q} --seed {params.seed} --index {input:q} --published {params.published:q} "
         "--rehearsal {params.rehearsal} --workers {threads} --output {params.folder:q} --log {log:q}"

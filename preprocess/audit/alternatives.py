@@ -1,0 +1,145 @@
+"""What another decision would have looked like: the same samples rendered with one decision changed at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from preprocess.audit import again
+from preprocess.audit.apart import Apart, Figures
+from preprocess.audit.pictures import embed
+from preprocess.decisions import DECISIONS
+from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.recipe import Recipe
+from preprocess.render import Renderer
+from preprocess.table import Sample, read_rows, sample_of
+
+#: samples the figures are of, all of fewer; and of one file, such as a scan, at the most
+SAMPLES, OF_FILE = 100, 10
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a decision.
+
+    Attributes:
+        value: in words.
+        in_force: the sizes at which it is in force.
+        picture: a data URI of the sample that is shown; empty where it cannot be rendered so.
+        figures: how far the samples are from those of the value in force, at each other size.
+        failed: samples that cannot be rendered so.
+        problem: why the first of them cannot.
+    """
+
+    value: str
+    in_force: tuple[int, ...]
+    picture: str
+    figures: dict[int, Figures]
+    failed: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A decision with its other values.
+
+    Attributes:
+        key: the decision.
+        meaning: what it decides.
+        values: the values in force first.
+        changes: whether any of them changes a pixel of any sample.
+    """
+
+    key: str
+    meaning: str
+    values: tuple[Value, ...]
+    changes: bool
+
+
+def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int) -> list[Sample]:
+    """The samples to look at: the one that is shown and a seeded sample of the others, as the raw files store them.
+
+    Args:
+        rows: of the table of samples.
+        example: which of them is shown.
+        index: the table of every sample of the source.
+        seed: of the draw.
+    """
+    keys = [row["key"] for row in rows]
+    indexed: dict[str, int] = {}
+    units: dict[str, str] = {}  # what is opened for several samples is said by the index alone
+    for place, row in enumerate(read_rows(index)):
+        indexed[row["key"]] = place
+        units[row["key"]] = row["unit"]
+    drawn = again.drawn([row["path"] for row in rows], SAMPLES, OF_FILE, seed)
+    others = [row for row in drawn if row != example][: SAMPLES - 1]
+    chosen = again.as_stored([example, *others], keys, indexed)
+    return [replace(sample_of(dict(rows[row])), unit=units[keys[row]]) for row in chosen]
+
+
+def alternatives(
+    recipe: Recipe, folder: Path, samples: Sequence[Sample], example: Sample, size: int, sizes: Sequence[int]
+) -> list[Alternative]:
+    """Render some samples with every other value of each pixel decision that is in force, each raw file opened once.
+
+    Args:
+        recipe: the decisions in force.
+        folder: the source's raw folder.
+        samples: as the raw files store them; ``example`` is among them.
+        example: the one whose pictures are shown.
+        size: at which.
+        sizes: at which the figures are taken.
+    """
+    decided: dict[str, dict[str, tuple[int, ...]]] = {}
+    for key, choice in recipe.decisions.items():
+        if other := [value for one in sizes for value in again.others(recipe, key, one)]:
+            known = dict.fromkeys([*(choice.at(one) for one in sizes), *other])
+            decided[key] = {value: tuple(one for one in sizes if choice.at(one) == value) for value in known}
+    apart: defaultdict[tuple[str, str, int], Apart] = defaultdict(Apart)
+    pictures: dict[tuple[str, str], str] = {}
+    failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    with Renderer(recipe, folder, list(sizes)) as ours:
+        tried = {
+            (key, value): Renderer(recipe.changed({key: value}), folder, list(sizes), sharing=ours, forgets=True)
+            for key, values in decided.items()
+            for value, in_force in values.items()
+            if len(in_force) < len(sizes)
+        }
+        for sample in samples:
+            arrays = ours.render(sample).arrays
+            if sample.key == example.key:
+                pictures |= {
+                    (key, value): embed(arrays[size])
+                    for key, values in decided.items()
+                    for value, in_force in values.items()
+                    if size in in_force
+                }
+            for (key, value), renderer in tried.items():
+                try:
+                    others = renderer.render(sample).arrays
+                except (PreprocessError, ExcludeSample, ValueError) as error:
+                    failed[key, value].append(str(error).rpartition(f"{sample.path}: ")[2])
+                    continue
+                for one in sizes:
+                    if one not in decided[key][value]:
+                        apart[key, value, one].compare(arrays[one], others[one])
+                if sample.key == example.key:
+                    pictures.setdefault((key, value), embed(others[size]))
+    found = []
+    for key, values in decided.items():
+        told = tuple(
+            Value(
+                value,
+                in_force,
+                pictures.get((key, value), ""),
+                {one: apart[key, value, one].figures() for one in sizes if (key, value, one) in apart},
+                len(failed[key, value]),
+                next(iter(failed[key, value]), ""),
+            )
+            for value, in_force in values.items()
+        )
+        changes = any(figures.equal < figures.rows for one in told for figures in one.figures.values())
+        found.append(Alternative(key, DECISIONS[key].meaning, told, changes or any(one.failed for one in told)))
+    return found

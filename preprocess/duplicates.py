@@ -1,0 +1,444 @@
+"""Pictures that are the same to the pixel, or look alike, mirrored and turned copies included.
+
+Near duplicates share a 272-bit difference hash within a Hamming distance of 12, and their cells correlate by 0.985 or
+more, as they are or after one of them was mirrored or turned by quarters. Each bit of the hash says whether a cell of a
+17 x 17 grid of gray is darker than the next by more than 2 levels, so that noise does not decide it on an even
+background. There are two hashes, by the next cell to the right and by the next one above, and one has to be near. The
+distance is that of a public audit of BUSI, where 12 of 256 bits finds 88 pairs; the correlation keeps chest X-rays
+and organ slices apart, which resemble each other as a kind. ``python -m benchmarks.near_duplicates`` measures on real
+pictures what is found of planted copies, by the kind of change, and that unrelated pictures make no pair. What is
+missed: a cropped copy, a turn by other angles, and a copy of a picture that has hardly any contrast.
+
+Of a volume its mean along the first axis is compared. So the eight turns are those in the plane of the other two axes;
+volumes that mirror each other along the first are the same to it, and other turns of the cube are not seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.cells import SIDE
+
+THRESHOLD = 12
+CORRELATION = 0.985
+#: levels of gray that noise and JPEG leave between cells of an even background
+MARGIN = 2
+BITS = SIDE * (SIDE - 1)
+#: parts of a hash, one more than bits may differ, and the bits of one
+PARTS = THRESHOLD + 1
+PART_BITS = -(-BITS // PARTS)
+#: a hash with fewer set (or unset) bits than this is of a flat picture, which resembles every other flat one
+MIN_CONTRAST = 24
+#: after so many pairs only those are kept that link pictures which none links yet
+LIMIT = 100_000
+#: how the second picture of a pair lies to the first: mirrored left to right or not, then turned counterclockwise
+TURNS = (
+    "same", "turned 90", "turned 180", "turned 270",
+    "mirrored", "mirrored, turned 90", "mirrored, turned 180", "mirrored, turned 270",
+)  # fmt: skip
+#: the turns by which the hash sees a picture: from left to right, and from top to bottom
+DIRECTIONS = (0, 1)
+#: the turns that are looked for along each: by quarter turns a picture is seen along both in any case
+SEEN_ALONG = (range(8), (0, 2, 4, 6))
+#: what the pixel-identical have in the place of a turn
+IDENTICAL = "identical"
+
+#: fewer pictures than this are all compared: the tables of the other way are large
+FEW = 4096
+#: rows whose bits are computed together, and the rows of a block of all pairs
+BLOCK = 2048
+#: candidates that are looked at together
+CHUNK = 1 << 16
+#: main axes of the cells, along which pictures are compared before anything else where all pairs are
+AXES = 32
+#: rows that the main axes are found by
+FIT = 4096
+
+Bits = NDArray[np.uint64]
+Cells = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Ints32 = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class NearPair:
+    """Two rows that look alike.
+
+    Attributes:
+        first: the lower row number.
+        second: the higher one.
+        distance: Hamming distance of their hashes, 0 for the same pixels.
+        turn: what the second is of the first, one of :data:`TURNS`, or :data:`IDENTICAL`.
+    """
+
+    first: int
+    second: int
+    distance: int
+    turn: str
+
+
+def exact(digests: Iterable[bytes]) -> list[list[int]]:
+    """Row numbers that share a digest, in groups of two and more, in order of first appearance."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        groups[digest].append(row)
+    return [rows for rows in groups.values() if len(rows) > 1]
+
+
+def turned(cells: Cells, turn: int) -> Cells:
+    """Cells (..., 17, 17), or pictures (..., H, W), as :data:`TURNS` has it at that place."""
+    return np.rot90(cells[..., ::-1] if turn >= 4 else cells, turn % 4, axes=(-2, -1))
+
+
+def back(turn: int) -> int:
+    """The turn that undoes another: a mirrored picture is its own."""
+    return turn if turn >= 4 else -turn % 4
+
+
+def difference_hash(cells: Cells) -> NDArray[np.bool_]:
+    """The 272 bits of (..., 17, 17) cells: which are darker than their right neighbour, by more than a trifle."""
+    # the difference of uint8 runs over where the right one is darker: that is asked first
+    bits = (cells[..., :-1] < cells[..., 1:]) & (cells[..., 1:] - cells[..., :-1] > MARGIN)
+    return bits.reshape(*cells.shape[:-2], BITS)
+
+
+def near(cells: Cells, limit: int = LIMIT, all_pairs: bool | None = None) -> list[NearPair]:
+    """The pairs of rows of ``cells`` (N, 17, 17) that are near duplicates, in order.
+
+    Two hashes within the distance agree in at least one of 13 parts of their bits, so only pairs that share a part
+    are compared. With ``all_pairs`` every pair is, by the main axes of their cells first; by default that is done where
+    it is less work. Both ways find the same pairs. Flat pictures are not compared. A pair that looks alike in several
+    turns, as of pictures that are symmetrical, has the one with the smallest distance.
+
+    Where there are more than ``limit`` pairs, the others are those that link what the first do not: clusters are whole.
+    """
+    if len(cells) < 2:
+        return []
+    base = _Hashes.of(cells, 0)
+    if all_pairs is None:
+        all_pairs = share_much(base)
+    found = _Found(len(cells), limit)
+    for turn, one, other, distance in _of_all(cells) if all_pairs else _sharing(cells, base):
+        found.add(turn, one, other, distance)
+    return found.pairs()
+
+
+def clusters(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
+    """The first row of the cluster of each of ``count`` rows: of all that pairs link, directly or by others."""
+    links = np.array(list(pairs), np.int64).reshape(-1, 2)
+    labels = _linked(count, links[:, 0], links[:, 1])
+    _, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(first[place], np.int64)
+
+
+def alike(digests: Iterable[bytes], cells: Cells) -> list[NearPair]:
+    """All pairs of rows: those with one digest, each with the first of them, and near duplicates, in order.
+
+    Args:
+        digests: one for each row, that stands for its pixels.
+        cells: (N, 17, 17).
+    """
+    same = exact(digests)
+    first_of = {row: rows[0] for rows in same for row in rows}
+    pairs = [NearPair(rows[0], row, 0, IDENTICAL) for rows in same for row in rows[1:]]
+    pairs += [pair for pair in near(cells) if first_of.get(pair.first, -1) != first_of.get(pair.second, -2)]
+    return sorted(pairs, key=lambda pair: (pair.first, pair.second))
+
+
+def _linked(count: int, one: Ints, other: Ints) -> NDArray[np.int32]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(count, count))
+    labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return labels
+
+
+class _Found:
+    """Pairs as they are found, each once."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        self._count, self._limit = count, limit
+        self._rows = np.zeros((0, 4), np.int64)  # first, second, distance, turn
+
+    def add(self, turn: int, one: Ints, other: Ints, distance: Ints) -> None:
+        """Add pairs of which the other, turned, looks like the one."""
+        if not len(one):
+            return
+        is_first = one < other
+        rows = np.column_stack([
+            np.minimum(one, other), np.maximum(one, other), distance, np.where(is_first, back(turn), turn)
+        ])  # fmt: skip
+        if len(self._rows) >= self._limit:
+            rows = self._linking(rows)
+        rows = np.concatenate([self._rows, rows])
+        order = np.lexsort(rows.T[[3, 2, 1, 0]])
+        rows = rows[order]
+        is_new = np.ones(len(rows), bool)
+        is_new[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+        self._rows = rows[is_new]
+
+    def _linking(self, rows: Ints) -> Ints:
+        """Those of some pairs that are known already, perhaps in another turn, or link what no pair links yet."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import minimum_spanning_tree
+
+        known = self._rows[:, 0] * self._count + self._rows[:, 1]
+        again = np.isin(rows[:, 0] * self._count + rows[:, 1], known)
+        labels = _linked(self._count, self._rows[:, 0], self._rows[:, 1])
+        one, other = labels[rows[:, 0]], labels[rows[:, 1]]
+        # of the pairs that link the same two clusters one, and of a circle of clusters all links but one
+        links, place = np.unique(np.sort(np.column_stack([one, other]), axis=1), axis=0, return_index=True)
+        place, links = place[links[:, 0] != links[:, 1]], links[links[:, 0] != links[:, 1]]
+        graph = coo_array((np.arange(1, len(links) + 1), (links[:, 0], links[:, 1])), shape=(self._count, self._count))
+        chosen = place[minimum_spanning_tree(graph).tocoo().data.astype(np.int64) - 1]
+        return np.asarray(rows[np.union1d(np.flatnonzero(again), chosen)])
+
+    def pairs(self) -> list[NearPair]:
+        """All of them, in order."""
+        return [NearPair(first, second, distance, TURNS[turn]) for first, second, distance, turn in self._rows.tolist()]
+
+
+# ---- pairs that share a part of their hashes
+
+
+@dataclass(frozen=True)
+class _Hashes:
+    """The hashes of all rows in one turn.
+
+    Attributes:
+        words: (5, N) the bits, packed.
+        parts: (13, N) the hash in numbered parts, one more than bits may differ; a part's bits are spread over the
+            picture.
+        flat: (N,) whether the picture is flat, which resembles every other flat one.
+    """
+
+    words: Bits
+    parts: NDArray[np.uint32]
+    flat: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, cells: Cells, *turns: int) -> _Hashes:
+        """Hash all rows after some turns, a block at a time."""
+        count = len(cells)
+        # a part as one number: exact in 32 bits of float, for it has 21 bits at the most
+        weights = np.zeros((BITS, PARTS), np.float32)
+        weights[np.arange(BITS), np.arange(BITS) % PARTS] = np.exp2(np.arange(BITS) // PARTS)
+        words = np.zeros((-(-BITS // 64), count), np.uint64)
+        parts = np.zeros((PARTS, count), np.uint32)
+        flat = np.zeros(count, bool)
+        for start in range(0, count, BLOCK):
+            rows = slice(start, start + BLOCK)
+            bits = difference_hash(reduce(turned, turns, cells[rows]))
+            words[:, rows] = _packed(bits)
+            parts[:, rows] = (bits.astype(np.float32) @ weights).T
+            flat[rows] = _flat(bits)
+        return cls(words, parts, flat)
+
+
+def _packed(bits: NDArray[np.bool_]) -> Bits:
+    """Bits (N, 272) as (5, N) words."""
+    octets = np.packbits(bits, axis=1)
+    return np.ascontiguousarray(np.pad(octets, ((0, 0), (0, -octets.shape[1] % 8))).view(np.uint64).T)
+
+
+def _flat(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    ones = bits.sum(axis=1)
+    return np.asarray((ones < MIN_CONTRAST) | (ones > BITS - MIN_CONTRAST))
+
+
+def _distances(one: Bits, other: Bits) -> Ints:
+    return np.asarray(np.bitwise_count(one ^ other).sum(axis=0), np.int64)
+
+
+def share_much(hashes: _Hashes) -> bool:
+    """Whether so few hashes, or so many that share a part, are compared that all pairs are less work.
+
+    The latter happens with pictures that are dark over large areas. 236,386 of them take minutes
+    (``python -m benchmarks.duplicates``).
+    """
+    count = len(hashes.flat)
+    if count < FEW:
+        return True
+    sharing = 0
+    for part in hashes.parts[:, ~hashes.flat]:
+        counts = np.unique(part, return_counts=True)[1]
+        sharing += int((counts * (counts - 1) // 2).sum())
+    # a pair that has to be looked up costs about three times as much
+    return 3 * sharing >= count * (count - 1) // 2
+
+
+Candidates = Iterator[tuple[int, Ints, Ints, Ints]]
+
+
+def _sharing(cells: Cells, base: _Hashes) -> Candidates:
+    """Near pairs as the turn, rows, other rows that look like them after it, and distances."""
+    for direction in DIRECTIONS:
+        if direction:
+            base = _Hashes.of(cells, direction)
+        indices = [_Index(base, number) for number in range(PARTS)]
+        for turn in SEEN_ALONG[direction]:
+            hashes = base if turn == 0 else _Hashes.of(cells, turn, direction)
+            yield from _sharing_with(cells, turn, base, indices, hashes)
+
+
+def _sharing_with(cells: Cells, turn: int, base: _Hashes, indices: list[_Index], hashes: _Hashes) -> Candidates:
+    """The same of one turn."""
+    for number, index in enumerate(indices):
+        for one, other in index.find(hashes, is_itself=turn == 0):
+            chosen = one < other if turn == 0 else one != other
+            one, other = one[chosen], other[chosen]
+            distances = _distances(base.words[:, one], hashes.words[:, other])
+            chosen = distances <= THRESHOLD
+            one, other, distances = one[chosen], other[chosen], distances[chosen]
+            # each once: by the first part that both share
+            chosen = (base.parts[:number, one] != hashes.parts[:number, other]).all(axis=0)
+            one, other, distances = one[chosen], other[chosen], distances[chosen]
+            chosen = correlated(cells, one, other, turn)
+            yield turn, one[chosen], other[chosen], distances[chosen]
+
+
+class _Index:
+    """The rows of some hashes by one of their parts."""
+
+    def __init__(self, hashes: _Hashes, number: int) -> None:
+        self._number = number
+        self._rows, self._values, self._words = self._ordered(hashes, np.flatnonzero(~hashes.flat))
+        self._counts = np.minimum(np.bincount(self._values, minlength=1 << PART_BITS), 2).astype(np.uint8)
+
+    def _ordered(self, hashes: _Hashes, rows: Ints) -> tuple[Ints32, NDArray[np.uint32], Bits]:
+        """Rows by their part, that part, and their middle words: what lies together is quick to read."""
+        order = np.argsort(hashes.parts[self._number, rows], kind="stable")
+        rows = rows[order]
+        return rows.astype(np.int32), hashes.parts[self._number, rows], hashes.words[2, rows]
+
+    def find(self, hashes: _Hashes, is_itself: bool) -> Iterator[tuple[Ints, Ints]]:
+        """Pairs of a row and one of other hashes that share the part and much of the middle word, some at a time.
+
+        ``is_itself`` says that the hashes are those of the index, where each row finds itself.
+        """
+        others = np.flatnonzero(~hashes.flat)
+        others = others[self._counts[hashes.parts[self._number, others]] > is_itself]
+        rows, values, words = self._ordered(hashes, others)
+        starts = np.searchsorted(self._values, values)
+        counts = np.searchsorted(self._values, values, side="right") - starts
+        ends = np.cumsum(counts)
+        done = 0
+        while done < len(rows):
+            before = ends[done - 1] if done else 0
+            last = max(int(np.searchsorted(ends, before + CHUNK, side="right")), done + 1)
+            some = slice(done, last)
+            first = starts[some] - (ends[some] - counts[some] - before)
+            places = np.arange(ends[last - 1] - before) + np.repeat(first, counts[some])
+            apart = np.bitwise_count(self._words[places] ^ np.repeat(words[some], counts[some]))
+            chosen = np.flatnonzero(apart <= THRESHOLD)
+            other = np.searchsorted(ends[some], chosen + before, side="right") + done
+            yield self._rows[places[chosen]].astype(np.int64), rows[other].astype(np.int64)
+            done = last
+
+
+# ---- all pairs
+
+
+def _of_all(cells: Cells) -> Candidates:
+    """The same of all pairs: what is far apart along the main axes of the cells is no near duplicate.
+
+    Cells of length 1 about their mean that correlate by c are the root of 2 - 2c apart, and no more along any axes.
+    """
+    axes = _axes(cells)
+    rows = np.flatnonzero(~_flat_in_all(cells))
+    base = np.concatenate(
+        [_placed(cells[rows[start : start + BLOCK]], 0, axes) for start in range(0, len(rows), BLOCK)]
+    )
+    for start in range(0, len(rows), BLOCK):
+        others = rows[start : start + BLOCK]
+        for turn in range(len(TURNS)):
+            right = _placed(cells[others], turn, axes)
+            right[:, [-2, -1]] = right[:, [-1, -2]]
+            right = np.ascontiguousarray(right.T)
+            for first in range(0, start + BLOCK, BLOCK):
+                close = base[first : first + BLOCK] @ right >= CORRELATION - 1 - 1e-4
+                for chunk in _chunks(np.flatnonzero(close)):
+                    one = rows[first + chunk // len(others)]
+                    other = others[chunk % len(others)]
+                    chosen = one < other
+                    yield from _looked_at(cells, one[chosen], other[chosen], turn)
+
+
+def _chunks(found: Ints) -> Iterator[Ints]:
+    return (found[start : start + CHUNK] for start in range(0, len(found), CHUNK))
+
+
+def _looked_at(cells: Cells, one: Ints, other: Ints, turn: int) -> Candidates:
+    """Those of some pairs that are near duplicates in a turn, whichever of the two is turned."""
+    if not len(one):
+        return
+    chosen = correlated(cells, one, other, turn)
+    one, other = one[chosen], other[chosen]
+    for there, (left, right) in ((turn, (one, other)), (back(turn), (other, one))):
+        for direction in DIRECTIONS:
+            if there in SEEN_ALONG[direction]:
+                bits = difference_hash(turned(cells[left], direction))
+                others = difference_hash(turned(turned(cells[right], there), direction))
+                distances = _distances(_packed(bits), _packed(others))
+                chosen = (distances <= THRESHOLD) & ~_flat(bits) & ~_flat(others)
+                yield there, left[chosen], right[chosen], distances[chosen]
+
+
+def _flat_in_all(cells: Cells) -> NDArray[np.bool_]:
+    """Which rows are flat in every turn."""
+    flat = np.ones(len(cells), bool)
+    for start in range(0, len(cells), BLOCK):
+        rows = slice(start, start + BLOCK)
+        for turn in range(len(TURNS)):
+            flat[rows] &= _flat(difference_hash(turned(cells[rows], turn)))
+    return flat
+
+
+def _unit(cells: Cells) -> NDArray[np.float32]:
+    """Cells (N, 17, 17) about their mean and of length 1, (N, 289); zeros where all cells are equal."""
+    flat = cells.reshape(len(cells), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.asarray(np.divide(flat, lengths, out=flat, where=lengths > 0))
+
+
+def _axes(cells: Cells) -> NDArray[np.float32]:
+    """The main axes of an evenly spread part of the rows, (289, 32); of few rows all axes as they are."""
+    if len(cells) <= FIT // 4:
+        return np.eye(SIDE * SIDE, dtype=np.float32)
+    chosen = np.linspace(0, len(cells) - 1, min(len(cells), FIT)).astype(int)
+    data = _unit(cells[chosen])
+    _, vectors = np.linalg.eigh((data.T @ data).astype(np.float64))
+    return np.ascontiguousarray(vectors[:, ::-1][:, :AXES], np.float32)
+
+
+def _placed(cells: Cells, turn: int, axes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where rows lie along the axes, (N, 34): the product with one whose last two columns change places is minus half
+    the square of their distance there.
+    """
+    along = _unit(turned(cells, turn)) @ axes
+    halves = -0.5 * np.einsum("ij,ij->i", along, along)
+    return np.column_stack([along, halves, np.ones_like(halves)])
+
+
+def correlated(cells: Cells, one: Ints, other: Ints, turn: int) -> NDArray[np.bool_]:
+    """Which pairs of rows correlate enough, the other row turned: Pearson's correlation, of sums that are exact."""
+    result = np.zeros(len(one), bool)
+    for start in range(0, len(one), BLOCK):
+        some = slice(start, start + BLOCK)
+        left = cells[one[some]].reshape(-1, SIDE * SIDE).astype(np.float64)
+        right = turned(cells[other[some]], turn).reshape(-1, SIDE * SIDE).astype(np.float64)
+        count = SIDE * SIDE
+        sums, others = left.sum(axis=1), right.sum(axis=1)
+        together = count * np.einsum("ij,ij->i", left, right) - sums * others
+        alone = count * np.einsum("ij,ij->i", left, left) - sums**2
+        alone *= count * np.einsum("ij,ij->i", right, right) - others**2
+        result[some] = (together > 0) & (together >= CORRELATION * np.sqrt(alone))
+    return result
