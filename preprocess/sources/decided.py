@@ -18,10 +18,10 @@ from preprocess.decisions import NOWHERE
 from preprocess.errors import PreprocessError
 from preprocess.reading import dicom, kinds, tables
 from preprocess.reading.archives import SEPARATOR, Raw, RawFile, is_tar, is_zip, walk
-from preprocess.sources import Listing, common
+from preprocess.sources import Listing
 from preprocess.sources.tools import count, in_packed_tars, natural, unique
 from preprocess.sources.tools import table as read_table
-from preprocess.table import COMMON, Sample
+from preprocess.table import Sample
 
 #: what stands for no class of a multi-label sample
 NO_CLASS = "none"
@@ -357,23 +357,17 @@ def _sample(thing: Thing, row: Row | None, decided: Decided, places: Places) -> 
     sample = Sample(thing.key, thing.path, attributes={"series": thing.series} if thing.series else {})
     if row is None and decided.class_from.startswith("column"):
         sample.reason, sample.detail = "no-label", "no row of the table names this file"
-        sample.attributes |= _columns(dict.fromkeys(decided.columns, ""))
+        sample.attributes |= dict.fromkeys(decided.columns, "")
         return sample
     sample.original_label = places.value(decided.class_from, "class_from", thing, row)
     if not sample.original_label:
         sample.reason, sample.detail = "no-label", f"{decided.class_from} is empty for this file"
     sample.group = places.value(decided.group_from, "group_from", thing, row)
     sample.source_split = places.value(decided.split_from, "split_from", thing, row)
-    sample.attributes |= _columns(
-        {name: places.value(place, f"columns.{name}", thing, row) for name, place in decided.columns.items()}
-    )
+    sample.attributes |= {
+        name: places.value(place, f"columns.{name}", thing, row) for name, place in decided.columns.items()
+    }
     return sample
-
-
-def _columns(texts: dict[str, str]) -> dict[str, str]:
-    """Further columns: those that mean the same in every dataset in its form, with the text beside it."""
-    shared = common.columns(**{name: text for name, text in texts.items() if name in COMMON})
-    return shared | {name: text for name, text in texts.items() if name not in COMMON}
 
 
 def _missing(name: str, row: Row, decided: Decided, places: Places) -> Sample:
@@ -390,7 +384,7 @@ def _missing(name: str, row: Row, decided: Decided, places: Places) -> Sample:
         source_split=told(decided.split_from, "split_from"),
         reason="missing",
         detail=f"{row.where.rpartition(': ')[2]} of the table names it, and there is no such file",
-        attributes=_columns({column: told(place, f"columns.{column}") for column, place in decided.columns.items()}),
+        attributes={column: told(place, f"columns.{column}") for column, place in decided.columns.items()},
     )
 
 
