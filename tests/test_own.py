@@ -27,6 +27,7 @@ from preprocess import cli, docs, index, miniature, recipe, sources
 from preprocess.acquire import registry
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError, UnreadableError
+from preprocess.inquiry import scans
 from preprocess.inspection.draft import draft
 from preprocess.plan import targets
 from preprocess.plan.plan import Plan
@@ -650,6 +651,12 @@ def test_the_place_of_a_mask(tmp_path, masked):
     assert list(found) == [f"benign/s{number}.nii.gz" for number in (1, 2, 3)]
     assert found["benign/s1.nii.gz"].attributes["box"] == "LPS 2:5 3:4 1:5"
     assert [one.reason for one in found.values()] == ["", "empty-mask", "missing"]
+    in_force, sample = recipe.load("skinmnist", "paper"), found["benign/s1.nii.gz"]
+    with Raw(masked) as raw:  # where the trace of a row draws it in its scan
+        drawn = scans.of(in_force, sample, volumes.open(raw, sample))
+        around = scans.of(in_force.changed({"region": "cube"}), sample, volumes.open(raw, sample))
+    assert drawn.box == ((2, 5), (3, 4), (1, 5))
+    assert around.box == ((-1, 7), (-1, 7), (-2, 6))
 
 
 def test_several_places_in_one_volume(tmp_path, masked):
