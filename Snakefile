@@ -74,7 +74,7 @@ include: "workflow/rules/targets.smk"
 include: "workflow/rules/raw.smk"
 
 
-for source in plan.sources:
+for source in plan.project_sources:
 
     include: f"workflow/rules/{source}.smk"
 
@@ -84,6 +84,29 @@ for source in plan.sources:
             source
         input:
             of_source(source),
+
+
+for source in plan.own_sources:
+    prefix = f"{source}_"
+
+    module:
+        name: source
+        snakefile:
+            "workflow/rules/dataset.smk"
+        config:
+            {"plan": plan, "source": source}
+
+    use rule * from source as prefix*
+
+
+for own in plan.own:
+
+    rule:
+        "A dataset of a user's own recipe."
+        name:
+            own
+        input:
+            dataset(own),
 
 
 module published:

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from preprocess.published import SPLITS
+from preprocess.table import COMMON, SPLIT_COLUMNS
 
 Stage = Literal["index", "split", "render"]
 EVIDENCE = ("bytes", "counts", "read", "consistent", "assumed", "unknown")
@@ -95,6 +96,7 @@ class Decision:
         optional: which values need an optional package.
         needs: it is in force only where these other decisions have one of these values.
         idle: it is not in force where these other decisions have one of these values.
+        usual: what a draft of a recipe takes where nothing says otherwise; None for the first of the choices.
     """
 
     stage: Stage
@@ -109,6 +111,12 @@ class Decision:
     optional: OptionalPackage | None = None
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    usual: Any = None
+
+    @property
+    def first(self) -> Any:
+        """The value that a draft begins with."""
+        return next(iter(self.choices), "") if self.usual is None else self.usual
 
     def typed(self, value: object) -> Any:
         """The value as the vocabulary has it: of a command line's text a number, of a mapping the keys as text."""
@@ -179,6 +187,16 @@ def _is_window(window: str) -> bool:
     return -(2**15) <= low < high < 2**15
 
 
+#: two numbers
+_RANGE = r"-?[0-9]+(\.[0-9]+)?,-?[0-9]+(\.[0-9]+)?"
+
+
+def _is_range(text: str) -> bool:
+    kind, _, ends = text.rpartition(" ")
+    low, high = map(float, ends.split(","))
+    return low < high and (not kind or 0 <= low <= high <= 100)
+
+
 def _names_classes(mapping: dict[Any, Any]) -> bool:
     return bool(mapping) and all(type(one) is int and one >= 0 for one in mapping.values())
 
@@ -193,8 +211,75 @@ def _is_list(name: str) -> bool:
 
 #: keep together what looks alike
 ALIKE = "duplicates"
+#: a volume of which no cube is cut
+_NO_CUBE: Mapping[str, tuple[str, ...]] = {"region": ("whole", "box")}
+#: where a general source finds a value: nowhere
+NOWHERE = "none"
+_PLACE = r"folder( [1-9])?|(name|path) .+|column .+|header [A-Za-z0-9]+"
+#: columns of the tables that no further column may have the name of
+_TAKEN = frozenset({
+    *SPLIT_COLUMNS, *(f"source_{name}" for name in COMMON), "upsampled", "raw_form", "raw_sha256", "series", "box",
+    "spacing", "axes", "mask",
+})  # fmt: skip
+_PLACES = {
+    NOWHERE: "nowhere",
+    "folder": "the name of the folder the file lies in; folder 2 that of the folder above it, and so on",
+    "name (.+)_": "what an expression's first group finds in the file's name (any regular expression of Python)",
+    "path (.+)/": "the same in its path below the raw folder",
+    "column dx": "the column of that name of the table",
+    "header PatientID": "an element of the DICOM header, by its keyword",
+}
+_COMPILES = "is no regular expression of Python"
+
+
+def _is_place(place: str) -> bool:
+    kind, _, expression = place.partition(" ")
+    try:
+        re.compile(expression if kind in ("name", "path") else "")
+    except re.error:
+        return False
+    return True
+
+
+def _is_column(columns: dict[str, Any]) -> bool:
+    return all(
+        re.fullmatch(r"[a-z][a-z0-9_]*", str(name)) and name not in _TAKEN
+        and isinstance(place, str) and re.fullmatch(_PLACE, place) and _is_place(place)
+        for name, place in columns.items()
+    )  # fmt: skip
+
+
+def _are_patterns(patterns: list[Any]) -> bool:
+    return bool(patterns) and all(isinstance(one, str) and one.strip("!") for one in patterns)
+
+
+def _keys(value: str) -> bool:
+    return _is_place(value.partition(" = ")[2] or NOWHERE)
+
 
 DECISIONS: dict[str, Decision] = {
+    # ---- what a general source reads: images, volumes, meshes
+    "files": Decision("index", "which files are samples, by patterns as of a shell; those with ! before leave out", {
+        "all": "every file that the source can read",
+    }, kind=list, limits=(_are_patterns, "must be a list of patterns of names")),
+    "table": Decision("index", "the table of the samples: a CSV or TSV among the raw files, by a pattern of its name", {
+        NOWHERE: "there is none",
+    }, pattern=r".+"),
+    "table_key": Decision("index", "the column of the table that names the file, by its path, name or name without "
+        "ending; 'patient = name (p[0-9]+)' and the like says what else it names", {
+        NOWHERE: "there is no table",
+    }, pattern=rf"[^=]+( = ({_PLACE}))?", limits=(_keys, _COMPILES), idle={"table": (NOWHERE,)}),
+    "class_from": Decision("index", "what the class of a file is", {
+        key: meaning for key, meaning in _PLACES.items() if key != NOWHERE
+    } | {"columns a, b": "those of several columns that hold 1 and not 0: several labels, or one class marked"},
+        pattern=rf"{_PLACE}|columns .+", limits=(_is_place, _COMPILES)),
+    "group_from": Decision("index", "what the group of a file is (patient, lesion, scan ...)", _PLACES,
+        pattern=_PLACE, limits=(_is_place, _COMPILES)),
+    "split_from": Decision("index", "what the source's own split of a file is; split.keep says which hold", _PLACES,
+        pattern=_PLACE, limits=(_is_place, _COMPILES)),
+    "columns": Decision("index", "further columns of the tables, such as {age: column age, sex: header PatientSex}", {},
+        kind=dict, usual={}, limits=(_is_column, "must give each a place, by names of small letters that the tables do "
+        "not use themselves")),
     # ---- labels
     "label.source": Decision("index", "which of several labels of one source holds", {
         "lists": "the published lists of images and labels, kept in the project",
@@ -215,7 +300,10 @@ DECISIONS: dict[str, Decision] = {
         "signed": "bytes written as signed numbers: 256 is added to the negative ones",
         "offset-128": "bytes to which 128 was added, modulo 256: it is taken off again",
         "sample-range": "minimum to maximum of each sample are spread over 0 to 255",
-    }),
+        "sample-percentiles 1,99": "those percentiles of each sample are spread over 0 to 255, clipped outside",
+        "0,4095": "these two numbers are spread over 0 to 255, clipped outside",
+    }, pattern=rf"{_RANGE}|sample-percentiles {_RANGE}", limits=(_is_range, "runs backwards, is empty, or has "
+        "percentiles beyond 100; the lower number comes first"), usual="sample-range"),
     "label.map": Decision("index", "the class of each of the source's own names or codes", {}, kind=dict,
         limits=(_names_classes, "must give names or codes of the source one whole number each, from 0")),
     "label.malignancy": Decision("index", "how the readers' scores of one nodule become one", {
@@ -239,7 +327,7 @@ DECISIONS: dict[str, Decision] = {
     "split.ratio": Decision(
         "split", "train:val, or train:val:test, of what the source does not keep apart", {},
         pattern=r"[0-9]{1,9}:[0-9]{1,9}(:[0-9]{1,9})?", needs=BY_RULE,
-        limits=(_leaves_train, "leaves a side empty; train and the others together need more than 0"),
+        limits=(_leaves_train, "leaves a side empty; train and the others together need more than 0"), usual="7:1:2",
     ),
     "split.group_by": Decision("split", "what must not straddle a split", {
         "none": "each sample for itself",
@@ -254,7 +342,7 @@ DECISIONS: dict[str, Decision] = {
     }, needs=BY_RULE, idle={"split.group_by": ("none",)}),
     "split.keep": Decision(
         "split", "source splits that are kept, and as what", {}, kind=dict,
-        limits=(_names_splits, "must give names of source splits one of train, val, test each"),
+        limits=(_names_splits, "must give names of source splits one of train, val, test each"), usual={},
     ),
     "split.file": Decision("split", "a user's own table of ids (columns key and split)", {}, pattern=r".+\.(csv|tsv)"),
     "order": Decision("split", "the order of the samples within a split", {
@@ -262,6 +350,24 @@ DECISIONS: dict[str, Decision] = {
         "seeded": "shuffled by the seed over the sorted keys",
         "source": "as the source lists them",
         "label-descending": "higher labels first, seeded within a label",
+    }, usual="seeded"),
+    "mask_files": Decision("index", "which files are masks of which volumes: an expression whose first group "
+        "is the name, or the path, of the volume without its ending", {
+        NOWHERE: "there are none",
+        "name (.+)_seg": "scan1_seg.nii.gz is the mask of scan1.nii.gz",
+        "path masks/(.+)[.]nii": "masks/scan1.nii.gz is the mask of scan1.nii.gz, in whatever folder that lies",
+    }, pattern=r"(name|path) .*[(].+", limits=(_is_place, _COMPILES)),
+    "place_from": Decision("index", "what the place of a sample in its volume is", {
+        NOWHERE: "it has none: the whole volume is the sample",
+        "mask": "the box around all voxels above 0 of its mask",
+        "centre x, y, z": "three columns of the table: the voxel of the array as stored, counted from 0",
+        "box x0, x1, y0, y1, z0, z1": "six columns: first voxel and first behind it along each axis as stored",
+    }, pattern=r"centre [^,]+,[^,]+,[^,]+|box ([^,]+,){5}[^,]+"),
+    # ---- pixels, volumes of any kind
+    "region": Decision("render", "what of a volume is the sample", {
+        "whole": "all of it, each axis resampled to the edge of the grid",
+        "box": "the box of its place",
+        "cube": "a cube about the centre of its place, of the edge cube",
     }),
     # ---- pixels, CT
     "orientation": Decision("render", "the frame a scan's boxes are applied to", {
@@ -298,10 +404,10 @@ DECISIONS: dict[str, Decision] = {
         "none": "all of it",
         "ribs": "the ribs of RibSeg's masks, all else as air; all of it where no scan has a mask",
     }),
-    "crop_unit": Decision("render", "what the edge of the cube around a fracture counts", {
+    "crop_unit": Decision("render", "what the edge of the cube around a fracture or another place counts", {
         "voxel": "the scan's own voxels, whatever their size",
         "mm": "millimetres: as many voxels along each axis as come nearest",
-    }),
+    }, idle=_NO_CUBE, usual="mm"),
     "pitch": Decision("render", "the isotropic voxels a scan is resampled to", {
         "original": "none: the scan's own voxels",
         "1mm": "of 1 mm; the cube of them is resampled once more to other sizes",
@@ -325,7 +431,7 @@ DECISIONS: dict[str, Decision] = {
     "crop": Decision("render", "the part of the image that is resized", {
         "none": "the whole image, squashed to a square",
         "centre-square": "the largest centred square",
-    }, pattern=r"centre-[1-9][0-9]{0,4}", by_size=True),
+    }, pattern=r"centre-[1-9][0-9]{0,4}", by_size=True, usual="centre-square"),
     "crop_rounding": Decision("render", "where a centred crop starts when the margin is odd", {
         "half-even": "int(round((size - side) / 2.)), halves to even: Python's round",
         "floor": "rounded down",
@@ -335,7 +441,7 @@ DECISIONS: dict[str, Decision] = {
         **dict.fromkeys(KERNELS[:-1], "Pillow's antialiased filter of that name"),
         "lanczos": "Pillow's antialiased Lanczos filter with three lobes",
         "scikit-image": "scikit-image 0.15 to 0.18: a Gaussian, then bilinear, cut to whole levels",
-    }, by_size=True),
+    }, by_size=True, usual="bicubic"),
     "jpeg": Decision("render", "whether the small image went through JPEG files, how often and by which library", {
         "none": "no",
         "q75": "saved at quality 75 (colour 4:2:0) by Pillow's libjpeg-turbo and read again",
@@ -345,7 +451,8 @@ DECISIONS: dict[str, Decision] = {
         optional=OptionalPackage("jpeglib", f"-{IJG}", "")),
     # ---- volumes and meshes
     # 256 mm: wider than any organ, and as many cells as a job's memory holds
-    "cube": Decision("render", "the edge of the cube that is cut, in mm", {}, kind=int, within=(1, 256)),
+    "cube": Decision("render", "the edge of the cube that is cut, in mm or as crop_unit says", {}, kind=int,
+        within=(1, 256), idle=_NO_CUBE, usual=64),
     "repair": Decision("render", "how an open mesh is closed", {
         "pymeshfix": "MeshFix with its defaults: largest component, holes filled, self-intersections mended",
     }),

@@ -37,7 +37,7 @@ def write(folder: Path) -> None:
 
 def pages() -> dict[str, str]:
     """The text of every generated page by its path below ``docs/``."""
-    datasets = {name: _dataset(name) for name in recipe.names()}
+    datasets = {name: _dataset(name) for name in recipe.names() if not recipe.is_own(name)}
     names = sorted({one["source"] for one in datasets.values()})
     served = {source: [one for one in datasets.values() if one["source"] == source] for source in names}
     templates = web.environment("preprocess", html=False)  # cells of tables are escaped by a filter
@@ -53,8 +53,19 @@ def pages() -> dict[str, str]:
         )
         for source in names
     }
+    made |= {
+        f"sources/{source}.md": templates.get_template("general.md.j2").render(
+            common,
+            source=source,
+            about=markdown(inspect.cleandoc(sources.get(source).__doc__ or "")),
+            asked={key: DECISIONS[key] for key in sources.asked(source)},
+        )
+        for source in recipe.GENERAL
+    }
     made["sources/README.md"] = templates.get_template("sources.md.j2").render(
-        common, sources={source: (first_line(sources.get(source)), served[source]) for source in names}
+        common,
+        sources={source: (first_line(sources.get(source)), served[source]) for source in names},
+        general={source: first_line(sources.get(source)) for source in recipe.GENERAL},
     )
     made["expected.md"] = templates.get_template("expected.md.j2").render(
         common, figures={source: expected.figures(source) for source in names}

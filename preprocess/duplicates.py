@@ -355,6 +355,8 @@ def _of_all(cells: Cells) -> Candidates:
     """
     axes = _axes(cells)
     rows = np.flatnonzero(~_flat_in_all(cells))
+    if not len(rows):
+        return
     base = np.concatenate(
         [_placed(cells[rows[start : start + BLOCK]], 0, axes) for start in range(0, len(rows), BLOCK)]
     )

@@ -30,21 +30,28 @@ class Indexed:
     samples: list[Sample]
     census: list[tuple[str, int, int]]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was counted, by name."""
+        return {name: found for name, _, found in self.census}
 
-def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int], raw: Raw | None = None) -> Indexed:
+
+def build(
+    recipe: Recipe, folder: Path, census: Census, expected: dict[str, int] | None, raw: Raw | None = None
+) -> Indexed:
     """Index the source of ``recipe`` in ``folder`` and label its samples.
 
     Args:
         recipe: the dataset's recipe; its ``options`` go to the source, its ``label`` to the rule.
         folder: the source's raw folder.
         census: whether a difference from ``expected`` or a missing file stops the run.
-        expected: the known counts by name.
+        expected: the known counts by name; None where none are known, and then nothing is compared.
         raw: the source's raw files, where they are open already; they stay open.
 
     Raises:
         PreprocessError: the census differs or a file is missing under ``strict``; no sample is there.
     """
-    source = sources.get(recipe.source)
+    source = sources.get(recipe.dataset.reader)
     # as for steps: a parameter named after a decision receives it
     decided = {
         name: recipe.value(name) for name in inspect.signature(source.index).parameters if name in recipe.decisions
@@ -70,6 +77,7 @@ def build(recipe: Recipe, folder: Path, census: Census, expected: dict[str, int]
         sample.attributes = common.columns(sample.attributes)
     # the missing first: a name helps more than a count
     _check_missing(folder, census, listing.samples)
+    expected = listing.census if expected is None else expected
     _compare(recipe, folder, census, expected, listing.census)
     _check_usable(recipe, folder, listing.samples)
     names = dict.fromkeys([*expected, *listing.census])
@@ -86,7 +94,11 @@ def _compare(recipe: Recipe, folder: Path, census: Census, expected: dict[str, i
         f"expected {_counts(expected, different)}, found {_counts(found, different)}"
     )
     if census == "strict":
-        raise PreprocessError(f"{text}; complete the download, or set census: warn to build from what is there")
+        remedy = "complete the download"
+        if recipe.dataset.is_own:
+            text = f"{folder}: expected {_counts(expected, different)}, found {_counts(found, different)}"
+            remedy = f"correct the census in {recipe.dataset.file}, which says what must be there"
+        raise PreprocessError(f"{text}; {remedy}, or set census: warn to build from what is there")
     log.warning("%s", text)
 
 

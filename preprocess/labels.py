@@ -35,13 +35,14 @@ def given(sample: Sample, label: dict[str, Any]) -> str:
 def several(sample: Sample, label: dict[str, Any]) -> str:
     """Which of the classes of ``label.map`` a ``|``-joined list of names holds, as digits joined by spaces.
 
-    ``label.columns`` says which column of the sample each choice of ``label.source`` reads, and
-    ``label.none`` is the name that stands for no class. A sample with nothing in that column is left out.
+    ``label.columns`` says which column of the sample each choice of ``label.source`` reads (without it, the original
+    label holds the names), and ``label.none`` is the name that stands for no class. A sample with nothing in that
+    column is left out.
     """
-    column = label["columns"][label["source"]]
+    column = label["columns"][label["source"]] if "columns" in label else "original_label"
     text = sample.original_label if column == "original_label" else sample.attributes.get(column, "")
     if not text:
-        raise ExcludeSample("no-label", f"no label of {label['source']} for this sample")
+        raise ExcludeSample("no-label", f"no label of {label.get('source', column)} for this sample")
     names = set(text.split("|")) - {label["none"]}
     if unknown := sorted(names - set(label["map"])):
         known = ", ".join(label["map"])

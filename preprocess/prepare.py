@@ -36,7 +36,7 @@ def prepare_shard(recipe: Recipe, folder: Path, index_table: Path, shard: int, s
     chosen = units(index_table)
     first, end = block(boundaries_of(chosen), shard, shards)
     program = [bind(recipe, name) for name in recipe.prepare]
-    open_unit = sources.get(recipe.source).open
+    open_unit = sources.get(recipe.dataset.reader).open
     rows: list[tuple[str, ...]] = []
     with Raw(folder) as raw, atomic_folder(out) as part:
         for number, sample in enumerate(chosen[first:end]):

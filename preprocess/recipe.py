@@ -1,15 +1,24 @@
-"""Recipes: the declarative decisions of one dataset, in both protocols, each with its evidence."""
+"""Recipes: the declarative decisions of one dataset, in both protocols, each with its evidence.
+
+The project's own lie in ``preprocess/recipes``. A folder of a user's own recipes stands beside it once :func:`use` has
+named it; from there on a dataset of either is one like the other. What only the project's must have (published
+numbers, a census, a stand-in, a table of where the files come from) may be absent of a user's.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
+
+import yaml
 
 from preprocess import published, steps
 from preprocess.decisions import ALIKE, DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
@@ -17,6 +26,12 @@ from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
 
 Protocol = Literal["paper", "released"]
+
+#: the variable that names the folder of a user's own recipes, for this process and all it starts
+RECIPES = "MEDMNIST_RECIPES"
+#: the sources that read anybody's files; all they know comes from the recipe
+GENERAL = ("images", "meshes", "volumes")
+_PROJECT = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,8 @@ class Dataset:
 
     Attributes:
         name: its name, as the medmnist package names it.
-        source: the name of its source.
+        source: the name of its source: of the collection of raw files. Where a general source or a user's Python file
+            reads them, each dataset is a collection of its own, which has the dataset's name.
         title: in words.
         modality: in words, as the paper has it.
         task: ``binary-class``, ``multi-class``, ``multi-label`` or ``ordinal-regression``.
@@ -61,12 +77,19 @@ class Dataset:
         group: what the column ``group`` holds (patient, lesion, scan ...); ``none`` where the source publishes no id.
         licence: of what is made.
         label: the rule that makes a label (:mod:`preprocess.labels`), what the rule asks for, and the ``classes``.
-        census: the known counts of the raw files by name.
-        published: rows of each split in the published file in force.
+        census: the known counts of the raw files by name; None where none are known.
+        published: rows of each split in the published file in force; None for a dataset that was never published.
         options: keyword arguments of the source's ``index``: which part of a shared source, which view.
         unpublished: the splits whose labels the source never published; they stay empty.
         create_system: the byte ``create_system`` of the published zip by size, where it is not the usual one.
         most_shards: how many jobs may render it at the most, where more would read the same archive; else None.
+        reader: what reads the source: a module of :mod:`preprocess.sources`, or the path of a user's Python file.
+        generator: what draws its stand-in: a module of :mod:`preprocess.miniature`, or the path of a user's Python
+            file; empty where nothing does.
+        raw: where its raw files are, from the user's raw folder: ``busi`` below it, ``.`` that folder itself, or an
+            absolute path elsewhere.
+        origin: what a user's recipe says of where the files come from, as ``tables/sources`` does.
+        file: the recipe's file.
     """
 
     name: str
@@ -79,17 +102,36 @@ class Dataset:
     group: str
     licence: str
     label: dict[str, Any]
-    census: dict[str, int]
-    published: dict[str, int]
+    census: dict[str, int] | None = None
+    published: dict[str, int] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     unpublished: tuple[str, ...] = ()
     create_system: dict[int, int] = field(default_factory=dict)
     most_shards: int | None = None
+    reader: str = ""
+    generator: str = ""
+    raw: str = ""
+    origin: dict[str, Any] = field(default_factory=dict)
+    file: Path = Path()
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes by their index, or of the labels of a multi-label set."""
         return tuple(self.label["classes"])
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a user's own folder of recipes holds it."""
+        return self.file.parent != _PROJECT
+
+    @property
+    def rows(self) -> int:
+        """How many samples it has, as far as anything says: as published, else as the census counts them, else 0."""
+        return sum((self.published or self.census or {}).values())
+
+    def folder(self, raw: Path) -> Path:
+        """The folder of its source in a user's raw folder, or where else the recipe says that it is."""
+        return raw / self.raw
 
 
 @dataclass(frozen=True)
@@ -207,10 +249,44 @@ class Recipe:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def use(folder: str | Path | None) -> None:
+    """Set a folder of a user's own recipes beside the project's, for this process and all it starts; None for none.
+
+    Raises:
+        PreprocessError: it is not a folder, or one of its recipes has the name of a dataset or source of the project.
+    """
+    if folder is None:
+        os.environ.pop(RECIPES, None)
+    elif not Path(folder).is_dir():
+        raise PreprocessError(f"config: recipes: {folder} is not a folder; name the one that holds your <dataset>.yaml")
+    else:
+        os.environ[RECIPES] = str(Path(folder).absolute())
+    for known in (read, dataset, _files):
+        known.cache_clear()
+
+
+@cache
+def _files(own: str) -> dict[str, Path]:
+    """The file of every recipe by the dataset's name: the project's and those of a folder ``own``, if it has a name."""
+    found = {path.stem: path for path in _PROJECT.glob("*.yaml")}
+    if not own:
+        return found
+    taken = found.keys() | {str(parse_yaml(path.read_text(encoding="utf-8"))["source"]) for path in found.values()}
+    for path in Path(own).glob("*.yaml"):
+        if path.stem in taken:
+            raise PreprocessError(f"{path}: the project has a dataset or source of this name; rename file and dataset")
+        found[path.stem] = path
+    return found
+
+
 def names() -> list[str]:
     """The names of all datasets that have a recipe, sorted."""
-    folder = resources.files("preprocess") / "recipes"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(_files(os.environ.get(RECIPES, "")))
+
+
+def is_own(name: str) -> bool:
+    """Whether the recipe of a dataset is a user's own."""
+    return _files(os.environ.get(RECIPES, ""))[name].parent != _PROJECT
 
 
 @cache
@@ -218,12 +294,17 @@ def read(name: str) -> dict[str, Any]:
     """Read a recipe file. :func:`validate` checks it; jobs trust what the run has checked.
 
     Raises:
-        PreprocessError: there is no such recipe.
+        PreprocessError: there is no such recipe, or its file is not YAML.
     """
-    if name not in names():
+    path = _files(os.environ.get(RECIPES, "")).get(name)
+    if path is None:
         raise PreprocessError(f"no dataset is called {name!r}; there are: {', '.join(names())}")
-    text = (resources.files("preprocess") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = parse_yaml(text)
+    try:
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise PreprocessError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise PreprocessError(f"{path}: must be a mapping of keys, such as 'name: {name}'")
     return content
 
 
@@ -235,8 +316,29 @@ def dataset(name: str) -> Dataset:
         PreprocessError: there is no such recipe.
     """
     content = read(name)
+    file = _files(os.environ.get(RECIPES, ""))[name]
     values = {part.name: content[part.name] for part in fields(Dataset) if part.name in content}
-    return Dataset(**values | {"unpublished": tuple(values.get("unpublished", ()))})
+    reader, generator = content["source"], content.get("generator", "")
+    is_code = reader.endswith(".py")
+    source = name if is_code or reader in GENERAL else reader
+    if not generator and source == reader:
+        generator = source
+    return Dataset(
+        **values
+        | {
+            "unpublished": tuple(values.get("unpublished", ())),
+            "source": source,
+            "reader": _reader(file, reader),
+            "generator": str(file.parent / generator) if generator.endswith(".py") else generator,
+            "raw": content.get("raw", source),
+            "file": file,
+        }
+    )
+
+
+def _reader(file: Path, source: str) -> str:
+    """What reads a recipe's source."""
+    return str(file.parent / source) if source.endswith(".py") else source
 
 
 def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -321,31 +423,115 @@ def _sizes_as_text(value: Any) -> Any:
     return value
 
 
-def validate(name: str) -> None:
+#: what a recipe must say, and a line that says it
+REQUIRED = {
+    "name": "name: {name}",
+    "source": "source: images",
+    "title": "title: Lesions of the skin, benign against malignant",
+    "modality": "modality: Dermatoscope",
+    "task": "task: multi-class",
+    "dimensions": "dimensions: 2",
+    "channels": "channels: 3",
+    "group": "group: none",
+    "licence": "licence: unknown",
+    "label": "label: {{rule: map, classes: [benign, malignant], map: {{benign: 0, malignant: 1}}}}",
+    "steps": "steps: [decode, rgb, crop, resize]",
+    "decisions": "decisions: {{}}",
+}
+#: what besides a recipe of the project must say
+OF_PROJECT = {
+    "census": "census: {{benign: 437, malignant: 210}}",
+    "published": "published: {{train: 546, val: 78, test: 156}}",
+}
+#: what a rule by classes cannot do without, and what every split can not
+_SPLIT, _BY_RULE = ("split.rule", "split.keep", "order"), ("split.ratio", "split.group_by")
+
+
+def validate(name: str, asks: Callable[[str], Iterable[str]] = lambda reader: ()) -> None:
     """Check a recipe file against the recipe schema and the vocabulary of decisions.
 
+    Args:
+        name: the dataset.
+        asks: the decisions that a reader of sources asks for.
+
     Raises:
-        PreprocessError: it does not fit; the text names the file, the place and the cause.
+        PreprocessError: it does not fit; the text names the file, the place and the cause, and of all that is missing
+            the line to add.
     """
     content = read(name)
+    file = _files(os.environ.get(RECIPES, ""))[name]
+    is_own = file.parent != _PROJECT
+    where = str(file) if is_own else f"recipes/{file.name}"
+    required = REQUIRED if is_own else REQUIRED | OF_PROJECT
+    lacking = [line.format(name=name) for key, line in required.items() if key not in content]
     problems = _problems(content)
-    if not problems and content["name"] != name:
+    if not problems and "name" in content and content["name"] != name:
         problems = [f"its name is {content['name']!r}; name the file after the dataset"]
+    if not problems and is_own and "source" in content:
+        problems = _file_problems(file, content)
     if problems:
-        raise PreprocessError(f"recipes/{name}.yaml: {problems[0]}")
+        raise PreprocessError(f"{where}: {problems[0]}")
+    if {"source", "steps", "label", "decisions"} <= content.keys():
+        lacking += [f"  {line}" for line in _undecided(content, asks(_reader(file, content["source"])))]
+    if lacking:
+        raise PreprocessError(f"{where}: lacks what the following lines would say, each with a value of yours: "
+                              + "; ".join(f"`{line}`" for line in lacking))  # fmt: skip
 
 
-def _problems(content: Any) -> list[str]:
+def _file_problems(file: Path, content: dict[str, Any]) -> list[str]:
+    """The Python files that a user's recipe names and that are not there."""
+    named = [content.get(key, "") for key in ("source", "generator")]
+    missing = [one for one in named if one.endswith(".py") and not (file.parent / one).is_file()]
+    known = importlib.util.find_spec(f"preprocess.sources.{content['source']}") if "." not in named[0] else True
+    if known is None:
+        return [
+            f"source: there is no source {named[0]!r}; it can be {', '.join(GENERAL)}, a source of the project, or a "
+            f"Python file beside the recipe, such as {named[0]}.py"
+        ]
+    return [f"{one} is no file beside the recipe" for one in missing]
+
+
+def _undecided(content: dict[str, Any], asked: Iterable[str]) -> list[str]:
+    """The lines that decide what the steps, the source and the split ask for and nothing decides."""
+    wanted = [key for step in _chained(content) for key in steps.parameters(step)]
+    wanted += [*asked, *_SPLIT]
+    decided = content["decisions"]
+    rules = {choice["value"] for choice in decided.get("split.rule", {"both": {"value": "per-class"}}).values()}
+    wanted += _BY_RULE if "per-class" in rules else ()
+    if content["label"]["rule"] == "map" and "map" not in content["label"]:
+        wanted.append("label.map")
+    missing = [key for key in dict.fromkeys(wanted) if key in DECISIONS and key not in decided]
+    return [
+        f"{key}: {{both: {{value: {json.dumps(DECISIONS[key].first)}, evidence: assumed, why: ours to decide}}}}"
+        for key in missing
+    ]
+
+
+def _chained(content: dict[str, Any]) -> list[str]:
+    """The names of all steps of a recipe, of both protocols."""
+    chain = content.get("steps", [])
+    chains = chain.values() if isinstance(chain, dict) else [chain]
+    return [*content.get("prepare", []), *(step for one in chains for step in one)]
+
+
+def _problems(there: dict[str, Any]) -> list[str]:
     import jsonschema
 
     schema = json.loads((resources.files("preprocess") / "schemas" / "recipe.schema.json").read_text(encoding="utf-8"))
     found = [
         f"{'.'.join(str(part) for part in error.absolute_path) or 'the file'}: {error.message}"
-        for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(there)
     ]
     if found:
         return found
-    for key, entry in content["decisions"].items():
+    label = there.get("label", {"classes": (), "map": {}})
+    for one, place in label.get("map", {}).items():
+        if place >= len(label["classes"]):
+            found.append(f"label.map: {one}: {place} is no class; there are {len(label['classes'])}, from 0")
+    for step in _chained(there):
+        if step not in steps.STEPS:
+            found.append(f"steps: there is no step {step!r}; there are: {', '.join(steps.STEPS)}")
+    for key, entry in there.get("decisions", {}).items():
         if key not in DECISIONS:
             found.append(f"decisions.{key}: not in the vocabulary of preprocess/decisions.py")
             continue

@@ -102,7 +102,7 @@ class Renderer:
         self.sizes = sizes
         self.raw: Raw = sharing.raw if sharing else Raw(folder)
         self._prepared = prepared
-        self._open = prepared.open if prepared else sources.get(recipe.source).open
+        self._open = prepared.open if prepared else sources.get(recipe.dataset.reader).open
         chain = recipe.steps if prepared else (*recipe.prepare, *recipe.steps)
         self._programs = {size: [bind(recipe, name, size) for name in chain] for size in sizes}
         self._unit: _Unit = sharing._unit if sharing else _Unit()

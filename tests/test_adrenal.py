@@ -133,7 +133,7 @@ def test_published_file_elsewhere_serves_when_the_own_folder_has_nothing(tmp_pat
     raw = tmp_path / "raw"
     published(raw / "released")
     (raw / "released" / "vesselmnist3d.npz").write_bytes(b"of no interest here")
-    assert sources.locate("adrenal", raw) == raw / "released"
+    assert sources.locate("adrenal", raw / "adrenal") == raw / "released"
     config = {"raw": str(raw), "results": str(tmp_path / "results"), "datasets": ["adrenalmnist3d"]}
     plan = Plan(config, SCHEMA)
     assert plan.folder("adrenalmnist3d") == raw / "released"
@@ -142,9 +142,9 @@ def test_published_file_elsewhere_serves_when_the_own_folder_has_nothing(tmp_pat
     assert Plan(config, SCHEMA).current("index", "adrenalmnist3d") == before
     assert len(adrenal.index(Raw(raw / "released")).samples) == sum(ROWS.values())
     published(raw / "adrenal", seed=1)
-    assert sources.locate("adrenal", raw) == raw / "adrenal"
+    assert sources.locate("adrenal", raw / "adrenal") == raw / "adrenal"
     # other sources have no such file
-    assert sources.locate("busi", raw) == raw / "busi"
+    assert sources.locate("busi", raw / "busi") == raw / "busi"
 
 
 # ---- masks of one's own

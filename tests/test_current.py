@@ -289,5 +289,5 @@ def test_a_source_is_listed_once(tmp_path):
     for number in range(30):
         (folder / f"benign ({number}).png").write_bytes(b"x")
     state = current.RawState(tmp_path / "raw", tmp_path / "cache")
-    assert len(state.source("busi", folder)) == 30
-    assert state.source("busi", folder) is state.source("busi", folder)
+    assert len(state.source("busi", "busi", folder)) == 30
+    assert state.source("busi", "busi", folder) is state.source("busi", "busi", folder)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from preprocess import docs, index, miniature, recipe
 from preprocess.collect import EXCLUDED_COLUMNS, SAMPLE_COLUMNS
@@ -175,7 +176,14 @@ def test_examples_run(page, project):
 
 
 def check_nineteenth(project: Path, written: list[str]) -> None:
-    """The new dataset came out, and builds as well from files that are no stand-in."""
+    """The new datasets came out; the one with code builds as well from files that are no stand-in."""
+    shown = yaml.safe_load(
+        next(text for language, _, text in blocks(DOCS / "adding-a-dataset.md") if language == "yaml")
+    )
+    drafted = yaml.safe_load((project / "recipes/lumpmnist.yaml").read_text(encoding="utf-8"))
+    assert shown.pop("decisions").items() <= drafted.pop("decisions").items()
+    assert shown.items() <= drafted.items()
+    assert (project / "results/paper/lumpmnist.npz").is_file()
     assert len(written) == 5
     for size in ("", "_64"):
         assert (project / f"results/miniature/paper/glyphmnist{size}.npz").is_file()

@@ -260,3 +260,9 @@ def test_the_known_pair_of_busi_is_found(real, builder):
     pair = {"benign/benign (433).png", "malignant/malignant (145).png"}
     conflicts = [one for one in done.findings if one["check"] == "duplicates-label"]
     assert [set(example) for one in conflicts for example in one["examples"]] == [pair]
+
+
+def test_of_flat_pictures_none_are_near():
+    cells = np.repeat(np.arange(40, dtype=np.uint8)[:, None, None], 17, axis=1).repeat(17, axis=2)
+    assert duplicates.near(cells) == []
+    assert duplicates.near(cells, all_pairs=True) == []

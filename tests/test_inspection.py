@@ -237,7 +237,7 @@ def test_the_sample_goes_by_seed_and_names_alone(tmp_path):
 
     def names(seed: int) -> list[str]:
         with Raw(tmp_path / "busi") as raw:
-            return [name for name, _, _ in survey.survey("busi", raw, seed, lambda line: None).seen]
+            return [name for name, _, _ in survey.survey("busi", "busi", raw, seed, lambda line: None).seen]
 
     assert names(1) == names(1)
     assert names(1) != names(2)

@@ -67,6 +67,11 @@ def compute(path: Path, step: Step = lambda size: None, md5: bool = True) -> Dig
     return Digests(after.st_size, after.st_mtime_ns, after.st_mtime_ns, *(value.hexdigest() for value in values))
 
 
+def place(path: Path, raw: Path) -> str:
+    """What a file is called in records: its path below the raw folder, or all of it where it lies elsewhere."""
+    return (path.relative_to(raw) if path.is_relative_to(raw) else path).as_posix()
+
+
 class DigestCache:
     """What the bytes of a source's files gave, by path below the raw folder; valid while size and time of change stay.
 
@@ -94,8 +99,8 @@ class DigestCache:
         return entry if (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
 
     def key(self, path: Path) -> str:
-        """What a file is remembered by: its path below the raw folder."""
-        return path.relative_to(self.raw).as_posix()
+        """What a file is remembered by, see :func:`place`."""
+        return place(path, self.raw)
 
     def _entry(self, key: str) -> Digests | None:
         if (row := self.rows.get(key)) is None:

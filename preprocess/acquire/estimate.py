@@ -62,15 +62,14 @@ def _rendering(dataset: str, sizes: Iterable[int]) -> float:
     own, about = _own(dataset), recipe.dataset(dataset)
     largest = PUBLISHED_SIZES[about.dimensions][-1]
     resizes = sum(max(1.0, (size / largest) ** about.dimensions) for size in sizes)
-    seconds: float = sum(about.published.values()) * (own["open_ms"] + own["size_ms"] * resizes) / 1000
+    seconds: float = about.rows * (own["open_ms"] + own["size_ms"] * resizes) / 1000
     return seconds
 
 
 def _pixels(dataset: str, size: int) -> int:
     """Bytes of all images of a dataset at one size."""
     about = recipe.dataset(dataset)
-    rows: int = sum(about.published.values())
-    return rows * about.channels * int(size**about.dimensions)
+    return about.rows * about.channels * int(size**about.dimensions)
 
 
 def shards(dataset: str) -> int:
@@ -93,7 +92,7 @@ def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None 
         rows: how many rows its tables have, where that is not the published number.
     """
     about, figures = recipe.dataset(dataset), _figures()["memory"]
-    rows = sum(about.published.values()) if rows is None else rows
+    rows = about.rows if rows is None else rows
     needed = rows * figures["row"] + sum(4 * about.channels * size**about.dimensions for size in sizes)
     if of_scans:
         needed += figures["largest"].get(dataset, 0) * 1_000_000 * figures["voxel"]
@@ -110,7 +109,7 @@ def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None) -> Cost
     """Estimate one dataset at some sizes; ``at_most`` so many of its samples."""
     about, figures, own = recipe.dataset(dataset), _figures(), _own(dataset)
     sizes = list(sizes)
-    whole = sum(about.published.values())
+    whole = about.rows or 1  # of a user's own data nothing may be known
     samples = min(whole, at_most or whole)
     arrays = sum(_pixels(dataset, size) for size in sizes) * samples // whole
     seconds = _rendering(dataset, sizes) * samples / whole * figures["overhead"]

@@ -108,8 +108,9 @@ def _served(source: Source, raw: Path) -> list[str]:
     """The datasets of a source whose reader sees anything to render."""
     served = []
     for dataset in source.datasets:
-        options = recipe.dataset(dataset).options
-        if sources.is_present(source.name, sources.locate(source.name, raw, **options), **options):
+        about = recipe.dataset(dataset)
+        folder = sources.locate(about.reader, about.folder(raw), **about.options)
+        if sources.is_present(about.reader, folder, **about.options):
             served.append(dataset)
     return served
 
@@ -205,6 +206,7 @@ def advice(stocks: list[Stock], raw: Path | None) -> list[str]:
         source = stock.source
         if source.access == "automatic":
             continue
-        lines.append(f"{source.name}, by hand ({source.content['landing']}):")
+        landing = f" ({source.content['landing']})" if source.content["landing"] else ""
+        lines.append(f"{source.name}, by hand{landing}:")
         lines += [f"  {number}. {step}" for number, step in enumerate(source.manual, 1)]
     return [line.replace("<raw>", str(raw)) if raw else line for line in lines]

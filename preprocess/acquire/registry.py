@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from preprocess import recipe
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
 
@@ -165,7 +166,7 @@ def load(raw: Path | None = None) -> dict[str, Source]:
     Raises:
         PreprocessError: a file does not fit the schema; the text names it, the place and the cause.
     """
-    contents = {name: dict(content) for name, content in _own().items()}
+    contents = {name: dict(content) for name, content in _own().items()} | _of_users()
     path = raw / OWN_FILE if raw else None
     mirror = ""
     if path and path.is_file():
@@ -195,6 +196,33 @@ def _own() -> dict[str, dict[str, Any]]:
 def problems() -> list[str]:
     """What is wrong with the project's own files; a run trusts them, the tests ask."""
     return [f"{name}: {text}" for name, content in _own().items() if (text := _problem(content))]
+
+
+def _of_users() -> dict[str, dict[str, Any]]:
+    """The sources that only a user's own recipes know, by what those say of them.
+
+    Raises:
+        PreprocessError: a recipe's ``origin`` does not fit the schema.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for about in map(recipe.dataset, recipe.names()):
+        if not about.is_own or about.source in _own():
+            continue
+        content = {
+            "source": about.source,
+            "title": about.title,
+            "landing": "",
+            "licence": {"name": about.licence, "grade": "read", "why": "the recipe says so"},
+            "terms": "none",
+            "citation": "none is given in the recipe",
+            "datasets": [about.name],
+            "files": [],
+            "manual": [f"put the files into <raw>/{about.raw}"],
+        } | about.origin
+        if problem := _problem(content | {"landing": content["landing"] or "https://none.is/given"}):
+            raise PreprocessError(f"{about.file}: origin: {problem}")
+        found[about.source] = content
+    return found
 
 
 def _with_published_files(content: dict[str, Any]) -> dict[str, Any]:

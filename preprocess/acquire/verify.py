@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from preprocess import published, sources
-from preprocess.acquire.digests import DigestCache, Digests, Step, compute
+from preprocess import published, recipe, sources
+from preprocess.acquire.digests import DigestCache, Digests, Step, compute, place
 from preprocess.acquire.registry import RELEASED, RemoteFile, Source
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json, write_json
@@ -154,10 +154,11 @@ def problem(source: Source, file: RemoteFile, path: Path, found: Digests, lock: 
 
 def places(source: Source, raw: Path) -> list[Path]:
     """Every data file that serves a source: those of its folder, or what may stand for it elsewhere."""
-    try:
-        folder = sources.locate(source.name, raw)
-        entries = sources.entries(source.name, folder) if folder.is_dir() else []
-    except ModuleNotFoundError:  # not a source of samples
+    if source.datasets:
+        about = recipe.dataset(source.datasets[0])
+        folder = sources.locate(about.reader, about.folder(raw), **about.options)
+        entries = sources.entries(about.reader, folder) if folder.is_dir() else []
+    else:  # not a source of samples
         folder = raw / source.name
         entries = [folder] if folder.is_dir() else []
     found: list[Path] = []
@@ -230,5 +231,4 @@ def _judge(source: Source, raw: Path, path: Path, file: RemoteFile | None, found
         against, basis = "", ""
     if against:
         raise PreprocessError(f"{path}: {against}; it is damaged or another file: remove it and get it again")
-    place = path.relative_to(raw).as_posix()
-    return Checked(place, found.size, found.md5, found.sha256, basis or "no checksum is known", bool(basis))
+    return Checked(place(path, raw), found.size, found.md5, found.sha256, basis or "no checksum is known", bool(basis))

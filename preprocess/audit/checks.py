@@ -148,8 +148,9 @@ def _unmatched(built: _Contents) -> Iterator[Finding]:
     if own := built.recipe.value("split.file"):
         text = f"{len(rows):,} rows of {Path(own).name} name no sample ({told})"
     else:
-        published = sum(built.recipe.dataset.published.values())
-        text = f"{len(rows):,} of {published:,} published rows have no sample in this build ({told})"
+        published = sum((built.recipe.dataset.published or {}).values())
+        whole = f" of {published:,} published" if published else ""
+        text = f"{len(rows):,}{whole} rows have no sample in this build ({told})"
     yield Finding("unmatched", "warning", text, _singles([row["image_id"] for row in rows]))
 
 
@@ -173,12 +174,12 @@ def _ledger(built: _Contents) -> Iterator[Finding]:
 
 def _published(built: _Contents) -> Iterator[Finding]:
     """How many rows each split has, and how many were published. A difference is not an error."""
-    never = built.recipe.dataset.unpublished
+    never, published = built.recipe.dataset.unpublished, built.recipe.dataset.published
     whose = "real data, published" if built.miniature else "published"
     told = []
     for split, members in built.members.items():
         note = ", the source never published its labels" if split in never and not members else ""
-        told.append(f"{split} {len(members):,} ({whose}: {built.recipe.dataset.published[split]:,}{note})")
+        told.append(f"{split} {len(members):,}" + (f" ({whose}: {published[split]:,}{note})" if published else ""))
     yield Finding("published", "information", f"rows{' of the stand-in' if built.miniature else ''}: {', '.join(told)}")
 
 

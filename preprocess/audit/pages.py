@@ -111,7 +111,7 @@ def write_dataset(
         sample=shown_sample,
         size=size,
         sizes=sizes,
-        documentation=inspect.cleandoc(sources.get(in_force.source).__doc__ or ""),
+        documentation=inspect.cleandoc(sources.get(in_force.dataset.reader).__doc__ or ""),
         version=__version__,
     )  # fmt: skip
     write_text(page, text)

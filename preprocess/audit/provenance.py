@@ -256,7 +256,7 @@ def command(in_force: Recipe, run: RunFacts) -> str:
         "census",
         "deflate",
     )
-    values = {key: config[key] for key in (*keys, "rehearsal", "exceptions") if config.get(key) is not None}
+    values = {key: config[key] for key in (*keys, "recipes", "rehearsal", "exceptions") if config.get(key) is not None}
     if run.variant:
         values["variant"] = run.variant
     if overrides := config.get("overrides", {}).get(in_force.name):

@@ -263,8 +263,10 @@ def _published(in_force: Recipe) -> tuple[EditionRows, ...]:
         )
         for edition in reversed(published.editions(in_force.name))
     )
+    if known or in_force.dataset.published is None:
+        return known
     counts = {split: in_force.dataset.published[split] for split in SPLITS}
-    return known or (EditionRows("published", paper=False, change="", counts=counts),)
+    return (EditionRows("published", paper=False, change="", counts=counts),)
 
 
 def _class_counts(names: tuple[str, ...], rows: list[Row]) -> tuple[int, ...]:

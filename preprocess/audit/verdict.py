@@ -187,11 +187,11 @@ def judge(built: BuiltFile, released: Path, miniature: bool, rehearsal: int = 0)
 def _excuse(recipe: Recipe, size: int, miniature: bool) -> str:
     if miniature:
         return "built from a stand-in"
-    if recipe.protocol == "paper":
-        return "paper protocol"
     edition = published.current(recipe.name)
     if edition is None:
         return "this dataset was never published"
+    if recipe.protocol == "paper":
+        return "paper protocol"
     if size not in edition.md5:
         return f"published at {', '.join(map(str, edition.md5))} only"
     return ""

@@ -45,4 +45,29 @@ def inspected(reports: list[Path], /, results: Annotated[Path, "where builds wou
     print("\n".join(f"to share: {path.with_suffix('.md')}" for path in reports), flush=True)
 
 
-COMMANDS: tuple[Function, ...] = (inspect, inspected)
+def new(
+    name: str,
+    /,
+    raw: Annotated[Path | None, "the folder of its files; left out for the stand-ins"] = None,
+    recipes: Annotated[Path, "the folder of a user's own recipes"] = Path("recipes"),
+) -> None:
+    """Look at a folder of anybody's files and draft a recipe that reads them."""
+    from preprocess import recipe
+    from preprocess.errors import PreprocessError
+    from preprocess.files import write_text
+    from preprocess.inspection.draft import draft
+
+    if raw is None:
+        raise PreprocessError("new: name the folder of the files: --config name=NAME raw=DIR")
+    place = recipes / f"{name}.yaml"
+    if name in recipe.names() or place.exists():
+        known = place if place.exists() else f"the dataset {name} of the project"
+        raise PreprocessError(f"new: {known} is there already, and nothing is overwritten; choose another name")
+    made = draft(name, raw)
+    write_text(place, made.text, of_run=False)
+    print("\n".join(made.told))
+    print(f"written: {place}: read it, every decision says why; what is 'assumed' is yours to confirm")
+    print(f"to build it: snakemake --cores 2 {name} --config recipes={recipes} raw={raw}", flush=True)
+
+
+COMMANDS: tuple[Function, ...] = (inspect, inspected, new)

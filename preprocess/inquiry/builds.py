@@ -109,7 +109,8 @@ def gather(dataset: str, variants: Sequence[str], base: Path, raw: Path | None) 
 def command(build: str, dataset: str, raw: Path | None) -> str:
     """What builds a dataset in a build's folder, as far as the folder's name says it."""
     protocol, _, variant = build.partition("+")
-    words = [f"protocol={protocol}", *([f"raw={raw}"] if raw else [])]
+    own = [f"recipes={recipe.dataset(dataset).file.parent}"] if recipe.is_own(dataset) else []
+    words = [f"protocol={protocol}", *([f"raw={raw}"] if raw else []), *own]
     changes = [part.partition("=") for part in variant.split(",") if part]
     if seeds := [value for key, _, value in changes if key == "seed"]:
         words.append(f"seed={seeds[0]}")
@@ -125,4 +126,4 @@ def raw_folder(in_force: Recipe, raw: Path, miniature: bool) -> Path:
     """The raw folder that serves a dataset's source."""
     if miniature:
         return raw / in_force.source
-    return sources.locate(in_force.source, raw, **in_force.dataset.options)
+    return sources.locate(in_force.dataset.reader, in_force.dataset.folder(raw), **in_force.dataset.options)

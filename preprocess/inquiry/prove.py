@@ -84,7 +84,7 @@ def prove(datasets: list[str], raw: Path, base: Path, miniature: bool, seed: int
         yield from counts(in_force)
         folder = builds.raw_folder(in_force, raw, miniature)
         is_here = folder.is_dir() and (
-            miniature or sources.is_present(in_force.source, folder, **in_force.dataset.options)
+            miniature or sources.is_present(in_force.dataset.reader, folder, **in_force.dataset.options)
         )
         released = [] if miniature else published.given(raw / registry.RELEASED, dataset)
         files = [path for path in released if path.suffix == ".npz"]

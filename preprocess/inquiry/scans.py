@@ -13,6 +13,7 @@ from preprocess.geometry import ARRAY, Bounds, Box, Point, extents
 from preprocess.reading.dicom import Series
 from preprocess.reading.volume import Volume
 from preprocess.recipe import Recipe
+from preprocess.steps import regions
 from preprocess.steps.boxes import cube_about, frame_of
 from preprocess.steps.nodules import surroundings
 from preprocess.table import Sample
@@ -70,7 +71,12 @@ def _box_of_volume(in_force: Recipe, sample: Sample, volume: Volume) -> Bounds |
     if not (orientation := in_force.value("orientation")):
         return None
     frame = frame_of(volume, orientation)
-    if "box" in columns:
+    if region := in_force.value("region"):
+        part = (region, in_force.value("crop_unit"), in_force.value("cube"), columns.get("box", ""))
+        if region == "whole" or not part[-1]:
+            return None
+        box = Box(frame, regions.bounds(volume, frame, *part))
+    elif "box" in columns:
         box = Box(frame, Box.parse(columns["box"]).bounds)
     elif "centroid" in columns and "cube" in in_force.decisions:
         told = Point.parse(columns["centroid"])

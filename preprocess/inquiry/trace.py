@@ -258,7 +258,7 @@ def _stage(finished: Finished, sample: Sample, name: str, sizes: tuple[int, ...]
 def _in_scan(in_force: Recipe, sample: Sample, opened: object, folder: Path) -> list[tuple[str, str]]:
     """Planes of the scan a sample is cut out of, with its place drawn; nothing where the source opens no scan."""
     scan = scans.of(in_force, sample, opened)
-    if scan is None and (around := sources.surroundings(in_force.source, folder, sample)):
+    if scan is None and (around := sources.surroundings(in_force.dataset.reader, folder, sample)):
         scan = scans.of_array(*around)
     return [(caption, _uri(picture)) for caption, picture in scans.pictures(scan)] if scan else []
 

@@ -113,7 +113,7 @@ def figures(source: str) -> list[Figure]:
     found = [Figure("bytes to download", told, content["bytes"]["grade"], content["bytes"]["why"])]
     counts = content["counts"]
     for name in about.datasets:
-        census = recipe.dataset(name).census
+        census = recipe.dataset(name).census or {}
         figure = ", ".join(f"{what} {number:,}" for what, number in census.items())
         found.append(Figure(f"counts for {name}", figure, counts["grade"], counts["why"]))
     for one in headers(source):

@@ -65,12 +65,14 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
     """
     start = time.monotonic()
     about = registry.load(None if wish.miniature else wish.root)[wish.source]
-    folder = sources.locate(wish.source, wish.root, **recipe.dataset(about.datasets[0]).options)
+    first = recipe.dataset(about.datasets[0])
+    folder = wish.root / wish.source if wish.miniature else first.folder(wish.root)
+    folder = sources.locate(first.reader, folder, **first.options)
     if not folder.is_dir():
         found, datasets, layouts = Survey(), [], []
     else:
         with Raw(folder) as raw:
-            found = survey(wish.source, raw, wish.seed, say, every)
+            found = survey(wish.source, first.reader, raw, wish.seed, say, every)
             layouts = _layouts(found, wish.source)
             datasets = (
                 [_dataset(name, raw, wish, found, say) for name in about.datasets]
@@ -178,7 +180,7 @@ def _dataset(name: str, raw: Raw, wish: Wish, found: Survey, say: Progress) -> D
     price = estimate.cost(name, sizes)
     say(f"{wish.source}: counting the samples of {name}")
     samples: list[Sample] = []
-    census = [(what, count, None) for what, count in known.items()]
+    census = [(what, count, None) for what, count in (known or {}).items()]
     why = ""
     with _listening(wish.root) as messages:
         try:

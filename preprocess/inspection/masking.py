@@ -63,10 +63,12 @@ def vocabulary() -> frozenset[str]:
             found |= words_of(" ".join(layout["match"]))
     for name in recipe.names():
         about = recipe.dataset(name)
-        found |= words_of(" ".join((name, about.source, *about.classes, *about.census, *about.label.get("map", {}))))
+        found |= words_of(
+            " ".join((name, about.source, *about.classes, *(about.census or {}), *about.label.get("map", {})))
+        )
     for path in sorted((_PACKAGE / "sources").rglob("*.py")):
         found |= _literals(path)
-    for name in {recipe.dataset(name).source for name in recipe.names()}:
+    for name in {recipe.dataset(name).reader for name in recipe.names()}:
         documented = inspect.cleandoc(sources.get(name).__doc__ or "")
         quoted = re.findall(r"``(.*?)``|^ {4}(.*)$", documented, re.MULTILINE | re.DOTALL)
         found |= words_of(" ".join(part for pair in quoted for part in pair))

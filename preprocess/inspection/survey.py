@@ -139,11 +139,12 @@ class _Ticker:
             self._say(text())
 
 
-def survey(source: str, raw: Raw, seed: int, say: Progress, every: float = EVERY) -> Survey:
+def survey(source: str, reader: str, raw: Raw, seed: int, say: Progress, every: float = EVERY) -> Survey:
     """List a source's files and open a sample of them; ``raw`` remembers the list.
 
     Args:
-        source: the source.
+        source: the source, for messages.
+        reader: what reads it.
         raw: the folder that serves it.
         seed: picks the sample.
         say: takes a line of progress.
@@ -167,7 +168,7 @@ def survey(source: str, raw: Raw, seed: int, say: Progress, every: float = EVERY
             if is_zip(path) or is_tar(path):
                 say(f"{source}: reading {masking.path(path)}")
 
-        for listed in raw.survey(_paths(source, raw.root), passing, before):
+        for listed in raw.survey(_paths(reader, raw.root), passing, before):
             _note(found, listed, names, chosen, raw.root)
             ticker.tell(lambda: f"{source}: {found.files:,} files listed so far")
         found.twice = sum(count > 1 for count in names.values())
@@ -175,9 +176,9 @@ def survey(source: str, raw: Raw, seed: int, say: Progress, every: float = EVERY
     return found
 
 
-def _paths(source: str, folder: Path) -> list[str]:
+def _paths(reader: str, folder: Path) -> list[str]:
     """The files that belong to a source, of the folder that serves it."""
-    own = {entry.name for entry in sources.entries(source, folder)}
+    own = {entry.name for entry in sources.entries(reader, folder)}
     return sorted(path for path in walk(folder) if path.partition("/")[0] in own)
 
 

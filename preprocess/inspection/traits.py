@@ -6,23 +6,14 @@ A trait is a short text that says nothing of a patient: format, mode, size, spac
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import PurePosixPath
 
 from preprocess.errors import PreprocessError, UnreadableError, told
 from preprocess.inspection import masking
 from preprocess.reading import dicom, hdf5, tables, volume
 from preprocess.reading.archives import Raw
+from preprocess.reading.kinds import kind_of as kind_of
 from preprocess.reading.picture import Picture
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
-STORES = (".h5", ".hdf5")
-TABLES = (".csv", ".tsv")
-#: what is neither data nor a table, whatever it holds
-ASIDE = (
-    ".txt", ".md", ".pdf", ".xml", ".json", ".yaml", ".yml", ".docx", ".html", ".xlsx", ".xls", ".py", ".ad", ".geo",
-    ".raw", ".img", ".hdr", ".zip", ".gz", ".tar", ".tgz",
-)  # fmt: skip
 #: readings of rows and columns are rounded to so many mm, so that a histogram has few bars
 STEP = 0.05
 #: planes of volumes and faces of meshes are told to this many: what a histogram needs
@@ -30,21 +21,6 @@ PLANES, FACES = 50, 500
 
 #: the kind of a file, its traits, and whether it was opened whole
 Seen = tuple[str, dict[str, str]]
-
-
-def kind_of(name: str) -> str:
-    """The kind of a file by its name; ``unknown`` where only its first bytes can tell, empty for what is left aside."""
-    lower = name.lower()
-    for kind, endings in (("picture", PICTURES), ("volume", VOLUMES), ("store", STORES), ("table", TABLES)):
-        if lower.endswith(endings):
-            return kind
-    if lower.endswith(".obj"):
-        return "mesh"
-    if lower.endswith(".npz"):
-        return "arrays"
-    if lower.endswith(".dcm"):
-        return "series"
-    return "" if lower.endswith(ASIDE) or not PurePosixPath(lower).name else "unknown"
 
 
 def look(raw: Raw, path: str, kind: str, whole: bool) -> Seen | None:

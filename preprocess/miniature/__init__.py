@@ -12,13 +12,26 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
-from preprocess import recipe
+from preprocess import recipe, sources
+from preprocess.errors import PreprocessError
 from preprocess.files import atomic_folder
 
 
 def _module(source: str) -> ModuleType:
-    return importlib.import_module(f"preprocess.miniature.{source}")
+    """The generator of a source; that of a user's own is what the recipe says.
+
+    Raises:
+        PreprocessError: a user's source has none, or it cannot be imported.
+    """
+    own = [about for about in map(recipe.dataset, recipe.names()) if about.is_own and about.source == source]
+    generator = own[0].generator if own else source
+    if not generator:
+        raise PreprocessError(f"{source}: has no stand-in: its recipe names no generator; build it from its raw files")
+    if generator.endswith(".py"):
+        return cast(ModuleType, sources.load(generator, ("generate", "CENSUS")))
+    return importlib.import_module(f"preprocess.miniature.{generator}")
 
 
 def generate(source: str, folder: Path) -> None:
@@ -27,7 +40,7 @@ def generate(source: str, folder: Path) -> None:
         _module(source).generate(part)
 
 
-def census(dataset: str) -> dict[str, int]:
-    """What the index of ``dataset`` must count in its stand-in."""
-    counts: dict[str, int] = _module(recipe.dataset(dataset).source).CENSUS[dataset]
-    return counts
+def census(dataset: str) -> dict[str, int] | None:
+    """What the index of ``dataset`` must count in its stand-in; None for a user's own of which it has no counts."""
+    known: dict[str, dict[str, int]] = _module(recipe.dataset(dataset).source).CENSUS
+    return known.get(dataset) if recipe.is_own(dataset) else known[dataset]

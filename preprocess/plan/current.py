@@ -25,14 +25,14 @@ from typing import Any
 
 from preprocess import environment, order, published, sources, steps
 from preprocess.acquire import registry
-from preprocess.acquire.digests import DigestCache
+from preprocess.acquire.digests import DigestCache, place
 from preprocess.acquire.verify import Lock
 from preprocess.errors import PreprocessError
 from preprocess.plan import fingerprint
 from preprocess.plan.settings import Settings
 from preprocess.plan.stages import FACTS, STAGES, Stage, after
 from preprocess.reading.archives import Stat, scan
-from preprocess.recipe import Recipe
+from preprocess.recipe import Dataset, Recipe
 
 
 def digest(*parts: object) -> str:
@@ -47,17 +47,17 @@ class RawState:
         self.raw, self._cache = raw, cache
         self._known: dict[str, list[Stat]] = {}
 
-    def source(self, name: str, folder: Path) -> list[Stat]:
-        """Path below the raw folder, size and age of every file that serves a source."""
+    def source(self, name: str, reader: str, folder: Path) -> list[Stat]:
+        """Path below the raw folder (or all of it), size and age of every file that serves a source."""
         if name not in self._known:
-            entries = sources.entries(name, folder) if folder.is_dir() else []
-            found = [file for entry in entries for file in scan(self.raw, entry.relative_to(self.raw).as_posix())]
+            entries = sources.entries(reader, folder) if folder.is_dir() else []
+            found = [file for entry in entries for file in scan(self.raw, place(entry, self.raw))]
             self._known[name] = DigestCache(self._cache, name, self.raw).since(found)
         return self._known[name]
 
     def files(self, source: str, paths: Iterable[Path]) -> list[Stat]:
         """The same of some single files that belong to a source's datasets."""
-        found: list[Stat] = [file for path in paths for file in scan(self.raw, path.relative_to(self.raw).as_posix())]
+        found: list[Stat] = [file for path in paths for file in scan(self.raw, place(path, self.raw))]
         return DigestCache(self._cache, source, self.raw).since(found)
 
 
@@ -97,7 +97,7 @@ class Current:
         return digest(
             fingerprint.of(*_modules(stage, recipe)),
             [recipe.fingerprint(part) for part in stage.decides],
-            _facts(stage.prints, recipe.name, recipe.source),
+            _facts(stage.prints, recipe.dataset),
             [self._reads(part, recipe) for part in stage.reads],
             self._own_facts(recipe.source) if "source" in stage.prints else "",
             environment.versions() if "versions" in stage.prints else "",
@@ -113,8 +113,7 @@ class Current:
         """The digest of what is made of several datasets together."""
         of = STAGES[stage]
         parts = [
-            [_facts(of.prints, recipe.name, recipe.source), *(self.of(name, recipe) for name in of.after)]
-            for recipe in recipes
+            [_facts(of.prints, recipe.dataset), *(self.of(name, recipe) for name in of.after)] for recipe in recipes
         ]
         return digest(fingerprint.of(*of.modules), parts)
 
@@ -138,11 +137,12 @@ class Current:
         return _content(Path(self.settings.exceptions) if self.settings.exceptions else None)
 
     def _raw_files(self, recipe: Recipe, whole: bool) -> list[Stat]:
-        options = recipe.dataset.options
-        found = self._state.source(recipe.source, self._locate[recipe.name])
+        about, folder = recipe.dataset, self._locate[recipe.name]
+        found = self._state.source(about.source, about.reader, folder)
         if whole:
             return found
-        return [file for file in found if sources.uses(recipe.source, file[0].partition("/")[2], **options)]
+        start = f"{place(folder, self._raw)}/"
+        return [file for file in found if sources.uses(about.reader, file[0].removeprefix(start), **about.options)]
 
     def _published_files(self, recipe: Recipe) -> list[Stat]:
         return self._state.files(recipe.source, published.given(self._raw / registry.RELEASED, recipe.name))
@@ -177,10 +177,10 @@ def container(settings: Settings, raw: Path, recipe: Recipe) -> str:
 
 def _modules(stage: Stage, recipe: Recipe) -> list[str]:
     modules = set(stage.modules)
-    if "generator" in stage.runs:
-        modules.add(f"preprocess.miniature.{recipe.source}")
+    if "generator" in stage.runs and recipe.dataset.generator:
+        modules.add(_module("miniature", recipe.dataset.generator))
     if "source" in stage.runs:
-        modules.add(f"preprocess.sources.{recipe.source}")
+        modules.add(_module("sources", recipe.dataset.reader))
     if "prepare" in stage.runs or "steps" in stage.runs:
         modules |= {steps.module_of(name) for name in recipe.prepare}
     if "steps" in stage.runs:
@@ -188,8 +188,18 @@ def _modules(stage: Stage, recipe: Recipe) -> list[str]:
     return sorted(modules)
 
 
+def _module(room: str, name: str) -> str:
+    """A module of a room by its name there; the path of a user's own file as it is."""
+    return name if name.endswith(".py") else f"preprocess.{room}.{name}"
+
+
+def _facts(names: tuple[str, ...], about: Dataset) -> str:
+    own = _content(about.file) if about.is_own and "recipe" in names else ""
+    return f"{_project_facts(names, about.name, about.source)}{own}"
+
+
 @cache
-def _facts(names: tuple[str, ...], dataset: str, source: str) -> str:
+def _project_facts(names: tuple[str, ...], dataset: str, source: str) -> str:
     value = hashlib.sha256()
     for name in names:
         for pattern in FACTS[name]:

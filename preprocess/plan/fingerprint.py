@@ -2,7 +2,7 @@
 
 A workflow manager sees that a file changed, not that a function did. Each stage therefore carries a
 digest of the source of all modules it can reach, of the tables of facts they name, and of the
-versions of the libraries they use.
+versions of the libraries they use. A user's own Python file stands for a module by its path.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ TABLES = "tables/"
 @cache
 def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
     """A module's source and the tables it names, the package modules it imports, and the libraries it imports."""
-    path = ROOT.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    source = path.read_bytes()
+    source = _path(module).read_bytes()
     inner: set[str] = set()
     outer: set[str] = set()
     tables = b""
@@ -45,6 +43,14 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
             elif name in environment.LIBRARIES or name in environment.EXPORTERS:
                 outer.add(name)
     return source + tables, frozenset(name for name in inner if _exists(name)), frozenset(outer)
+
+
+def _path(module: str) -> Path:
+    """The file of a module of this package by its name, or a user's own file by its path."""
+    if module.endswith(".py"):
+        return Path(module)
+    path = ROOT.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _exists(module: str) -> bool:

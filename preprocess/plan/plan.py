@@ -20,7 +20,7 @@ from preprocess.audit import exceptions
 from preprocess.decisions import ALIKE, DECISIONS
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json
-from preprocess.plan import batches, closing
+from preprocess.plan import batches, closing, targets
 from preprocess.plan import settings as settings_of
 from preprocess.plan.batches import Batches
 from preprocess.plan.current import Current, container, digest, order_table
@@ -31,8 +31,10 @@ from preprocess.plan.stages import STAGES
 from preprocess.reading.archives import walk
 from preprocess.recipe import Recipe
 
+#: where the recipes of a user go who names no folder
+RECIPES = "recipes"
 #: targets that write no results
-LISTINGS = frozenset({"sources", "fetch", "targets"})
+LISTINGS = frozenset({"sources", "fetch", "targets", "new"})
 #: the target that looks at raw files and writes reports on them
 INSPECT = "inspect"
 #: where rehearsals lie, beside the builds; no build has this name
@@ -53,7 +55,7 @@ class Plan:
         self.settings = settings_of.read(config, schema)
         self._targets = targets
         for name in recipe.names():
-            recipe.validate(name)
+            recipe.validate(name, sources.asked if name in self.own else lambda reader: ())
         self.results = Path(self.settings.results)
         self.base = self.results / MINIATURE if self.is_miniature else self.results
         self.out = self.base / REHEARSAL / self.settings.build if self.is_rehearsal else self.base / self.settings.build
@@ -75,6 +77,16 @@ class Plan:
             self._check_rendered_first(name)
         for name in self.settings.datasets or ():
             self.require(name)
+        for name in self.own:
+            if name in targets.OTHERS or name in targets.RESERVED:
+                raise PreprocessError(
+                    f"{recipe.dataset(name).file}: a target is called {name}; rename file and dataset"
+                )
+            about = recipe.dataset(name)
+            if strange := sources.strange(about.reader, about.options):
+                raise PreprocessError(f"{about.file}: options: {recipe.read(name)['source']} knows no {strange[0]}")
+            if not self.is_miniature:
+                check_results(self.results, about.folder(self.raw))
         if not self.is_rehearsal:
             exports.check(self.settings.exports)
 
@@ -122,9 +134,10 @@ class Plan:
         """Whether a sample of each dataset is built, which is no build of it."""
         return self.settings.rehearsal is not None
 
+    @cache  # noqa: B019  one plan a process
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a dataset with the decisions in force."""
-        return _recipe(dataset, self.settings.protocol, json.dumps(self.settings.overrides.get(dataset, {})))
+        return recipe.load(dataset, self.settings.protocol, self.settings.overrides.get(dataset, {}))
 
     def sizes(self, dataset: str) -> tuple[int, ...]:
         """The sizes to build of a dataset."""
@@ -153,6 +166,7 @@ class Plan:
             "deflate": chosen.deflate,
             "overrides": {dataset: overrides} if overrides else {},
             "exceptions": chosen.exceptions,
+            **({"recipes": chosen.recipes} if dataset in self.own else {}),
             **({"rehearsal": chosen.rehearsal} if self.is_rehearsal else {}),
         }
 
@@ -160,8 +174,23 @@ class Plan:
 
     @cached_property
     def sources(self) -> list[str]:
-        """The sources of all recipes, sorted; each has a rules file of its name."""
+        """The sources of all recipes, sorted."""
         return sorted({recipe.dataset(name).source for name in recipe.names()})
+
+    @cached_property
+    def own(self) -> list[str]:
+        """The datasets of a user's own recipes."""
+        return [name for name in recipe.names() if recipe.is_own(name)]
+
+    @cached_property
+    def project_sources(self) -> list[str]:
+        """The sources of the project's recipes, sorted; each has a rules file of its name."""
+        return sorted({recipe.dataset(name).source for name in recipe.names() if name not in self.own})
+
+    @cached_property
+    def own_sources(self) -> list[str]:
+        """The sources that only a user's own recipes know."""
+        return [name for name in self.sources if name not in self.project_sources]
 
     def of_source(self, source: str) -> list[str]:
         """The datasets a source serves."""
@@ -171,23 +200,30 @@ class Plan:
     def is_present(self, dataset: str) -> bool:
         """Whether the dataset's source has anything to render."""
         about = self.recipe(dataset)
-        options = about.dataset.options
-        return self.is_miniature or sources.is_present(about.source, self.folder(dataset), **options)
+        if self.is_miniature:
+            return bool(about.dataset.generator)
+        return sources.is_present(about.dataset.reader, self.folder(dataset), **about.dataset.options)
 
     def folder(self, dataset: str) -> Path:
         """The raw folder that serves the dataset's source."""
         about = self.recipe(dataset)
         if self.is_miniature:
             return self.raw / about.source
-        return sources.locate(about.source, self.raw, **about.dataset.options)
+        return sources.locate(about.dataset.reader, about.dataset.folder(self.raw), **about.dataset.options)
 
     def require(self, dataset: str) -> None:
         """Refuse a dataset asked for by name whose source is not there."""
-        if not self.is_present(dataset):
-            folder = self.raw / self.recipe(dataset).source
+        if self.is_present(dataset):
+            return
+        about = self.recipe(dataset).dataset
+        if self.is_miniature:
             raise PreprocessError(
-                f"{dataset}: {folder} holds no files of its source; see 'snakemake --cores 1 sources'"
+                f"{dataset}: has no stand-in, since {about.file} names no generator; name the folder of its raw files: "
+                "--config raw=DIR"
             )
+        folder = about.folder(self.raw)
+        hint = f"{about.file} says raw: {about.raw}" if about.is_own else "see 'snakemake --cores 1 sources'"
+        raise PreprocessError(f"{dataset}: {folder} holds no files of its source; {hint}")
 
     @cached_property
     def selected(self) -> list[str]:
@@ -198,9 +234,14 @@ class Plan:
 
     @cached_property
     def missing(self) -> list[str]:
-        """The datasets ``all`` leaves out because their source is not there."""
-        if self.settings.datasets is not None:
+        """The datasets ``all`` leaves out because their source is not there.
+
+        Where nothing but a user's own files is there, none of the project's is missed.
+        """
+        if self.settings.datasets is not None or self.settings.name:
             return []
+        if self.selected and set(self.selected) <= set(self.own):
+            return [name for name in self.own if name not in self.selected]
         return [name for name in recipe.names() if name not in self.selected]
 
     @cached_property
@@ -516,6 +557,24 @@ class Plan:
             raise PreprocessError(f"raw: {self.raw} holds raw files of no dataset; see 'snakemake --cores 1 sources'")
         return self.selected
 
+    @property
+    def new_name(self) -> str:
+        """The dataset whose recipe the target ``new`` drafts.
+
+        Raises:
+            PreprocessError: none is named, no folder to look at, or a target has that name.
+        """
+        if not self.settings.name or self.is_miniature:
+            raise PreprocessError("new: name a dataset and the folder of its files: --config name=skinmnist raw=DIR")
+        if self.settings.name in targets.names() or self.settings.name in targets.RESERVED:
+            raise PreprocessError(f"new: a target is called {self.settings.name} already; choose another name")
+        return self.settings.name
+
+    @property
+    def new_recipes(self) -> str:
+        """The folder where its recipe goes."""
+        return self.settings.recipes or RECIPES
+
     # ---- for the listings of raw files
 
     @property
@@ -531,7 +590,7 @@ class Plan:
             PreprocessError: there is no such source or dataset, or it holds nothing.
         """
         if not self.settings.sources:
-            there = [name for name in self.sources if self.is_miniature or self._holds(name)]
+            there = [name for name in self.sources if self._can_be_looked_at(name)]
             if not there:
                 raise PreprocessError(
                     f"inspect: {self.raw} holds no folder of a source; see 'snakemake --cores 1 sources'"
@@ -544,10 +603,20 @@ class Plan:
                 raise PreprocessError(
                     f"inspect: no source and no dataset is called {name!r}; the sources are {', '.join(self.sources)}"
                 )
-            if not (self.is_miniature or self._holds(source)):
-                raise PreprocessError(f"inspect: {self.raw / source} holds no file; see 'snakemake --cores 1 sources'")
+            if not self._can_be_looked_at(source):
+                raise PreprocessError(
+                    f"inspect: {self._place(source)} holds no file; see 'snakemake --cores 1 sources'"
+                )
             wanted.append(source)
         return list(dict.fromkeys(wanted))
+
+    def _can_be_looked_at(self, source: str) -> bool:
+        """Whether there are files of a source, or a stand-in."""
+        return self.is_present(self.of_source(source)[0]) if self.is_miniature else self._holds(source)
+
+    def _place(self, source: str) -> Path:
+        """The folder of a source's own files."""
+        return recipe.dataset(self.of_source(source)[0]).folder(self.raw)
 
     def _holds(self, source: str) -> bool:
         """Whether there is any file in the folder that serves a source."""
@@ -676,11 +745,6 @@ def _dataset_of(path: Path) -> str:
 
 def _told(decisions: dict[str, Any]) -> str:
     return ", ".join(f"{key} {json.dumps(value)}" for key, value in decisions.items())
-
-
-@cache
-def _recipe(dataset: str, protocol: str, overrides: str) -> Recipe:
-    return recipe.load(dataset, protocol, json.loads(overrides))
 
 
 def check_results(folder: Path, raw: Path | None) -> None:

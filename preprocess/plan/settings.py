@@ -38,6 +38,8 @@ class Settings:
     exports: tuple[str, ...]
     deflate: int
     exceptions: str | None
+    recipes: str | None
+    name: str | None
     rehearsal: int | None
     sources: tuple[str, ...]
     rows: tuple[str, ...]
@@ -88,6 +90,8 @@ def read(config: dict[str, Any], schema: Path) -> Settings:
             f"config: {where + ': ' if where else ''}{error.message}; the keys are {', '.join(parts)}"
         )
     values["datasets"] = None if values["datasets"] == "all" else values["datasets"]
+    # the folder of the first recipe of a user is made with it
+    recipe.use(None if values["name"] and not Path(values["recipes"] or "").is_dir() else values["recipes"])
     names = recipe.names()
     for name in [*(values["datasets"] or ()), *values["overrides"]]:
         if name not in names:

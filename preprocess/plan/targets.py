@@ -19,10 +19,15 @@ OTHERS = {
     "compare": "hold builds against each other: --config variants=[...]",
     "impact": "what a decision is worth to a classifier: --config variants=[...]",
     "trace": "where rows come from, step by step: --config rows=[...]",
+    "new": "look at a folder of your own and draft its recipe: --config name=... raw=DIR",
     "sources": "what of the raw files is there, how to get the rest, and what a build costs",
     "fetch": "download the sources named by --config sources=...",
     "targets": "this list",
 }
+
+
+#: names of rules and modules of the workflow that no dataset can have besides those of targets
+RESERVED = frozenset({"checksums", "collection", "source", "published", "together", "inquiry"})
 
 
 def names() -> list[str]:

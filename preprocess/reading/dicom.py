@@ -14,18 +14,20 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.errors import UnreadableError
+from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.geometry import Bounds
 from preprocess.reading import gdcm
 from preprocess.reading.archives import Raw, RawFile
-from preprocess.reading.volume import refuse_shifted
+from preprocess.reading.volume import Header, Stored, placement, refuse_shifted
 
 #: enough for the header of nearly every slice; where it is not, the whole file is read
 HEADER_BYTES = 1 << 15
@@ -209,6 +211,135 @@ def _traits(pydicom: Any, found: Any) -> dict[str, str]:
     }
 
 
+def element(raw: Raw, path: str, keyword: str) -> str:
+    """The text of one element of a file's header, by its keyword; empty where there is none, several joined by ``/``.
+
+    Raises:
+        UnreadableError: it is no DICOM file, or its header cannot be read.
+        PreprocessError: there is no such keyword.
+    """
+    pydicom = _pydicom()
+    if pydicom.datadict.tag_for_keyword(keyword) is None:
+        raise PreprocessError(f"header {keyword}: DICOM has no element of this keyword; PatientID is one")
+    if not is_dicom(raw.head(path, 132)):
+        raise UnreadableError("is no DICOM file", path, raw.root)
+    problem: Exception | None = None
+    for data in (raw.head(path, HEADER_BYTES), None):
+        try:
+            found = pydicom.dcmread(
+                io.BytesIO(raw.read(path) if data is None else data),
+                stop_before_pixels=True, specific_tags=[keyword], force=True,
+            ).get(keyword)  # fmt: skip
+        except Exception as error:  # whatever a cut or damaged header makes pydicom's parsers raise
+            problem = error
+            continue
+        if found is not None:
+            values = [found] if isinstance(found, str) or not isinstance(found, Sequence) else found
+            return "/".join(str(one).strip() for one in values)
+    if problem is not None:
+        raise UnreadableError(f"is damaged ({_short(problem)})", path, raw.root)
+    return ""
+
+
+#: what the decoder of compressed pixels makes RGB of
+_DECODED_TO_RGB = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A DICOM file that holds one picture: an X-ray, a photograph, one slice."""
+
+    data: bytes = field(repr=False)
+
+    @cached_property
+    def _found(self) -> Any:
+        try:
+            return _pydicom().dcmread(io.BytesIO(self.data), force=True)
+        except Exception as error:  # whatever pydicom raises on a damaged file
+            raise UnreadableError(f"is damaged ({_short(error)})") from error
+
+    @property
+    def form(self) -> str:
+        """Its photometric interpretation, bits and size in words: ``DICOM MONOCHROME2 12 bits 512x512``."""
+        found = self._found
+        kind, bits = found.get("PhotometricInterpretation", "unknown"), found.get("BitsStored", 0)
+        return f"DICOM {kind} {bits} bits {found.get('Columns', 0)}x{found.get('Rows', 0)}"
+
+    def sha256(self) -> str:
+        """Digest of the file's bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def _is_packed(self) -> bool:
+        """Whether its pixels are compressed."""
+        meta = self._found.file_meta if "file_meta" in self._found.__dict__ else {}
+        syntax = meta.get("TransferSyntaxUID")
+        return bool(syntax is not None and syntax.is_compressed and syntax.is_encapsulated)
+
+    def values(self) -> NDArray[Any]:
+        """The numbers of the picture: (rows, columns), or (rows, columns, 3) of RGB.
+
+        Slope and intercept are applied where the header has them, and MONOCHROME1, in which high numbers are dark, is
+        turned over. The window that a header proposes is not applied.
+
+        Raises:
+            UnreadableError: damaged, several pictures in one file, or neither gray nor RGB.
+        """
+        found = self._found
+        try:
+            frames, kind = int(found.get("NumberOfFrames") or 1), str(found.PhotometricInterpretation)
+            if frames > 1:
+                raise UnreadableError(f"holds {frames} pictures; nothing says which of them is the sample")
+            if kind not in ("MONOCHROME1", "MONOCHROME2", "RGB") and not (kind in _DECODED_TO_RGB and self._is_packed):
+                raise UnreadableError(f"is {kind}; known are MONOCHROME1, MONOCHROME2, RGB, and YBR where it is JPEG")
+            slope, intercept = _scale(found, needed=False)
+            values = _rescaled(self.data, found, lambda: (slope, intercept))
+            if kind == "MONOCHROME1":
+                highest = -1 if found.get("PixelRepresentation") else 2 ** int(found.BitsStored) - 1
+                values = slope * highest + 2 * intercept - values
+        except UnreadableError:
+            raise
+        except Exception as error:  # whatever pydicom and its decoders raise on a damaged file
+            raise UnreadableError(f"cannot be decoded ({_short(error)})") from error
+        values = values[0] if values.ndim == 4 and len(values) == 1 else values
+        wanted = (int(found.Rows), int(found.Columns), *(() if kind.startswith("MONOCHROME") else (3,)))
+        if values.shape != wanted:
+            raise UnreadableError(f"has the shape {values.shape}, not {wanted}")
+        return values
+
+
+def _scale(found: Any, needed: bool) -> tuple[float, float]:
+    """Slope and intercept of a header; where they are not needed, 1 and 0 stand for what is not there."""
+    if needed:
+        return float(found.RescaleSlope), float(found.RescaleIntercept)
+    return float(found.get("RescaleSlope") or 1), float(found.get("RescaleIntercept") or 0)
+
+
+def _rescaled(data: bytes, found: Any, scale: Callable[[], tuple[float, float]]) -> NDArray[Any]:
+    """The values of one file, slope and intercept applied: whole numbers where both are whole.
+
+    ``scale`` gives the two, and is asked where the decoder does not apply them itself.
+    """
+    pydicom = _pydicom()
+    syntax = found.file_meta.get("TransferSyntaxUID") if "file_meta" in found.__dict__ else None
+    if syntax is None:  # a bare data set: as it was read
+        little, implicit = found.original_encoding[1], found.original_encoding[0]
+        syntax = (
+            pydicom.uid.ImplicitVRLittleEndian if implicit
+            else pydicom.uid.ExplicitVRLittleEndian if little
+            else pydicom.uid.ExplicitVRBigEndian
+        )  # fmt: skip
+        found.file_meta = pydicom.dataset.FileMetaDataset()
+        found.file_meta.TransferSyntaxUID = syntax
+    if syntax.is_compressed and syntax.is_encapsulated:
+        return gdcm.decode(data)
+    slope, intercept = scale()
+    if (slope, intercept) == (1, 0):
+        return np.asarray(found.pixel_array)
+    values = found.pixel_array * slope + intercept
+    return values.astype(np.int64) if slope.is_integer() and intercept.is_integer() else np.asarray(values)
+
+
 def read_headers(raw: Raw, files: Sequence[RawFile]) -> tuple[list[Slice], list[str]]:
     """The headers of all DICOM files among some, and what is wrong with each damaged one."""
     slices: list[Slice] = []
@@ -252,17 +383,7 @@ def geometry(slices: Sequence[Slice]) -> Geometry:
             lie behind each other along their normal.
     """
     first = slices[0]
-    told = {(one.spacing, one.shape) for one in slices}
-    if len(told) > 1 or not np.isfinite(first.spacing).all() or min(first.spacing) <= 0:
-        raise UnreadableError("its slices differ in rows, columns or pixel spacing, or do not tell it")
-    directions = np.array([[one.rows_to, one.columns_to] for one in slices])
-    positions = np.array([one.position for one in slices])
-    if not np.isfinite(directions).all() or not np.isfinite(positions).all():
-        raise UnreadableError("its slices do not tell where they lie (position and orientation)")
-    apart = np.abs(directions - directions[0]).max(axis=(1, 2))
-    if apart.max() > STRAIGHT:
-        name = slices[int(apart.argmax())].path.rpartition("/")[2]
-        raise UnreadableError(f"its slices are not parallel: {name} is turned against {first.path.rpartition('/')[2]}")
+    directions, positions = _alike(slices)
     along, down = np.rint(directions[0])
     if np.abs(directions[0] - [along, down]).max() > STRAIGHT or abs(along @ down) > 0 or along[2] or down[2]:
         text = "/".join(f"{value:g}" for value in directions[0].ravel())
@@ -291,6 +412,27 @@ def geometry(slices: Sequence[Slice]) -> Geometry:
         transposed,
         (bool(row_sign < 0), bool(column_sign < 0)),
     )
+
+
+def _alike(slices: Sequence[Slice]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The directions (n, 2, 3) and positions (n, 3) of slices that agree in all but their places.
+
+    Raises:
+        UnreadableError: they do not.
+    """
+    first = slices[0]
+    told = {(one.spacing, one.shape) for one in slices}
+    if len(told) > 1 or not np.isfinite(first.spacing).all() or min(first.spacing) <= 0:
+        raise UnreadableError("its slices differ in rows, columns or pixel spacing, or do not tell it")
+    directions = np.array([[one.rows_to, one.columns_to] for one in slices])
+    positions = np.array([one.position for one in slices])
+    if not np.isfinite(directions).all() or not np.isfinite(positions).all():
+        raise UnreadableError("its slices do not tell where they lie (position and orientation)")
+    apart = np.abs(directions - directions[0]).max(axis=(1, 2))
+    if apart.max() > STRAIGHT:
+        name = slices[int(apart.argmax())].path.rpartition("/")[2]
+        raise UnreadableError(f"its slices are not parallel: {name} is turned against {first.path.rpartition('/')[2]}")
+    return directions, positions
 
 
 @dataclass
@@ -347,8 +489,84 @@ class Series:
         return self._planes[k]
 
 
-def decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
+@dataclass(eq=False)
+class Stack(Stored):
+    """A series of any direction as a volume: columns, rows and planes are its three axes as stored.
+
+    Made by :func:`stack`. Values are those of :func:`decode`: slope and intercept applied, whole, of int16.
+    """
+
+    raw: Raw
+    slices: list[Slice]
+    header: Header
+    where: Path
+
+    def _part(self, where: tuple[slice, ...]) -> NDArray[Any]:
+        planes = [decode(self.raw, one, needs_slope=False) for one in self.slices[where[2]]]
+        return np.stack([plane.T[where[:2]] for plane in planes], axis=2)
+
+
+#: how much further than the others two slices may lie from each other, as a share
+GAP = 0.5
+
+
+def stack(raw: Raw, slices: Sequence[Slice], where: Path) -> Stack:
+    """Lay the slices of a series behind each other along their normal.
+
+    Args:
+        raw: where they lie.
+        slices: their headers, in any order.
+        where: the series, for messages.
+
+    Raises:
+        UnreadableError: the slices differ in matrix, spacing or orientation, do not lie behind each other, two lie at
+            one place, or one is missing between others.
+    """
+    directions, positions = _alike(slices)
+    along, down = directions[0]
+    normal = np.cross(along, down)
+    heights = positions @ normal
+    order = np.argsort(heights, kind="stable")
+    placed = [slices[place] for place in order]
+    gaps = np.diff(heights[order])
+    distance = float(np.median(gaps)) if len(gaps) else 1.0
+    if len(gaps) and gaps.min() < distance * (1 - GAP):
+        near = int(gaps.argmin())
+        raise UnreadableError(
+            f"two of its slices lie at one place: {_name(placed[near])} and {_name(placed[near + 1])}"
+        )
+    if len(gaps) and gaps.max() > distance * (1 + GAP):
+        far = int(gaps.argmax())
+        raise UnreadableError(
+            f"a slice is missing: {_name(placed[far])} and {_name(placed[far + 1])} lie {gaps.max():.4g} mm apart, "
+            f"most {distance:.4g}"
+        )
+    first = placed[0]
+    stray = positions[order] - positions[order][0]
+    stray = np.abs(stray - np.outer(stray @ normal, normal)).max(axis=1) / min(first.spacing)
+    if stray.max() > STRAY:
+        name = _name(placed[int(stray.argmax())])
+        raise UnreadableError(f"its slices do not lie along their normal: {name} is {stray.max():.1f} pixels beside")
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([along * first.spacing[1], down * first.spacing[0], normal * distance], axis=1)
+    affine[:3, 3] = first.position
+    affine[:2] *= -1  # DICOM's world runs to Left and Posterior
+    axes, spacing = placement(affine)
+    rows, columns = first.shape
+    return Stack(raw, placed, Header((columns, rows, len(placed)), axes, True, spacing, affine, "int16"), where)
+
+
+def _name(one: Slice) -> str:
+    return one.path.rpartition("/")[2]
+
+
+def decode(raw: Raw, one: Slice, needs_slope: bool = True) -> NDArray[np.int16]:
     """HU of one slice as stored, (rows, columns); nothing is below -1024.
+
+    Args:
+        raw: where it lies.
+        one: its header.
+        needs_slope: whether it is damaged without slope and intercept, as a CT is; else they are 1 and 0.
 
     Raises:
         UnreadableError: it is damaged, or its pixels are not what its header says.
@@ -358,20 +576,7 @@ def decode(raw: Raw, one: Slice) -> NDArray[np.int16]:
     name = one.path.rpartition("/")[2]
     try:
         found = pydicom.dcmread(io.BytesIO(data), force=True)
-        syntax = found.file_meta.get("TransferSyntaxUID") if "file_meta" in found.__dict__ else None
-        if syntax is None:  # a bare data set: as it was read
-            little, implicit = found.original_encoding[1], found.original_encoding[0]
-            syntax = (
-                pydicom.uid.ImplicitVRLittleEndian if implicit
-                else pydicom.uid.ExplicitVRLittleEndian if little
-                else pydicom.uid.ExplicitVRBigEndian
-            )  # fmt: skip
-            found.file_meta = pydicom.dataset.FileMetaDataset()
-            found.file_meta.TransferSyntaxUID = syntax
-        if syntax.is_compressed and syntax.is_encapsulated:
-            hu = gdcm.decode(data)
-        else:
-            hu = found.pixel_array * float(found.RescaleSlope) + float(found.RescaleIntercept)
+        hu = _rescaled(data, found, lambda: _scale(found, needs_slope))
     except Exception as error:  # whatever pydicom and its decoders raise on a damaged file
         raise UnreadableError(f"{name} cannot be decoded ({_short(error)})") from error
     if hu.shape != one.shape:

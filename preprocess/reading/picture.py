@@ -144,6 +144,28 @@ class Picture:
                 self._image.seek(frame)
                 self._image.load()
 
+    def values(self) -> NDArray[Any]:
+        """The numbers of a gray picture of more than 8 bits as stored, nothing turned: (H, W).
+
+        Raises:
+            UnreadableError: damaged or truncated, of several pictures, colour, or of more than 16 bits.
+        """
+        import numpy as np
+
+        image = self._image
+        self._refuse(deep=True)
+        if self.bits > 16 or not image.mode.startswith("I"):
+            raise UnreadableError(
+                f"has {self.bits} bits a channel of mode {image.mode}; known are up to 16 bits of gray"
+            )
+        orientation = self._tiff_orientation
+        with _reading():
+            image.load()
+            turned = image if orientation == 1 else image.transpose(_transpose(_UNDO[orientation]))
+        if image.format == "PNG" and (chunk := _wrong_chunk(self.data)):
+            raise UnreadableError(f"is damaged: the checksum of its chunk {chunk} is wrong")
+        return np.asarray(turned)
+
     def sha256(self) -> str:
         """Digest of the file's bytes."""
         return hashlib.sha256(self.data).hexdigest()
@@ -192,9 +214,10 @@ class Picture:
             raise UnreadableError(f"is damaged: {damage}")
         return turned
 
-    def _refuse(self) -> None:
+    def _refuse(self, deep: bool = False) -> None:
+        """Refuse what this module has no rule for; ``deep`` for what only :meth:`values` reads."""
         image = self._image
-        if self.bits > 8:
+        if self.bits > 8 and not deep:
             raise UnreadableError(f"has {self.bits} bits a channel; only 8-bit images are known to this source")
         with _reading():
             pages = getattr(image, "n_frames", 1)
@@ -204,7 +227,7 @@ class Picture:
             raise UnreadableError(f"holds {pages} pictures; nothing says which of them is the sample")
         if not {1, 4}.issuperset(numbers if isinstance(numbers, tuple) else (numbers,)):
             raise UnreadableError("holds signed or floating numbers; only 8-bit images are known to this source")
-        size = image.width * image.height * len(image.getbands())
+        size = image.width * image.height * len(image.getbands()) * (2 if deep else 1)
         if size > MAX_FREE_SIZE and size > MAX_RATIO * len(self.data):
             raise UnreadableError(
                 f"would grow from {len(self.data):,} bytes to {size:,} of pixels; no picture, refused"

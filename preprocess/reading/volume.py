@@ -672,6 +672,21 @@ class Volume:
         where, turn = self._where(box)
         return _turned(self.image.part(where), turn)
 
+    def read(self, box: Box) -> NDArray[Any]:
+        """As :meth:`cut`, in the type that the values have: whole numbers, or floats.
+
+        Raises:
+            IndexError: the box leaves the volume.
+            UnreadableError: as for :meth:`cut`.
+        """
+        if box.voxels > MAX_BOX:
+            raise UnreadableError(f"a box of {box.voxels:,} voxels is asked for; {MAX_BOX:,} are held at the most")
+        found = np.ascontiguousarray(self.values(box))
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise UnreadableError("holds voxels that are not numbers")
+        self._read.update(found.data)
+        return found
+
     def _where(self, box: Box) -> tuple[tuple[slice, slice, slice], NDArray[np.float64]]:
         """What of the array as stored a box is, and how it is turned into the box's frame."""
         turn = orientation(self.axes, box.frame)
@@ -684,7 +699,7 @@ class Volume:
         return (where[0], where[1], where[2]), turn
 
     def sha256(self) -> str:
-        """Digest of the voxels cut so far: int16 HU in C order."""
+        """Digest of the voxels cut so far, in C order: int16 HU, or what :meth:`read` gave."""
         return self._read.hexdigest()
 
 

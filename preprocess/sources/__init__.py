@@ -5,18 +5,29 @@ A source is a module of this package named after the collection (or a package, w
 
 Its docstring is its documentation: contents expected, variants accepted, variants refused, and
 what is irregular in the true files.
+
+Three know no collection and read anybody's files, by what a recipe decides: :mod:`preprocess.sources.images`,
+:mod:`preprocess.sources.volumes` and :mod:`preprocess.sources.meshes`. And a user's recipe may name a Python file of
+its own, which has what a module here has.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import importlib
+import importlib.util
+import inspect
 import os
+import sys
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from preprocess.decisions import DECISIONS
+from preprocess.errors import PreprocessError, told
 from preprocess.reading.archives import Raw, is_junk
 from preprocess.table import Sample
 
@@ -78,8 +89,56 @@ class SourceModule(Protocol):
 
 
 def get(name: str) -> SourceModule:
-    """Import a source's module."""
+    """Import a source's module: one of this package by its name, or a user's own by the path of its file.
+
+    Raises:
+        PreprocessError: a user's file cannot be imported, or lacks what a source has.
+    """
+    if name.endswith(".py"):
+        return _own(name)
     return cast(SourceModule, importlib.import_module(f"preprocess.sources.{name}"))
+
+
+@cache
+def _own(path: str) -> SourceModule:
+    module = load(path, ("index", "open"))
+    if not (hasattr(module, "PRESENT") or hasattr(module, "present")):
+        raise PreprocessError(f"{path}: has neither PRESENT nor present; see preprocess/sources/__init__.py")
+    return cast(SourceModule, module)
+
+
+def load(path: str, needs: Iterable[str]) -> Any:
+    """Import a user's Python file that has some names.
+
+    Raises:
+        PreprocessError: it cannot be imported, or lacks one of them.
+    """
+    name = f"own_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, path  # it ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises
+        raise PreprocessError(f"{path}: cannot be imported ({type(error).__name__}: {told(error)})") from error
+    if missing := [one for one in needs if not hasattr(module, one)]:
+        raise PreprocessError(f"{path}: has no {' and no '.join(missing)}; see preprocess/sources/__init__.py")
+    return module
+
+
+def asked(name: str) -> list[str]:
+    """The decisions that a source's ``index`` asks for: the parameters named after one that have no default."""
+    return [
+        key
+        for key, parameter in inspect.signature(get(name).index).parameters.items()
+        if key in DECISIONS and parameter.default is parameter.empty
+    ]
+
+
+def strange(name: str, options: dict[str, Any]) -> list[str]:
+    """The options that a source's ``index`` does not know."""
+    return [key for key in options if key not in inspect.signature(get(name).index).parameters]
 
 
 def is_present(name: str, folder: Path, **options: Any) -> bool:
@@ -125,12 +184,18 @@ def surroundings(name: str, folder: Path, sample: Sample) -> tuple[Any, Box] | N
         return found
 
 
-def locate(name: str, raw: Path, **options: Any) -> Path:
-    """The folder of the user's raw directory that serves a source: its own, or that of its fallback."""
+def locate(name: str, folder: Path, **options: Any) -> Path:
+    """The folder of the user's raw directory that serves a source: its own, or that of its fallback.
+
+    Args:
+        name: what reads the source.
+        folder: the source's own folder, below the raw directory.
+        options: the recipe's.
+    """
     fallback: str | None = getattr(get(name), "FALLBACK", None)
-    if fallback and (raw / fallback).is_file() and not is_present(name, raw / name, **options):
-        return (raw / fallback).parent
-    return raw / name
+    if fallback and (folder.parent / fallback).is_file() and not is_present(name, folder, **options):
+        return (folder.parent / fallback).parent
+    return folder
 
 
 def entries(name: str, folder: Path) -> list[Path]:

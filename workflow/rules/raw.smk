@@ -4,6 +4,7 @@
 localrules:
     sources,
     fetch,
+    new,
     targets,
 
 
@@ -15,6 +16,20 @@ rule targets:
         "../../envs/preprocess.yaml"
     shell:
         "python -m preprocess targets --log {log:q}"
+
+
+rule new:
+    "Look at a folder of your own and draft the recipe of a dataset: --config name=... raw=DIR."
+    log:
+        plan.paths.log("new", ""),
+    conda:
+        "../../envs/preprocess.yaml"
+    params:
+        name=new_name,
+        raw=raw_option,
+        recipes=new_recipes,
+    shell:
+        "python -m preprocess new {params.name} --raw {params.raw:q} --recipes {params.recipes:q} --log {log:q}"
 
 
 rule sources:

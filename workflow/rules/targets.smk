@@ -79,6 +79,15 @@ def rehearsed_matches(wildcards):
     ]
 
 
+@refusing
+def new_name(wildcards):
+    return plan.new_name
+
+
+def new_recipes(wildcards):
+    return plan.new_recipes
+
+
 def raw_option(wildcards):
     """By a function: Snakemake looks for wildcards in plain texts, and a path may hold braces."""
     return plan.raw_option
