@@ -24,13 +24,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from preprocess.decisions import DECISIONS
 from preprocess.errors import PreprocessError, told
-from preprocess.geometry import Box
 from preprocess.reading.archives import Raw, is_junk
 from preprocess.table import Sample
+
+if TYPE_CHECKING:
+    from preprocess.geometry import Box
 
 #: patterns of the names of archives that every source reads; for a module's ``PRESENT``
 PACKED = ("*.zip", "*.tar", "*.tar.gz", "*.tgz")
