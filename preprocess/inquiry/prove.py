@@ -201,13 +201,13 @@ def pairs(in_force: Recipe, folder: Path, samples: list[Sample], path: Path, see
     for key in dict.fromkeys(key for key, _ in others):
         values = {shown(value): count for (name, value), count in tried.items() if name == key}
         best = max(values.values())
-        again = [value for value, count in values.items() if count == best]
+        equals = [value for value, count in values.items() if count == best]
         told = f"{rows}, others on {len(chosen):,} rows: " + ", ".join(
             f"{value} {count}" for value, count in values.items()
         )
         decided = result if best < len(chosen) else NOT_TOLD_APART
         if best == len(chosen):
-            told = f"{rows}, on {len(chosen):,} rows the same pixels as {', '.join(again)}"
+            told = f"{rows}, on {len(chosen):,} rows the same pixels as {', '.join(equals)}"
         yield Proof(in_force.name, key, shown(in_force.decisions[key].at(size)), "pairs", decided, told)
 
 
