@@ -279,14 +279,19 @@ def _files(own: str) -> dict[str, Path]:
     return found
 
 
+def _known() -> dict[str, Path]:
+    """The file of every recipe by the dataset's name, those of the folder in use among them."""
+    return _files(os.environ.get(RECIPES, ""))
+
+
 def names() -> list[str]:
     """The names of all datasets that have a recipe, sorted."""
-    return sorted(_files(os.environ.get(RECIPES, "")))
+    return sorted(_known())
 
 
 def is_own(name: str) -> bool:
     """Whether the recipe of a dataset is a user's own."""
-    return _files(os.environ.get(RECIPES, ""))[name].parent != _PROJECT
+    return _known()[name].parent != _PROJECT
 
 
 @cache
@@ -296,7 +301,7 @@ def read(name: str) -> dict[str, Any]:
     Raises:
         PreprocessError: there is no such recipe, or its file is not YAML.
     """
-    path = _files(os.environ.get(RECIPES, "")).get(name)
+    path = _known().get(name)
     if path is None:
         raise PreprocessError(f"no dataset is called {name!r}; there are: {', '.join(names())}")
     try:
@@ -316,7 +321,7 @@ def dataset(name: str) -> Dataset:
         PreprocessError: there is no such recipe.
     """
     content = read(name)
-    file = _files(os.environ.get(RECIPES, ""))[name]
+    file = _known()[name]
     values = {part.name: content[part.name] for part in fields(Dataset) if part.name in content}
     reader, generator = content["source"], content.get("generator", "")
     is_code = reader.endswith(".py")
@@ -328,17 +333,17 @@ def dataset(name: str) -> Dataset:
         | {
             "unpublished": tuple(values.get("unpublished", ())),
             "source": source,
-            "reader": _reader(file, reader),
-            "generator": str(file.parent / generator) if generator.endswith(".py") else generator,
+            "reader": _module(file, reader),
+            "generator": _module(file, generator),
             "raw": content.get("raw", source),
             "file": file,
         }
     )
 
 
-def _reader(file: Path, source: str) -> str:
-    """What reads a recipe's source."""
-    return str(file.parent / source) if source.endswith(".py") else source
+def _module(file: Path, named: str) -> str:
+    """A module of the project that a recipe names, as it is; a Python file beside the recipe by its path."""
+    return str(file.parent / named) if named.endswith(".py") else named
 
 
 def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -459,20 +464,20 @@ def validate(name: str, asks: Callable[[str], Iterable[str]] = lambda reader: ()
             the line to add.
     """
     content = read(name)
-    file = _files(os.environ.get(RECIPES, ""))[name]
-    is_own = file.parent != _PROJECT
-    where = str(file) if is_own else f"recipes/{file.name}"
-    required = REQUIRED if is_own else REQUIRED | OF_PROJECT
+    file = _known()[name]
+    of_user = is_own(name)
+    where = str(file) if of_user else f"recipes/{file.name}"
+    required = REQUIRED if of_user else REQUIRED | OF_PROJECT
     lacking = [line.format(name=name) for key, line in required.items() if key not in content]
     problems = _problems(content)
     if not problems and "name" in content and content["name"] != name:
         problems = [f"its name is {content['name']!r}; name the file after the dataset"]
-    if not problems and is_own and "source" in content:
+    if not problems and of_user and "source" in content:
         problems = _file_problems(file, content)
     if problems:
         raise PreprocessError(f"{where}: {problems[0]}")
     if {"source", "steps", "label", "decisions"} <= content.keys():
-        lacking += [f"  {line}" for line in _undecided(content, asks(_reader(file, content["source"])))]
+        lacking += [f"  {line}" for line in _undecided(content, asks(_module(file, content["source"])))]
     if lacking:
         raise PreprocessError(f"{where}: lacks what the following lines would say, each with a value of yours: "
                               + "; ".join(f"`{line}`" for line in lacking))  # fmt: skip

@@ -190,14 +190,8 @@ def _write(
         return key, result.reason, result.detail, "", "", ""
     for size, file in files.items():
         file.write(np.ascontiguousarray(result.arrays[size]).data)
-    return (
-        key,
-        "",
-        "",
-        " ".join(str(size) for size in result.upsampled if size in files),
-        result.raw_form,
-        result.raw_sha256,
-    )
+    upsampled = " ".join(str(size) for size in result.upsampled if size in files)
+    return key, "", "", upsampled, result.raw_form, result.raw_sha256
 
 
 def _attempt(renderer: Renderer, sample: Sample, strict: bool) -> Rendered | ExcludeSample:

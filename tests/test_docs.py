@@ -220,7 +220,7 @@ def commands() -> set[str]:
 def with_raw(tmp_path_factory):
     """A copy of the project, and a folder of raw files laid out as the pages say: stand-ins."""
     folder = copy_project(tmp_path_factory.mktemp("typed"))
-    for source in ("busi", "intra"):
+    for source in ("busi", "intra", "pbc"):
         miniature.generate(source, folder / "raw" / source)
     for name in ("raw/released/breastmnist.npz", "results/released/splits/dermamnist/grouped.tsv"):
         (folder / name).parent.mkdir(parents=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocess import recipe, sources
-from preprocess.acquire import recognise
+from preprocess import recipe
+from preprocess.acquire import recognise, registry
 from preprocess.acquire.digests import DigestCache
 from preprocess.acquire.registry import RemoteFile, Source
 from preprocess.acquire.verify import Lock, places, problem
@@ -106,13 +106,7 @@ def _state(
 
 def _served(source: Source, raw: Path) -> list[str]:
     """The datasets of a source whose reader sees anything to render."""
-    served = []
-    for dataset in source.datasets:
-        about = recipe.dataset(dataset)
-        folder = sources.locate(about.reader, about.folder(raw), **about.options)
-        if sources.is_present(about.reader, folder, **about.options):
-            served.append(dataset)
-    return served
+    return [dataset for dataset in source.datasets if registry.is_present(recipe.dataset(dataset), raw)]
 
 
 def _may_be_unpacked(file: RemoteFile) -> bool:

@@ -22,9 +22,10 @@ from typing import Any
 
 import yaml
 
-from preprocess import recipe
+from preprocess import recipe, sources
 from preprocess.errors import PreprocessError
 from preprocess.files import parse_yaml
+from preprocess.recipe import Dataset
 
 #: the source of the published files, built from the table of their checksums
 RELEASED = "released"
@@ -196,6 +197,22 @@ def _own() -> dict[str, dict[str, Any]]:
 def problems() -> list[str]:
     """What is wrong with the project's own files; a run trusts them, the tests ask."""
     return [f"{name}: {text}" for name, content in _own().items() if (text := _problem(content))]
+
+
+def raw_folder(about: Dataset, raw: Path, miniature: bool = False) -> Path:
+    """The folder that serves a dataset's source.
+
+    Args:
+        about: the dataset.
+        raw: the folder that holds ``<source>/...``.
+        miniature: whether it holds stand-ins, which lie where the source's name says.
+    """
+    return raw / about.source if miniature else sources.locate(about.reader, about.folder(raw), **about.options)
+
+
+def is_present(about: Dataset, raw: Path) -> bool:
+    """Whether a raw folder holds anything of a dataset to render; stops at the first hit."""
+    return sources.is_present(about.reader, raw_folder(about, raw), **about.options)
 
 
 def _of_users() -> dict[str, dict[str, Any]]:

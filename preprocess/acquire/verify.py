@@ -17,7 +17,7 @@ from typing import Any
 
 from preprocess import published, recipe, sources
 from preprocess.acquire.digests import DigestCache, Digests, Step, compute, place
-from preprocess.acquire.registry import RELEASED, RemoteFile, Source
+from preprocess.acquire.registry import RELEASED, RemoteFile, Source, raw_folder
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json, write_json
 from preprocess.reading.archives import is_tar, is_tar_header, is_zip, on_disk, walk
@@ -156,7 +156,7 @@ def places(source: Source, raw: Path) -> list[Path]:
     """Every data file that serves a source: those of its folder, or what may stand for it elsewhere."""
     if source.datasets:
         about = recipe.dataset(source.datasets[0])
-        folder = sources.locate(about.reader, about.folder(raw), **about.options)
+        folder = raw_folder(about, raw)
         entries = sources.entries(about.reader, folder) if folder.is_dir() else []
     else:  # not a source of samples
         folder = raw / source.name

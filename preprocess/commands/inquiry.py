@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from preprocess.commands import Function
 from preprocess.errors import PreprocessError
 
 log = logging.getLogger("preprocess")
 
+Answer = TypeVar("Answer")
 Results = Annotated[Path, "the folder that holds the builds, such as paper/"]
 Root = Annotated[Path, "the folder that holds <source>/..."]
 Variants = Annotated[list[str], "names of builds; the others are held against the first"]
@@ -35,6 +38,22 @@ def prove(
     print("\n".join([*prove.table(proofs), f"the same as a table: {output}"]), flush=True)
 
 
+def _of_builds(
+    target: str, variants: list[str], ask: Callable[[], tuple[list[Answer], list[str]]]
+) -> tuple[list[Answer], list[str]]:
+    """What a question about several builds finds, and what is missing for it.
+
+    Raises:
+        PreprocessError: fewer than two builds are named, or there is nothing to compare.
+    """
+    if len(variants) < 2:
+        raise PreprocessError(f"{target}: name two builds or more: --config 'variants=[paper,released]'")
+    found, missing = ask()
+    if not found:
+        raise PreprocessError(f"{target}: nothing to compare; " + "; ".join(missing))
+    return found, missing
+
+
 def compare(
     datasets: list[str],
     /,
@@ -50,11 +69,8 @@ def compare(
     from preprocess.files import write_json
     from preprocess.inquiry import compare
 
-    if len(variants) < 2:
-        raise PreprocessError("compare: name two builds or more: --config 'variants=[paper,released]'")
-    found, missing = compare.compare(datasets, variants, results, raw)
-    if not found:
-        raise PreprocessError("compare: nothing to compare; " + "; ".join(missing))
+    ask = partial(compare.compare, datasets, variants, results, raw)
+    found, missing = _of_builds("compare", variants, ask)
     compare.write_page(found, missing, variants, miniature, output)
     write_json(json, {"differences": plain(found), "missing": missing})
     print("\n".join([*compare.told(found, missing), f"side by side: {output}"]), flush=True)
@@ -77,11 +93,8 @@ def impact(
     from preprocess.files import write_json
     from preprocess.inquiry import impact
 
-    if len(variants) < 2:
-        raise PreprocessError("impact: name two builds or more: --config 'variants=[paper,released]'")
-    found, missing = impact.impact(datasets, variants, results, raw, seed, workers, log.info)
-    if not found:
-        raise PreprocessError("impact: nothing to compare; " + "; ".join(missing))
+    ask = partial(impact.impact, datasets, variants, results, raw, seed, workers, log.info)
+    found, missing = _of_builds("impact", variants, ask)
     impact.write_page(found, missing, variants, miniature, output)
     write_json(json, {"impact": plain(found), "missing": missing})
     print("\n".join([*impact.told(found, missing), f"with the decisions: {output}"]), flush=True)

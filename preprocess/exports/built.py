@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,25 @@ class Built:
                 yield Row(split, index, image, digits, cells)
         if next(table, None) is not None:
             raise self._no_table("the end")
+
+    def divided(self, each: int) -> Iterator[tuple[str, int, int, Iterator[Row]]]:
+        """The samples in files of at most ``each``, none of which holds two splits.
+
+        Yields:
+            the split, the number of the file in it from 0, how many files the split has, and the samples, which are to
+            be taken before the next file is asked for.
+
+        Raises:
+            PreprocessError: as :meth:`rows`, which is read to its end.
+        """
+        rows = self.rows()
+        for split in SPLITS:
+            left = self.counts[split]
+            number = math.ceil(left / each)
+            for place in range(number):
+                yield split, place, number, islice(rows, min(each, left))
+                left -= each
+        next(rows, None)  # its end, which looks whether the table ends too
 
     def _no_table(self, where: str) -> PreprocessError:
         return PreprocessError(

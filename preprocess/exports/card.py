@@ -54,7 +54,7 @@ def front(built: Built, folder: Path) -> dict[str, Any]:
     splits: list[dict[str, Any]] = []
     data: list[dict[str, Any]] = []
     for split in filter(built.counts.get, SPLITS):
-        name, files = parquet.SPLIT_NAMES[split], parquet.files(built, split)[0]
+        name, files = parquet.SPLIT_NAMES[split], parquet.files(built, split)
         size = sum((folder / file).stat().st_size for file in files)
         splits.append({"name": name, "num_bytes": size, "num_examples": built.counts[split]})
         data.append({"split": name, "path": [f"data/{file}" for file in files]})

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from preprocess.exports.built import Built, Row, encoded
 from preprocess.files import atomic_folder
-from preprocess.published import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,7 +45,6 @@ def write(built: Built, out: Path) -> None:
     from pyarrow import parquet
 
     schema = _schema(pa, built)
-    rows = built.rows()
     size = math.prod(built.shape)
     # a PNG is packed already, and no two pictures are the same; a list of voxels has 256 values
     texts = list(table_columns(built))
@@ -54,25 +52,19 @@ def write(built: Built, out: Path) -> None:
     options: dict[str, Any] = {"compression": "zstd"} if built.is_volumes else packing
     group = max(1, min(ROWS, (GROUP_OF_VOLUMES if built.is_volumes else GROUP) // size))
     with atomic_folder(out) as part:
-        for split in SPLITS:
-            names, each = files(built, split)
-            left = built.counts[split]
-            for name in names:
-                with parquet.ParquetWriter(part / name, schema, **options) as writer:
-                    for count in _pieces(min(each, left), group):
-                        writer.write_table(_table(pa, schema, built, list(itertools.islice(rows, count))), count)
-                left -= each
-        next(rows, None)  # its end, which looks whether the table ends too
+        for split, place, number, rows in built.divided(_each(built)):
+            with parquet.ParquetWriter(part / _name(split, place, number), schema, **options) as writer:
+                while some := list(itertools.islice(rows, group)):
+                    writer.write_table(_table(pa, schema, built, some), len(some))
 
 
-def files(built: Built, split: str) -> tuple[list[str], int]:
-    """The names of the files of one split, and the rows of each but the last.
+def files(built: Built, split: str) -> list[str]:
+    """The names of the files of one split.
 
     An empty split has no file: ``datasets`` cannot load one.
     """
-    each = max(1, FILE // math.prod(built.shape))
-    number = math.ceil(built.counts[split] / each)
-    return [f"{SPLIT_NAMES[split]}-{place:05}-of-{number:05}.parquet" for place in range(number)], each
+    number = math.ceil(built.counts[split] / _each(built))
+    return [_name(split, place, number) for place in range(number)]
 
 
 def features(built: Built) -> dict[str, dict[str, Any]]:
@@ -139,7 +131,11 @@ def _nested(pa: Any, volumes: NDArray[np.uint8]) -> Any:
     return values
 
 
-def _pieces(count: int, most: int) -> Iterator[int]:
-    """Numbers of at most ``most`` that add up to ``count``."""
-    for start in range(0, count, most):
-        yield min(most, count - start)
+def _each(built: Built) -> int:
+    """The samples of one file."""
+    return max(1, FILE // math.prod(built.shape))
+
+
+def _name(split: str, place: int, number: int) -> str:
+    """The name of one of the ``number`` files of a split."""
+    return f"{SPLIT_NAMES[split]}-{place:05}-of-{number:05}.parquet"

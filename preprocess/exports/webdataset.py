@@ -8,7 +8,6 @@ of digits. ``about.json`` says what the classes mean. The tar is POSIX's ustar, 
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import math
 import tarfile
@@ -25,18 +24,14 @@ SHARD, SAMPLES = 256 * 2**20, 10_000
 
 def write(built: Built, out: Path) -> None:
     """Write the dataset into the folder ``out`` as ``<split>-000000.tar`` and so on, a sample at a time."""
-    rows = built.rows()
     each = max(1, min(SAMPLES, SHARD // math.prod(built.shape)))
-    shards = {}
+    shards: dict[str, list[str]] = {split: [] for split in SPLITS}
     with atomic_folder(out) as part:
-        for split in SPLITS:
-            count = built.counts[split]
-            shards[split] = [f"{split}-{place:06}.tar" for place in range(math.ceil(count / each))]
-            for place, name in enumerate(shards[split]):
-                with tarfile.open(part / name, "w", format=tarfile.USTAR_FORMAT) as tar:
-                    for row in itertools.islice(rows, min(each, count - place * each)):
-                        _add(tar, built, row)
-        next(rows, None)  # its end, which looks whether the table ends too
+        for split, place, _, rows in built.divided(each):
+            shards[split].append(f"{split}-{place:06}.tar")
+            with tarfile.open(part / shards[split][-1], "w", format=tarfile.USTAR_FORMAT) as tar:
+                for row in rows:
+                    _add(tar, built, row)
         about = json.dumps(built.about | {"shards": shards}, indent=2, ensure_ascii=False)
         (part / "about.json").write_text(f"{about}\n", encoding="utf-8", newline="\n")
 

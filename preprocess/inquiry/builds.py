@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from preprocess import recipe, sources
+from preprocess import recipe
 from preprocess.errors import PreprocessError
 from preprocess.files import read_json
 from preprocess.plan.paths import Paths
@@ -120,10 +120,3 @@ def command(build: str, dataset: str, raw: Path | None) -> str:
     elif variant and not seeds:
         words.append(f"variant={variant} 'overrides={{{dataset}: ...}}'")
     return f"snakemake --cores 2 {dataset} --config {' '.join(words)}"
-
-
-def raw_folder(in_force: Recipe, raw: Path, miniature: bool) -> Path:
-    """The raw folder that serves a dataset's source."""
-    if miniature:
-        return raw / in_force.source
-    return sources.locate(in_force.dataset.reader, in_force.dataset.folder(raw), **in_force.dataset.options)

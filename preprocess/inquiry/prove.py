@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import index, npz, order, published, recipe, sources, split
+from preprocess import index, npz, order, published, recipe, split
 from preprocess.acquire import registry
 from preprocess.audit import again
 from preprocess.audit.verdict import by_class
@@ -82,10 +82,8 @@ def prove(datasets: list[str], raw: Path, base: Path, miniature: bool, seed: int
     for dataset in datasets:
         in_force = recipe.load(dataset, "released")
         yield from counts(in_force)
-        folder = builds.raw_folder(in_force, raw, miniature)
-        is_here = folder.is_dir() and (
-            miniature or sources.is_present(in_force.dataset.reader, folder, **in_force.dataset.options)
-        )
+        folder = registry.raw_folder(in_force.dataset, raw, miniature)
+        is_here = folder.is_dir() and (miniature or registry.is_present(in_force.dataset, raw))
         released = [] if miniature else published.given(raw / registry.RELEASED, dataset)
         files = [path for path in released if path.suffix == ".npz"]
         for path in files:

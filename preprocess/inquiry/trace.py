@@ -153,7 +153,7 @@ def _number(finished: Finished, name: str) -> int:
 
 def _trace(finished: Finished, number: int, raw: Path, miniature: bool) -> Trace:
     sample, in_force = finished.samples[number], finished.recipe
-    folder = builds.raw_folder(in_force, raw, miniature)
+    folder = registry.raw_folder(in_force.dataset, raw, miniature)
     seen: list[tuple[int, str, object]] = []
     sizes = list(finished.npz)
     ((_, rendered),) = again.render(in_force, folder, sizes, [sample], lambda *one: seen.append(one))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess import __version__, environment, index, order, recipe, sources
+from preprocess import __version__, environment, index, order, recipe
 from preprocess import miniature as stand_ins
 from preprocess.acquire import estimate, inventory, recognise, registry
 from preprocess.acquire.digests import DigestCache
@@ -66,8 +66,7 @@ def look(wish: Wish, say: Progress, every: float = EVERY) -> Report:
     start = time.monotonic()
     about = registry.load(None if wish.miniature else wish.root)[wish.source]
     first = recipe.dataset(about.datasets[0])
-    folder = wish.root / wish.source if wish.miniature else first.folder(wish.root)
-    folder = sources.locate(first.reader, folder, **first.options)
+    folder = registry.raw_folder(first, wish.root, wish.miniature)
     if not folder.is_dir():
         found, datasets, layouts = Survey(), [], []
     else:

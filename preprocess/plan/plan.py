@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess import environment, exports, published, recipe, sources
-from preprocess.acquire import estimate
+from preprocess.acquire import estimate, registry
 from preprocess.audit import exceptions
 from preprocess.decisions import ALIKE, DECISIONS
 from preprocess.errors import PreprocessError
@@ -199,17 +199,12 @@ class Plan:
     @cache  # noqa: B019  one plan a process
     def is_present(self, dataset: str) -> bool:
         """Whether the dataset's source has anything to render."""
-        about = self.recipe(dataset)
-        if self.is_miniature:
-            return bool(about.dataset.generator)
-        return sources.is_present(about.dataset.reader, self.folder(dataset), **about.dataset.options)
+        about = self.recipe(dataset).dataset
+        return bool(about.generator) if self.is_miniature else registry.is_present(about, self.raw)
 
     def folder(self, dataset: str) -> Path:
         """The raw folder that serves the dataset's source."""
-        about = self.recipe(dataset)
-        if self.is_miniature:
-            return self.raw / about.source
-        return sources.locate(about.dataset.reader, about.dataset.folder(self.raw), **about.dataset.options)
+        return registry.raw_folder(self.recipe(dataset).dataset, self.raw, self.is_miniature)
 
     def require(self, dataset: str) -> None:
         """Refuse a dataset asked for by name whose source is not there."""

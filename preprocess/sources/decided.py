@@ -270,23 +270,48 @@ def files_by_key(
     return {key: found[key] for key in sorted(found, key=natural)}, copies.notes("files")
 
 
-def of_files(raw: Raw, decided: Decided, is_data: Callable[[RawFile], bool], what: str) -> Listing:
-    """The samples of files that are one sample each.
+def index_of(is_data: Callable[[Raw, RawFile], bool], what: str) -> Callable[..., Listing]:
+    """The ``index`` of a source whose files are one sample each.
 
     Args:
-        raw: the raw files.
-        decided: what the recipe says.
         is_data: whether a file is of the kind.
         what: the kind, in the plural.
-
-    Raises:
-        PreprocessError: no file is taken, or as :func:`listed`.
     """
-    there = raw.files()
-    found, notes = files_by_key(raw, there, is_data)
-    every = [Thing(key, file.path, file.path) for key, file in found.items()]
-    return choose(raw, every, decided, Rows(raw, there, decided, places := Places(raw)), places,
-                  [*notes, *ignored(there, (one.path for one in found.values()))], what)  # fmt: skip
+
+    def index(
+        raw: Raw,
+        files: list[str] | str,
+        table: str,
+        table_key: str,
+        class_from: str,
+        group_from: str,
+        split_from: str,
+        columns: dict[str, str],
+    ) -> Listing:
+        """List the files in natural order of their keys.
+
+        Args:
+            raw: the raw files.
+            files: the decision of this name, as all that follow.
+            table: see :mod:`preprocess.decisions`.
+            table_key: likewise.
+            class_from: likewise.
+            group_from: likewise.
+            split_from: likewise.
+            columns: likewise.
+
+        Raises:
+            PreprocessError: no file is taken, or a value cannot be told; see :mod:`preprocess.sources.decided`.
+        """
+        decided = Decided(files, table, table_key, class_from, group_from, split_from, columns)
+        there = raw.files()
+        found, notes = files_by_key(raw, there, lambda file: is_data(raw, file))
+        every = [Thing(key, file.path, file.path) for key, file in found.items()]
+        notes += ignored(there, (one.path for one in found.values()))
+        places = Places(raw)
+        return choose(raw, every, decided, Rows(raw, there, decided, places), places, notes, what)
+
+    return index
 
 
 def choose(

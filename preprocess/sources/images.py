@@ -31,8 +31,7 @@ from preprocess.reading import kinds
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.dicom import Frame, is_dicom
 from preprocess.reading.picture import Picture
-from preprocess.sources import Listing
-from preprocess.sources.decided import Decided, holds, of_files
+from preprocess.sources.decided import holds, index_of
 from preprocess.table import Sample
 
 
@@ -41,38 +40,12 @@ def present(folder: Path) -> bool:
     return holds(folder, ("picture", "series", "unknown"))
 
 
-def index(
-    raw: Raw,
-    files: list[str] | str,
-    table: str,
-    table_key: str,
-    class_from: str,
-    group_from: str,
-    split_from: str,
-    columns: dict[str, str],
-) -> Listing:
-    """List the pictures in natural order of their keys.
-
-    Args:
-        raw: the raw files.
-        files: the decision of this name, as all that follow.
-        table: see :mod:`preprocess.decisions`.
-        table_key: likewise.
-        class_from: likewise.
-        group_from: likewise.
-        split_from: likewise.
-        columns: likewise.
-
-    Raises:
-        PreprocessError: no file is taken, or a value cannot be told; see :mod:`preprocess.sources.decided`.
-    """
-    decided = Decided(files, table, table_key, class_from, group_from, split_from, columns)
-    return of_files(raw, decided, lambda file: is_picture(raw, file), "pictures")
-
-
 def is_picture(raw: Raw, file: RawFile) -> bool:
     """Whether a file is a picture by its ending, or DICOM."""
     return kinds.kind_of(file.name) == "picture" or kinds.is_dicom(raw, file)
+
+
+index = index_of(is_picture, "pictures")
 
 
 def open(raw: Raw, sample: Sample) -> Any:

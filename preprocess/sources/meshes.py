@@ -13,9 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from preprocess.reading import kinds
-from preprocess.reading.archives import Raw
-from preprocess.sources import Listing
-from preprocess.sources.decided import Decided, holds, of_files
+from preprocess.reading.archives import Raw, RawFile
+from preprocess.sources.decided import holds, index_of
 from preprocess.sources.tools import open_file
 
 open = open_file
@@ -26,30 +25,9 @@ def present(folder: Path) -> bool:
     return holds(folder, ("mesh",))
 
 
-def index(
-    raw: Raw,
-    files: list[str] | str,
-    table: str,
-    table_key: str,
-    class_from: str,
-    group_from: str,
-    split_from: str,
-    columns: dict[str, str],
-) -> Listing:
-    """List the meshes in natural order of their keys.
+def is_mesh(raw: Raw, file: RawFile) -> bool:
+    """Whether a file is a mesh by its ending."""
+    return kinds.kind_of(file.name) == "mesh"
 
-    Args:
-        raw: the raw files.
-        files: the decision of this name, as all that follow.
-        table: see :mod:`preprocess.decisions`.
-        table_key: likewise.
-        class_from: likewise.
-        group_from: likewise.
-        split_from: likewise.
-        columns: likewise.
 
-    Raises:
-        PreprocessError: no file is taken, or a value cannot be told; see :mod:`preprocess.sources.decided`.
-    """
-    decided = Decided(files, table, table_key, class_from, group_from, split_from, columns)
-    return of_files(raw, decided, lambda file: kinds.kind_of(file.name) == "mesh", "meshes")
+index = index_of(is_mesh, "meshes")
