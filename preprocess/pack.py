@@ -106,15 +106,17 @@ def _places(
 
 
 def _read(files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of rows that lie together: how many, and their bytes."""
+    """Yield blocks of rows: how many, and their bytes. Those that lie together are read at once."""
     size = math.prod(shape)
     most = max(BLOCK // size, 1)
-    # rows of one shard that follow each other have the same difference to their number
-    for (shard, _), run in groupby(enumerate(places), key=lambda item: (item[1].shard, item[1].row - item[0])):
-        following = [place.row for _, place in run]
-        for start in range(0, len(following), most):
-            count = min(most, len(following) - start)
-            yield count, os.pread(files[shard].fileno(), count * size, HEADER + following[start] * size)
+    for start in range(0, len(places), most):
+        wanted = places[start : start + most]
+        parts = []
+        # rows of one shard that follow each other have the same difference to their number
+        for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1].shard, item[1].row - item[0])):
+            rows = [place.row for _, place in run]
+            parts.append(os.pread(files[shard].fileno(), len(rows) * size, HEADER + rows[0] * size))
+        yield len(wanted), b"".join(parts)
 
 
 class _Seen:
