@@ -116,6 +116,7 @@ def open(raw: Raw, sample: Sample) -> NDArray[Any]:
     data = raw.read(sample.path)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
+            file.pages.cache = True  # the search for damage asks for them again: else a third of all time
             found = file.series[0]
             _refuse_shape(found.shape, found.dtype)  # before anything is unpacked
             _refuse_damage(data, file)
