@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +23,7 @@ from preprocess.reading.archives import stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.render import Rendered, Renderer
-from preprocess.table import Sample, read_rows, sample_of, unit_key, write_rows
+from preprocess.table import Sample, read_cells, read_columns, read_rows, sample_of, unit_key, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -103,19 +102,28 @@ class Block:
 
     def samples(self, prepared: Prepared | None) -> list[Sample]:
         """The samples of the block, read without holding those of the others."""
+        decides = "split" if "split" in read_columns(self.table) else "reason"
         if prepared:
-            return [sample for sample in map(sample_of, self._rows()) if sample in prepared]
-        places = ((row["path"], unit_key(row["unit"], row["key"])) for row in self._rows())
-        first, end = block(boundaries(places), self.shard, self.shards)
-        return [sample_of(row) for row in islice(self._rows(), first, end)]
+            rows = (row for row in read_rows(self.table) if _is_wanted(decides, row[decides]))
+            return [sample for sample in map(sample_of, rows) if sample in prepared]
+        numbers: list[int] = []
+        first, end = block(boundaries(self._places(decides, numbers)), self.shard, self.shards)
+        if first == end:
+            return []
+        within = read_rows(self.table, numbers[first], numbers[end - 1] + 1)
+        return [sample_of(row) for row in within if _is_wanted(decides, row[decides])]
 
-    def _rows(self) -> Iterator[dict[str, str]]:
-        return filter(_is_wanted, read_rows(self.table))
+    def _places(self, decides: str, numbers: list[int]) -> Iterator[tuple[str, str]]:
+        """Path and unit of each sample of all shards; the number of its row goes into a list."""
+        for number, (path, unit, key, cell) in enumerate(read_cells(self.table, "path", "unit", "key", decides)):
+            if _is_wanted(decides, cell):
+                numbers.append(number)
+                yield path, unit_key(unit, key)
 
 
-def _is_wanted(row: dict[str, str]) -> bool:
-    """Whether a row of a split table has a split, or one of an index may get one."""
-    return bool(row["split"]) if "split" in row else not (row["reason"] and is_early(row["reason"]))
+def _is_wanted(column: str, cell: str) -> bool:
+    """Whether a row of a split table has a split, or one of an index may get one, by that column of it."""
+    return bool(cell) if column == "split" else not (cell and is_early(cell))
 
 
 def write(
