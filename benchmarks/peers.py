@@ -53,6 +53,7 @@ class Used:
 def measured(words: list[str], folder: Path) -> Used:
     """Run a command on one core in a folder."""
     where = os.environ | {"PYTHONWARNINGS": "ignore"}
+    where.pop("PYTHONDONTWRITEBYTECODE", None)  # users compile a module once, not at each of our starts
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *words], cwd=folder, env=where, stdout=subprocess.PIPE, text=True, check=True
     )
