@@ -22,7 +22,7 @@ import yaml
 
 from preprocess import published, steps
 from preprocess.decisions import ALIKE, DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, guess
 from preprocess.files import parse_yaml
 
 Protocol = Literal["paper", "released"]
@@ -303,7 +303,7 @@ def read(name: str) -> dict[str, Any]:
     """
     path = _known().get(name)
     if path is None:
-        raise PreprocessError(f"no dataset is called {name!r}; there are: {', '.join(names())}")
+        raise PreprocessError(f"no dataset is called {name!r}; {guess(name, names())}there are: {', '.join(names())}")
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -359,7 +359,8 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
     for key, value in (overrides or {}).items():
         if key not in DECISIONS or (key not in decisions and key != "split.file"):
             raise PreprocessError(
-                f"overrides: {name} has no decision {key!r}; it has: {', '.join(decisions)}, split.file"
+                f"overrides: {name} has no decision {key!r}; {guess(key, decisions)}"
+                f"it has: {', '.join(decisions)}, split.file"
             )
         value = DECISIONS[key].typed(_sizes_as_text(value))
         if problem := DECISIONS[key].problem(value):
