@@ -290,8 +290,19 @@ def names() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Whether the recipe of a dataset is a user's own."""
-    return _known()[name].parent != _PROJECT
+    """Whether the recipe of a dataset is a user's own.
+
+    Raises:
+        PreprocessError: there is no such recipe.
+    """
+    return _file(name).parent != _PROJECT
+
+
+def _file(name: str) -> Path:
+    path = _known().get(name)
+    if path is None:
+        raise PreprocessError(f"no dataset is called {name!r}; {guess(name, names())}there are: {', '.join(names())}")
+    return path
 
 
 @cache
@@ -301,9 +312,7 @@ def read(name: str) -> dict[str, Any]:
     Raises:
         PreprocessError: there is no such recipe, or its file is not YAML.
     """
-    path = _known().get(name)
-    if path is None:
-        raise PreprocessError(f"no dataset is called {name!r}; {guess(name, names())}there are: {', '.join(names())}")
+    path = _file(name)
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -321,7 +330,7 @@ def dataset(name: str) -> Dataset:
         PreprocessError: there is no such recipe.
     """
     content = read(name)
-    file = _known()[name]
+    file = _file(name)
     values = {part.name: content[part.name] for part in fields(Dataset) if part.name in content}
     reader, generator = content["source"], content.get("generator", "")
     is_code = reader.endswith(".py")
@@ -465,7 +474,7 @@ def validate(name: str, asks: Callable[[str], Iterable[str]] = lambda reader: ()
             the line to add.
     """
     content = read(name)
-    file = _known()[name]
+    file = _file(name)
     of_user = is_own(name)
     where = str(file) if of_user else f"recipes/{file.name}"
     required = REQUIRED if of_user else REQUIRED | OF_PROJECT

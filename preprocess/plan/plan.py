@@ -67,7 +67,8 @@ class Plan:
         """Refuse what cannot be built. Nothing is written."""
         if not self.is_miniature and not self.raw.is_dir():
             raise PreprocessError(
-                f"config: raw: {self.raw} is not a folder; make it, or name the one that holds <source>/..., or 'miniature'"
+                f"config: raw: {self.raw} is not a folder; make it, or name the one that holds <source>/..., or "
+                f"'miniature'"
             )
         check_results(self.results, None if self.is_miniature else self.raw)
         exceptions.read(Path(self.settings.exceptions) if self.settings.exceptions else None)
