@@ -129,7 +129,7 @@ class Progress:
             errors.pop(None, None)  # in a group of jobs those fail too that never ran
         elif errors:
             rule, logs = next(iter(self._failed.values()))
-            errors = {f"{closing.ERROR}{rule} was stopped and could not say why: by Ctrl-C, a kill, or want of memory": logs}
+            errors = {f"{closing.ERROR}{rule} was stopped by Ctrl-C, a kill or want of memory": logs}
         told += [f"log: {log}" for logs in errors.values() for log in logs]
         return [*told, *filter(None, errors)]
 
