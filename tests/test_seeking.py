@@ -209,7 +209,7 @@ def test_without_room_for_the_memory_all_is_read_as_before(tmp_path):
         assert list(read(put(tmp_path, WHOLE), backwards=False).values()) == list(FILES.values())
 
 
-#: commands that are given the raw folder and open no packed tar that comes again: they hash files, list them or name them
+#: commands that are given the raw folder and open no packed tar that comes again: they hash, list or name files
 PASSERS_BY = {"verify", "sources", "fetch", "new", "compare", "impact"}
 
 
