@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal
 
+from preprocess.errors import guess
 from preprocess.published import SPLITS
 from preprocess.table import COMMON, SPLIT_COLUMNS
 
@@ -157,7 +158,8 @@ class Decision:
         if self.kind is not None:
             kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
             allowed += [kind.__name__ for kind in kinds]
-        return f"{value!r} is not one of: {', '.join(allowed)}"
+        like = guess(value, self.choices).rstrip()
+        return f"{value!r} is not one of: {', '.join(allowed)}{f'; {like}' if like else ''}"
 
 
 def shown(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 #: what a library's message says of an object in memory: another address in every run
@@ -60,3 +62,17 @@ def told(text: object) -> str:
     """A message, such as a library's, in one line of bounded length and without addresses in memory."""
     line = " ".join(_OBJECT.sub("", str(text)).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def guess(word: object, known: Iterable[str]) -> str:
+    """What was meant by a name that is none: ``"did you mean breastmnist? "``, or nothing where no name is like it.
+
+    Capitals and signs do not count: ``BreastMNIST``, ``nodule_mnist_3d``. Names that are as like are all named.
+    """
+    plain = "".join(one for one in str(word).lower() if one.isalnum() or one == "_")
+    likeness = {
+        name: difflib.SequenceMatcher(a=name, b=plain).ratio() for name in difflib.get_close_matches(plain, known, n=4)
+    }
+    best = max(likeness.values(), default=0)
+    like = sorted(name for name, value in likeness.items() if value > best - 0.05)
+    return f"did you mean {' or '.join(like)}? " if like else ""

@@ -22,7 +22,7 @@ import yaml
 
 from preprocess import published, steps
 from preprocess.decisions import ALIKE, DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, guess
 from preprocess.files import parse_yaml
 
 Protocol = Literal["paper", "released"]
@@ -290,8 +290,19 @@ def names() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Whether the recipe of a dataset is a user's own."""
-    return _known()[name].parent != _PROJECT
+    """Whether the recipe of a dataset is a user's own.
+
+    Raises:
+        PreprocessError: there is no such recipe.
+    """
+    return _file(name).parent != _PROJECT
+
+
+def _file(name: str) -> Path:
+    path = _known().get(name)
+    if path is None:
+        raise PreprocessError(f"no dataset is called {name!r}; {guess(name, names())}there are: {', '.join(names())}")
+    return path
 
 
 @cache
@@ -301,9 +312,7 @@ def read(name: str) -> dict[str, Any]:
     Raises:
         PreprocessError: there is no such recipe, or its file is not YAML.
     """
-    path = _known().get(name)
-    if path is None:
-        raise PreprocessError(f"no dataset is called {name!r}; there are: {', '.join(names())}")
+    path = _file(name)
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -321,7 +330,7 @@ def dataset(name: str) -> Dataset:
         PreprocessError: there is no such recipe.
     """
     content = read(name)
-    file = _known()[name]
+    file = _file(name)
     values = {part.name: content[part.name] for part in fields(Dataset) if part.name in content}
     reader, generator = content["source"], content.get("generator", "")
     is_code = reader.endswith(".py")
@@ -359,7 +368,8 @@ def load(name: str, protocol: str, overrides: dict[str, Any] | None = None) -> R
     for key, value in (overrides or {}).items():
         if key not in DECISIONS or (key not in decisions and key != "split.file"):
             raise PreprocessError(
-                f"overrides: {name} has no decision {key!r}; it has: {', '.join(decisions)}, split.file"
+                f"overrides: {name} has no decision {key!r}; {guess(key, decisions)}"
+                f"it has: {', '.join(decisions)}, split.file"
             )
         value = DECISIONS[key].typed(_sizes_as_text(value))
         if problem := DECISIONS[key].problem(value):
@@ -464,7 +474,7 @@ def validate(name: str, asks: Callable[[str], Iterable[str]] = lambda reader: ()
             the line to add.
     """
     content = read(name)
-    file = _known()[name]
+    file = _file(name)
     of_user = is_own(name)
     where = str(file) if of_user else f"recipes/{file.name}"
     required = REQUIRED if of_user else REQUIRED | OF_PROJECT

@@ -201,6 +201,8 @@ def test_a_row_is_traced_by_its_place_and_by_its_key(finished):
     assert (kernel.value, kernel.evidence) == ("bicubic", "assumed")
     with pytest.raises(PreprocessError, match="no row of"):
         trace.trace(["breastmnist/test/9999"], "paper", base, raw_of(finished), miniature=True)
+    with pytest.raises(PreprocessError, match="no dataset is called 'brestmnist'; did you mean breastmnist"):
+        trace.trace(["brestmnist/test/3"], "paper", base, raw_of(finished), miniature=True)
 
 
 @pytest.mark.workflow

@@ -73,6 +73,25 @@ def test_without_a_terminal_a_line_a_dataset_and_one_a_minute(clock):
     ]
 
 
+def test_a_job_of_a_source_is_named_by_it_and_the_end_is_not_guessed(clock):
+    stream = io.StringIO()
+    told = progress(stream, clock, PACE)
+    told.begin(40)
+    for number in range(4):
+        told.started(number, "busi_render", "breastmnist" if number < 2 else "nodulemnist3d")
+        told.finished(number)
+    clock.now = 61
+    told.started(4, "busi_miniature", "")
+    told.finished(4)
+    clock.now = 122
+    told.started(5, "checksums", "")
+    told.finished(5)
+    assert stream.getvalue().splitlines()[1:] == [
+        "busi: miniature done; 5 of 40 steps",
+        "checksums done; 6 of 40 steps",
+    ]
+
+
 def test_a_terminal_has_a_bar_that_is_gone_at_the_end(clock):
     stream = Screen()
     told = progress(stream, clock, PACE)
@@ -120,7 +139,7 @@ def test_a_job_that_was_killed_is_named(tmp_path, clock):
     told = progress(io.StringIO(), clock)
     told.begin(9)
     told.failed(1, "busi_render", [log(tmp_path, "render.log", "INFO: 3 of 9")])
-    assert told.stopped()[-1] == "ERROR: busi_render was stopped and could not say why"
+    assert told.stopped()[-1] == "ERROR: busi_render was stopped by Ctrl-C, a kill or want of memory"
 
 
 def test_a_job_that_succeeds_at_another_try_has_not_failed(tmp_path, clock):

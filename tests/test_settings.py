@@ -108,7 +108,7 @@ def test_null_is_the_default():
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"size": [28]}, "'size' was unexpected"),
+        ({"size": [28]}, "no key is called 'size'; did you mean sizes? the keys are"),
         ({"protocol": "published"}, "protocol: 'published' is not one of ['paper', 'released']"),
         ({"census": "off"}, "census: 'off'"),
         ({"sizes": "big"}, "sizes.0: 'big' is not of type 'integer'"),
@@ -127,6 +127,8 @@ def test_null_is_the_default():
         ({"overrides": {"breastmnist": "box"}}, "overrides.breastmnist: 'box'"),
         ({"overrides": {"catmnist": {}}}, "no dataset is called 'catmnist'"),
         ({"datasets": ["catmnist"]}, "no dataset is called 'catmnist'"),
+        ({"datasets": ["BrestMNIST"]}, "did you mean breastmnist?"),
+        ({"overrides": {"dermanist": {}}}, "did you mean dermamnist?"),
         ({"datasets": "all,breastmnist"}, "no dataset is called 'all'"),
         ({"datasets": []}, "datasets"),
         ({"seed": -1}, "less than the minimum"),
@@ -135,6 +137,7 @@ def test_null_is_the_default():
         ({"raw": ""}, "raw: ''"),
         ({"results": ["a"]}, "results: ['a']"),
         ({"exports": ["docx"]}, "exports"),
+        ({"exports": ["parkuet"]}, "did you mean parquet? exports: further formats of every npz, by default []"),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(config, words):

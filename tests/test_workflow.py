@@ -326,7 +326,7 @@ def test_two_runs_at_once_are_told_apart(folder):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (["sizess=[28]"], "'sizess' was unexpected"),
+        (["sizess=[28]"], "no key is called 'sizess'; did you mean sizes?"),
         (["sizes=[0]"], "0 is less than the minimum of 2"),
         (["protocol=papers"], "'papers' is not one of"),
         (["datasets=[breastminst]"], "no dataset is called 'breastminst'"),

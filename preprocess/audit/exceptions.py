@@ -14,7 +14,7 @@ import yaml
 
 from preprocess import recipe
 from preprocess.audit.findings import Finding
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, guess
 
 FIELDS = ("dataset", "check", "reason", "signed")
 #: may be left out
@@ -62,7 +62,10 @@ def read(path: Path | None) -> list[SignedOff]:
                 f"exceptions: {path}: entry {number} needs exactly {', '.join(FIELDS)}, none empty; {TEXT} may be added"
             )
         if entry["dataset"] not in recipe.names():
-            raise PreprocessError(f"exceptions: {path}: entry {number}: no dataset is called {entry['dataset']!r}")
+            raise PreprocessError(
+                f"exceptions: {path}: entry {number}: no dataset is called {entry['dataset']!r}; "
+                f"{guess(entry['dataset'], recipe.names())}there are: {', '.join(recipe.names())}"
+            )
     return [SignedOff(**entry) for entry in entries]
 
 

@@ -50,7 +50,8 @@ def _of_builds(
         raise PreprocessError(f"{target}: name two builds or more: --config 'variants=[paper,released]'")
     found, missing = ask()
     if not found:
-        raise PreprocessError(f"{target}: nothing to compare; " + "; ".join(missing))
+        others = f"; {len(missing) - 1} more are missing" if len(missing) > 1 else ""
+        raise PreprocessError(f"{target}: nothing to compare; {missing[0]}{others}")
     return found, missing
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,7 +68,8 @@ def new(
     write_text(place, made.text, of_run=False)
     print("\n".join(made.told))
     print(f"written: {place}: read it, every decision says why; what is 'assumed' is yours to confirm")
-    print(f"to build it: snakemake --cores 2 {name} --config recipes={recipes} raw={raw}", flush=True)
+    command = ["snakemake", "--cores", "2", name, "--config", f"recipes={recipes}", f"raw={raw}"]
+    print(f"to build it: {shlex.join(command)}", flush=True)
 
 
 COMMANDS: tuple[Function, ...] = (inspect, inspected, new)

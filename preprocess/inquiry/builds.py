@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,7 +117,7 @@ def command(build: str, dataset: str, raw: Path | None) -> str:
         words.append(f"seed={seeds[0]}")
     decided = ", ".join(f"{key}: {value}" for key, mark, value in changes if mark and key != "seed")
     if decided:
-        words.append(f"'overrides={{{dataset}: {{{decided}}}}}'")
+        words.append(f"overrides={{{dataset}: {{{decided}}}}}")
     elif variant and not seeds:
-        words.append(f"variant={variant} 'overrides={{{dataset}: ...}}'")
-    return f"snakemake --cores 2 {dataset} --config {' '.join(words)}"
+        words += [f"variant={variant}", f"overrides={{{dataset}: ...}}"]
+    return shlex.join(["snakemake", "--cores", "2", dataset, "--config", *words])

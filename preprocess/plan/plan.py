@@ -18,7 +18,7 @@ from preprocess import environment, exports, published, recipe, sources
 from preprocess.acquire import estimate, registry
 from preprocess.audit import exceptions
 from preprocess.decisions import ALIKE, DECISIONS
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, guess
 from preprocess.files import read_json
 from preprocess.plan import batches, closing, targets
 from preprocess.plan import settings as settings_of
@@ -67,7 +67,8 @@ class Plan:
         """Refuse what cannot be built. Nothing is written."""
         if not self.is_miniature and not self.raw.is_dir():
             raise PreprocessError(
-                f"config: raw: {self.raw} is not a folder; name the folder that holds <source>/..., or 'miniature'"
+                f"config: raw: {self.raw} is not a folder; make it, or name the one that holds <source>/..., or "
+                f"'miniature'"
             )
         check_results(self.results, None if self.is_miniature else self.raw)
         exceptions.read(Path(self.settings.exceptions) if self.settings.exceptions else None)
@@ -596,7 +597,8 @@ class Plan:
             source = recipe.dataset(name).source if name in recipe.names() else name
             if source not in self.sources:
                 raise PreprocessError(
-                    f"inspect: no source and no dataset is called {name!r}; the sources are {', '.join(self.sources)}"
+                    f"inspect: no source and no dataset is called {name!r}; "
+                    f"{guess(name, [*self.sources, *recipe.names()])}the sources are {', '.join(self.sources)}"
                 )
             if not self._can_be_looked_at(source):
                 raise PreprocessError(

@@ -82,6 +82,7 @@ class Progress:
 
     def started(self, number: int, rule: str, dataset: str) -> None:
         """A job begins."""
+        dataset = dataset or self._source(rule)
         self._jobs[number] = rule, dataset
         if self._bar is not None:
             self._bar.set_postfix_str(self._left(" ".join(filter(None, (dataset, self._stage(rule))))))
@@ -104,7 +105,7 @@ class Progress:
         if self._stage(rule) == "gate":
             self._say(self._state(f"{dataset}: done"))
         elif self._bar is None and self._clock() - self._told >= PAUSE:
-            self._say(self._state(f"{dataset}: {self._stage(rule)} done"))
+            self._say(self._state(f"{dataset}: {self._stage(rule)} done" if dataset else f"{rule} done"))
 
     @property
     def has_failed(self) -> bool:
@@ -128,19 +129,21 @@ class Progress:
             errors.pop(None, None)  # in a group of jobs those fail too that never ran
         elif errors:
             rule, logs = next(iter(self._failed.values()))
-            errors = {f"{closing.ERROR}{rule} was stopped and could not say why": logs}
+            errors = {f"{closing.ERROR}{rule} was stopped by Ctrl-C, a kill or want of memory": logs}
         told += [f"log: {log}" for logs in errors.values() for log in logs]
         return [*told, *filter(None, errors)]
 
+    def _source(self, rule: str) -> str:
+        return next((source for source in self._sources if rule.startswith(f"{source}_")), "")
+
     def _stage(self, rule: str) -> str:
-        for source in self._sources:
-            if rule.startswith(f"{source}_"):
-                return rule.removeprefix(f"{source}_")
-        return rule
+        source = self._source(rule)
+        return rule.removeprefix(f"{source}_") if source else rule
 
     def _left(self, text: str) -> str:
         left = self._pace.left(self._rendered, self._clock() - self._begun)
-        return text if left is None else f"{text}, about {duration(left)} left"
+        # what comes after the last of the slow jobs is not estimated
+        return f"{text}, about {duration(left)} left" if left else text
 
     def _state(self, text: str) -> str:
         return self._left(f"{text}; {self._done} of {self._total} steps")

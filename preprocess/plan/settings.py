@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from preprocess import recipe
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, guess
 
 #: the value of ``raw`` that stands for the embedded stand-ins
 MINIATURE = "miniature"
@@ -84,10 +84,17 @@ def read(config: dict[str, Any], schema: Path) -> Settings:
                 values[key] = _plain(value, parts.get(key, {}))
             except yaml.YAMLError as broken:
                 raise PreprocessError(f"config: {key}: {value!r} cannot be read ({_line(broken)})") from broken
+    for key in values:
+        if key not in parts:
+            raise PreprocessError(
+                f"config: no key is called {key!r}; {guess(key, parts)}the keys are {', '.join(parts)}"
+            )
     for error in jsonschema.Draft202012Validator(known).iter_errors(values):
-        where = ".".join(str(part) for part in error.absolute_path)
+        where = [str(part) for part in error.absolute_path]
+        about, allowed = parts[where[0]], error.validator_value if error.validator == "enum" else ()
         raise PreprocessError(
-            f"config: {where + ': ' if where else ''}{error.message}; the keys are {', '.join(parts)}"
+            f"config: {'.'.join(where)}: {error.message}; {guess(error.instance, allowed)}{where[0]}: "
+            f"{about['description']}, by default {json.dumps(about['default'])}"
         )
     values["datasets"] = None if values["datasets"] == "all" else values["datasets"]
     # the folder of the first recipe of a user is made with it
@@ -95,7 +102,9 @@ def read(config: dict[str, Any], schema: Path) -> Settings:
     names = recipe.names()
     for name in [*(values["datasets"] or ()), *values["overrides"]]:
         if name not in names:
-            raise PreprocessError(f"config: no dataset is called {name!r}; there are: {', '.join(names)}")
+            raise PreprocessError(
+                f"config: no dataset is called {name!r}; {guess(name, names)}there are: {', '.join(names)}"
+            )
     values["default_seed"] = parts["seed"]["default"]
     return Settings(**{field.name: _frozen(values[field.name]) for field in fields(Settings)})
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from preprocess import recipe
 from preprocess.acquire.inventory import aligned
+from preprocess.errors import guess
 
 #: what is not of one dataset or source
 OTHERS = {
@@ -50,16 +48,7 @@ def table() -> list[str]:
     )
 
 
-def meant(word: str, known: Iterable[str] | None = None) -> str:
+def meant(word: str) -> str:
     """Say that there is no such target, and which name is like it: ``brestmnist``, ``BreastMNIST``."""
-    known = list(names() if known is None else known)
-    plain = "".join(one for one in word.lower() if one.isalnum() or one == "_")
-    close = difflib.get_close_matches(plain, known, n=4)
-    best = max((_likeness(plain, name) for name in close), default=0)
-    like = sorted(name for name in close if _likeness(plain, name) > best - 0.05)
-    guess = f"did you mean {' or '.join(like)}? " if like else ""
-    return f"no target is called {word!r}; {guess}'snakemake --cores 1 targets' lists them"
-
-
-def _likeness(word: str, name: str) -> float:
-    return difflib.SequenceMatcher(a=name, b=word).ratio()
+    like = guess(word, names())
+    return f"no target is called {word!r}; {like}'snakemake --cores 1 targets' lists them"

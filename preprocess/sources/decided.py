@@ -8,6 +8,7 @@ with the archive's name in place of the archive and without the ending of that n
 from __future__ import annotations
 
 import fnmatch
+import glob
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -149,7 +150,7 @@ class Places:
         if match is None:
             raise PreprocessError(
                 f"{self._at(thing)}: {text!r} does not fit the expression {expression!r} of {key}; decide {key} anew, "
-                f"or leave the file out by files"
+                f"or leave the file out: files: {_without(thing)}"
             )
         return match[1] or "" if match.re.groups else match[0]
 
@@ -157,7 +158,7 @@ class Places:
         if row is None:
             raise PreprocessError(
                 f"{self._at(thing)}: no row of the table names it, and {key} is a column of it; add the row, or leave "
-                f"the file out by files"
+                f"the file out: files: {_without(thing)}"
             )
         return self._cell(row, rest, key)
 
@@ -375,6 +376,11 @@ def listed(
         census = {name or "no label": number for name, number in count(samples, "original_label").items()}
     warnings = in_packed_tars(thing.first for thing in things)
     return Listing(samples, census, [*notes, *_told(samples)], warnings)
+
+
+def _without(thing: Thing) -> str:
+    """The value of ``files`` that leaves one out."""
+    return f'["!{glob.escape(thing.name)}"]'
 
 
 def _sample(thing: Thing, row: Row | None, decided: Decided, places: Places) -> Sample:
