@@ -15,6 +15,6 @@ def calm(scheduler: JobScheduler) -> None:
     each timer's round sets the next one: after 200 jobs it goes 200 rounds a second, in each of which it asks for the
     resources of all that wait and looks for their files. That took a third of the CPU time of a run of small jobs.
     """
-    limiter = scheduler.job_rate_limiter
+    limiter = getattr(scheduler, "job_rate_limiter", None)
     if limiter is not None and limiter.max_jobs >= UNLIMITED * limiter.timespan:
         scheduler.job_rate_limiter = None
