@@ -22,6 +22,7 @@ from preprocess import environment
 from preprocess.errors import PreprocessError
 from preprocess.plan import targets
 from preprocess.plan.plan import Plan
+from workflow.rounds import calm
 from workflow.terminal import Terminal, is_wanted
 
 try:
@@ -57,6 +58,8 @@ onstart:
     for line in plan.begin(workflow.cores, workflow.local_exec):
         print(line, file=sys.stderr)
     terminal.begin(plan.progress(workflow.cores))
+    if workflow.local_exec:
+        calm(workflow.scheduler)
 
 
 onsuccess:

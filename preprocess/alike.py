@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess import duplicates
-from preprocess import shards as shard_tables
+from preprocess import duplicates, rendered
 from preprocess.table import write_rows
 
 log = logging.getLogger(__name__)
@@ -25,19 +24,19 @@ def write(shards: list[Path], out: Path) -> None:
     """Write the samples that look like another: their keys, and the cluster of each by the first of its keys.
 
     Clusters are near duplicates (:mod:`preprocess.duplicates`) of the samples at
-    :data:`~preprocess.shards.LOOKED_AT`, closed transitively. They depend on keys and pixels alone, not on the order of
-    the shards.
+    :data:`~preprocess.rendered.LOOKED_AT`, closed transitively. They depend on keys and pixels alone, not on the order
+    of the shards.
 
     Args:
         shards: the folders of all shards, each written with what its samples look like.
         out: the table.
     """
-    entries = [(entry["key"], not entry["reason"]) for _, _, entry in shard_tables.rows(shards)]
-    looks = [shard_tables.looks(shard) for shard in shards]
-    rendered = [row for row, (_, is_rendered) in enumerate(entries) if is_rendered]
-    rendered.sort(key=lambda row: entries[row][0])
-    keys = [entries[row][0] for row in rendered]
-    digests, cells = (np.concatenate([look[place] for look in looks])[rendered] for place in (0, 1))
+    entries = [(entry["key"], not entry["reason"]) for _, _, entry in rendered.rows(shards)]
+    looks = [rendered.looks(shard) for shard in shards]
+    kept = [row for row, (_, is_rendered) in enumerate(entries) if is_rendered]
+    kept.sort(key=lambda row: entries[row][0])
+    keys = [entries[row][0] for row in kept]
+    digests, cells = (np.concatenate([look[place] for look in looks])[kept] for place in (0, 1))
     del looks
     pairs = duplicates.alike(map(bytes, digests), cells)
     first = duplicates.clusters(len(keys), ((pair.first, pair.second) for pair in pairs)).tolist()

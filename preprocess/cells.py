@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 #: cells along an edge: as many rows as columns, so that the cells of a turned picture are the turned cells
 SIDE = 17
@@ -15,6 +14,8 @@ def cells(image: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
 
     The reduction is by area, so that the cells do not depend on the picture's size.
     """
+    from PIL import Image  # here: who reads cells needs no Pillow
+
     if dimensions == 3:
         image = image.mean(axis=0).astype(np.uint8)
     return np.asarray(Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))

@@ -31,7 +31,8 @@ COMMANDS: dict[str, commands.Function] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(words).parse_args(words)
     _start_log(options.log)
     try:
         with _remembering(options.seek):
@@ -49,12 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    """The parser of some words. Only the commands among them get their parameters: a start would pay for all."""
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=(__doc__ or "").partition(";")[0] + ".")
     names = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, function in COMMANDS.items():
         text = (inspect.getdoc(function) or "").partition("\n")[0]
-        commands.add(names.add_parser(name, help=text, description=text), function)
+        of_command = names.add_parser(name, help=text, description=text)
+        if name in words:
+            commands.add(of_command, function)
     return parser
 
 

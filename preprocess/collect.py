@@ -6,10 +6,9 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from preprocess import packed as packed_rows
-from preprocess import shards as shard_tables
+from preprocess import rendered as shard_tables
 from preprocess.errors import PreprocessError
-from preprocess.split import SPLITS
+from preprocess.published import SPLITS
 from preprocess.table import COMMON, Sample, read_columns, read_rows, read_samples, write_rows
 
 log = logging.getLogger(__name__)
@@ -88,6 +87,8 @@ def join(rows_table: Path, packed: dict[int, Path], out: Path) -> None:
         packed: what pack saw of the rows, by size (:mod:`preprocess.packed`).
         out: the table.
     """
+    from preprocess import packed as packed_rows  # here: the rows are collected without NumPy
+
     flags = {size: packed_rows.upsampled(path) for size, path in packed.items()}
     columns = read_columns(rows_table)
     columns.insert(UPSAMPLED, "upsampled")

@@ -104,11 +104,6 @@ def threads(workers: int, of_them: int | None = None) -> Executor:
     return _AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)
 
 
-def is_classic_zlib() -> bool:
-    """Whether this Python deflates as the published files were: zlib-ng gives other bytes."""
-    return "zlib-ng" not in zlib.ZLIB_RUNTIME_VERSION
-
-
 def layout(dimensions: int, size: int, create_system: int | None = None) -> tuple[tuple[str, ...], int]:
     """Order of the six members, and the header's ``create_system``, of a published file.
 

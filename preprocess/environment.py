@@ -80,6 +80,11 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION, **installed}
 
 
+def is_classic_zlib() -> bool:
+    """Whether this Python deflates as the published files were: zlib-ng gives other bytes."""
+    return "zlib-ng" not in zlib.ZLIB_RUNTIME_VERSION
+
+
 def _prepend(name: str, folder: Path) -> None:
     known = [part for part in os.environ.get(name, "").split(os.pathsep) if part]
     if str(folder) not in known[:1]:

@@ -16,8 +16,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import container
-from preprocess import shards as shard_tables
+from preprocess import container, rendered
 from preprocess.cells import SIDE, cells
 from preprocess.checksums import image_digest
 from preprocess.container import Array, Form
@@ -90,7 +89,7 @@ def _places(
     Raises:
         PreprocessError: the shards were rendered from other files than the table was collected from.
     """
-    entries = {entry["key"]: (_Place(shard, row), entry) for shard, row, entry in shard_tables.rows(shards)}
+    entries = {entry["key"]: (_Place(shard, row), entry) for shard, row, entry in rendered.rows(shards)}
     places, upsampled = [], []
     for row in rows:
         place, entry = entries.get(row["key"], (None, {}))

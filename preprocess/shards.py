@@ -23,17 +23,10 @@ from preprocess.reading.archives import stream_of
 from preprocess.reasons import is_early
 from preprocess.recipe import Recipe
 from preprocess.render import Rendered, Renderer
+from preprocess.rendered import COLUMNS, LOOKED_AT, LOOKS, TABLE
 from preprocess.table import Sample, read_cells, read_columns, read_rows, sample_of, unit_key, write_rows
 
 log = logging.getLogger(__name__)
-
-#: the table a shard writes beside its arrays, and its columns
-TABLE = "rows.tsv"
-COLUMNS = ("key", "reason", "detail", "upsampled", "raw_form", "raw_sha256")
-#: what a shard writes of its samples where the split rests on what they look like, and the size they are looked at,
-#: whichever sizes are asked for: so that the split does not depend on those
-LOOKS = "looks.npz"
-LOOKED_AT = 28
 
 #: what lies between two samples that follow each other
 APART, STREAM_ENDS, SAME_UNIT = range(3)
@@ -103,9 +96,9 @@ class Block:
     def samples(self, prepared: Prepared | None) -> list[Sample]:
         """The samples of the block, read without holding those of the others."""
         decides = "split" if "split" in read_columns(self.table) else "reason"
-        if prepared:
+        if prepared or self.shards == 1:
             rows = (row for row in read_rows(self.table) if _is_wanted(decides, row[decides]))
-            return [sample for sample in map(sample_of, rows) if sample in prepared]
+            return [sample for sample in map(sample_of, rows) if not prepared or sample in prepared]
         numbers: list[int] = []
         first, end = block(boundaries(self._places(decides, numbers)), self.shard, self.shards)
         if first == end:
@@ -132,7 +125,7 @@ def write(
     """Render one shard of a dataset into a folder: ``<size>.npy`` a size, and ``rows.tsv``.
 
     The folder appears when all of it is complete. Excluded samples keep a row of zeros in the arrays,
-    so that rows and table agree. ``with_looks`` adds what :func:`looks` reads.
+    so that rows and table agree. ``with_looks`` adds what :func:`preprocess.rendered.looks` reads.
 
     Raises:
         PreprocessError: a file cannot be read under ``strict``, or an archive is damaged.
@@ -157,19 +150,6 @@ def write(
         if looks:
             looks.write(part / LOOKS)
     log.info("%s samples rendered at %s", f"{len(samples):,}", ", ".join(map(str, sizes)))
-
-
-def rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Yield (shard, row in the shard's arrays, entry) of every sample in some shards' tables."""
-    for shard, folder in enumerate(shards):
-        for row, entry in enumerate(read_rows(folder / TABLE)):
-            yield shard, row, entry
-
-
-def looks(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Digests, (N, 16), and cells, (N, 17, 17), of the samples of a shard that was written with them."""
-    with np.load(folder / LOOKS) as file:
-        return file["digests"], file["cells"]
 
 
 class _Looks:

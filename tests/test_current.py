@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -105,40 +106,99 @@ def test_a_package_of_an_export_concerns_that_export_alone(monkeypatch):
     assert {name for name in watched if zarr[name] != before[name]} == {"export_zarr"}
 
 
-def test_no_stage_opens_a_file_of_the_package_that_its_digest_leaves_out(stand_in, tmp_path):
-    """The commands themselves, watched: what they open below the package is code they reach, or facts they name."""
+@dataclass(frozen=True)
+class Watched:
+    """A command that was run in a process of its own: the files below the package it opened, the modules it loaded."""
+
+    stage: str
+    opened: frozenset[Path]
+    loaded: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def plan_of_one(stand_in, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("watched")
+    shutil.copytree(stand_in("busi"), folder / "raw" / "busi")
+    return Plan({"raw": str(folder / "raw"), "results": str(folder / "results"), "census": "warn"}, SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def watched(plan_of_one) -> list[Watched]:
+    """The commands themselves, from index to the exports."""
     watch = (
         "import sys, json; opened = set(); root = sys.argv[1]; "
         "sys.addaudithook(lambda event, args: opened.add(args[0]) if event == 'open' and isinstance(args[0], str) "
         "and args[0].startswith(root) else None); sys.argv = sys.argv[2:]; "
-        "from preprocess import cli; code = cli.main(sys.argv); "
-        "print('OPENED', json.dumps(sorted(opened))); sys.exit(code)"
+        "from preprocess import cli; code = cli.main(sys.argv); loaded = sorted(sys.modules); "
+        "print('WATCHED', json.dumps([sorted(opened), loaded])); sys.exit(code)"
     )
     sys.path.insert(0, str(ROOT / "tests"))
     import incremental
 
-    config = {"raw": str(tmp_path / "raw"), "results": str(tmp_path / "results"), "census": "warn"}
-    shutil.copytree(stand_in("busi"), tmp_path / "raw" / "busi")
-    plan = Plan(config, SCHEMA)
-    in_force = plan.recipe(NAME)
-    always = {"recipes", "schemas"}  # every command loads its recipe; what of it matters is in the digest
-    for stage, words in [*incremental.steps(plan), *incremental.exports(plan)]:
+    found = []
+    for stage, words in [*incremental.steps(plan_of_one), *incremental.exports(plan_of_one)]:
         done = subprocess.run(
             [sys.executable, "-c", watch, f"{fingerprint.ROOT}{os.sep}", *words],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        opened = json.loads(done.stdout.rpartition("OPENED ")[2])
-        own = {Path(path).relative_to(fingerprint.ROOT) for path in opened}
-        code = {path for path in own if path.suffix in (".py", ".pyc")}
-        facts = {path for path in own - code if path.parts[0] not in always and not path.name.endswith(".pyc")}
+        opened, loaded = json.loads(done.stdout.rpartition("WATCHED ")[2])
+        own = frozenset(Path(path).relative_to(fingerprint.ROOT) for path in opened)
+        found.append(Watched(stage, own, frozenset(loaded)))
+    return found
+
+
+def test_no_stage_opens_a_file_of_the_package_that_its_digest_leaves_out(watched, plan_of_one):
+    """What the commands open below the package is code they reach, or facts they name."""
+    in_force = plan_of_one.recipe(NAME)
+    always = {"recipes", "schemas"}  # every command loads its recipe; what of it matters is in the digest
+    for one in watched:
+        code = {path for path in one.opened if path.suffix == ".py" or path.parent.name == "__pycache__"}
+        facts = {path for path in one.opened - code if path.parts[0] not in always}
         known = {
             found.relative_to(fingerprint.ROOT)
-            for name in STAGES[stage].prints
+            for name in STAGES[one.stage].prints
             for pattern in FACTS[name]
             for found in fingerprint.ROOT.glob(pattern.format(dataset=NAME, source=in_force.source))
         }
         others = {path for path in facts - known if path.parent != Path("tables/sources")}  # the registry reads all
-        assert not others, (stage, others)
+        assert not others, (one.stage, others)
+
+
+#: what a stage of flat pictures loads of these; each start of it pays for them, and most jobs do little else
+SLOW = {"numpy", "scipy", "PIL", "jinja2", "jsonschema", "importlib.metadata", "preprocess.recipe"}
+LOADS = {
+    "index": {"preprocess.recipe"},
+    "split": {"numpy", "preprocess.recipe"},
+    "render": {"numpy", "PIL", "preprocess.recipe"},
+    "collect": set(),
+    "pack": {"numpy", "PIL", "preprocess.recipe"},
+    "samples": {"numpy"},
+    "check": {"numpy", "PIL", "preprocess.recipe"},
+    "reread": {"numpy"},
+    "verdict": {"numpy", "preprocess.recipe"},
+    "provenance": {"importlib.metadata", "preprocess.recipe"},
+    "leak_free": {"numpy", "preprocess.recipe"},
+    "audit": {"numpy", "PIL", "jinja2", "importlib.metadata", "preprocess.recipe"},
+    "export_parquet": {"numpy", "PIL", "preprocess.recipe"},
+    "card": {"numpy", "PIL", "jinja2", "preprocess.recipe"},
+}
+
+
+def test_a_stage_loads_what_it_needs(watched):
+    for one in watched:
+        extra = (SLOW & one.loaded) - LOADS[one.stage]
+        assert not extra, (one.stage, extra)
+
+
+def test_what_a_generator_counts_is_known_without_drawing():
+    """The index of a stand-in asks for it, of every dataset."""
+    asked = (
+        "import sys; from preprocess import miniature, recipe; "
+        "counts = [miniature.census(name) for name in recipe.names()]; "
+        "print(len(counts), 'scipy.ndimage' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(recipe.names())), "False"]
 
 
 # ---- random edits

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from preprocess import container, shards
+from preprocess import container, rendered
 from preprocess.npz import npy_header
 from preprocess.table import SPLIT_COLUMNS, Sample, write_rows, write_samples
 
@@ -71,7 +71,7 @@ def test_a_render_job_stays_small_however_long_the_dataset(all_nuclei, tmp_path)
         "--table", all_nuclei / "split.tsv",
         "--shard", count // 2, "--shards", count, "--sizes", *SIZES, "--output", tmp_path / "shard",
     )  # fmt: skip
-    rows = (tmp_path / "shard" / shards.TABLE).read_text().splitlines()[1:]
+    rows = (tmp_path / "shard" / rendered.TABLE).read_text().splitlines()[1:]
     assert 11 <= len(rows) <= 12
     assert rows[0].startswith(f"F33/CD31_inter/{first}.tif\t")
     assert held < 150
@@ -102,7 +102,7 @@ def test_packing_does_not_hold_the_pixels(name, tmp_path):
         folder = tmp_path / str(count)
         (folder / "0").mkdir(parents=True)
         rows = [(f"{number}.png", "", "", "", "PNG L 448x448", "0" * 64) for number in range(count)]
-        write_rows(folder / "0" / shards.TABLE, shards.COLUMNS, rows)
+        write_rows(folder / "0" / rendered.TABLE, rendered.COLUMNS, rows)
         with open(folder / "0" / "448.npy", "wb") as file:
             file.write(npy_header((count, 448, 448)))
             file.truncate(128 + count * 448 * 448)  # a file of holes: read as zeros

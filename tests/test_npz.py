@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from preprocess import container, npz
+from preprocess import container, environment, npz
 from preprocess.errors import PreprocessError
 
 SPLITS = ("train", "val", "test")
@@ -40,7 +40,7 @@ def write(path, arrays, create_system=0):
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not container.is_classic_zlib(), reason="this Python deflates by zlib-ng")
+@pytest.mark.skipif(not environment.is_classic_zlib(), reason="this Python deflates by zlib-ng")
 @pytest.mark.parametrize(("name", "md5", "dimensions", "size", "system"), PUBLISHED)
 def test_published_file_is_written_again_to_its_md5(name, md5, dimensions, size, system, real, tmp_path):
     reader = npz.Reader(real / "released" / name)

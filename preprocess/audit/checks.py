@@ -19,7 +19,7 @@ from preprocess.audit.findings import Finding
 from preprocess.duplicates import NearPair
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.shards import LOOKED_AT
+from preprocess.rendered import LOOKED_AT
 from preprocess.steps import images
 from preprocess.table import Sample, read_rows, read_samples, write_rows
 

@@ -17,7 +17,6 @@ from preprocess import __version__, environment, recipe
 from preprocess.audit import licences, placing
 from preprocess.audit.findings import Finding, incomplete
 from preprocess.audit.plain import typed
-from preprocess.container import is_classic_zlib
 from preprocess.decisions import Pointer
 from preprocess.files import read_json
 from preprocess.recipe import Recipe
@@ -268,7 +267,7 @@ def command(in_force: Recipe, run: RunFacts) -> str:
 def versions() -> dict[str, str]:
     """Versions of what can change a byte of the result."""
     found = environment.versions()
-    if not is_classic_zlib():
+    if not environment.is_classic_zlib():
         found["zlib"] += ": not the classic zlib, file MD5s cannot match"
     return {"medmnist-rebuild": __version__, **found}
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import container, npz, published
+from preprocess import environment, npz, published
 from preprocess.checksums import array_digest, file_digest, image_digest
 from preprocess.errors import PreprocessError
 from preprocess.recipe import Recipe
@@ -201,7 +201,7 @@ def _notes(recipe: Recipe) -> tuple[str, ...]:
     notes = [
         f"{key}: {note}" for key, choice in recipe.decisions.items() for note in (choice.missing, choice.note) if note
     ]
-    if not container.is_classic_zlib():
+    if not environment.is_classic_zlib():
         notes.append("this Python's zlib is not the classic one: file MD5s cannot match, arrays can")
     if recipe.overridden:
         notes.append(f"overridden: {', '.join(sorted(recipe.overridden))}")

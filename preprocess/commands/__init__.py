@@ -18,7 +18,7 @@ What a parameter becomes on the command line follows from its annotation:
     one of some words.
 
 Parameters before ``/`` are given without their name. ``Annotated[X, "text"]`` explains one. Nothing heavy is imported
-here: a function imports what it runs.
+here: a function imports what it runs, and recipes are there for those alone that take one.
 """
 
 from __future__ import annotations
@@ -32,19 +32,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from preprocess import recipe
-from preprocess.recipe import Recipe
-
 Function = Callable[..., None]
+
+
+class _Recipe:
+    """Stands for a recipe where commands are described: the module of recipes takes as long to load as all the rest."""
+
+
+def _hints(function: Function, include_extras: bool = False) -> dict[str, Any]:
+    return typing.get_type_hints(function, localns={"Recipe": _Recipe}, include_extras=include_extras)
 
 
 def add(parser: argparse.ArgumentParser, function: Function) -> None:
     """Add the parameters of a command's function to its parser."""
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = _hints(function, include_extras=True)
     parser.add_argument("--log", type=Path, help="also write messages to this file")
     parser.add_argument("--seek", type=Path, help="a folder that remembers where packed archives can be read from")
     for parameter in inspect.signature(function).parameters.values():
-        if hints[parameter.name] is Recipe:
+        if hints[parameter.name] is _Recipe:
             parser.add_argument("dataset", help="name of the dataset, such as breastmnist")
             parser.add_argument("--protocol", choices=("paper", "released"), required=True)
             parser.add_argument("--overrides", type=_mapping, default={}, help="JSON mapping of decisions to values")
@@ -95,10 +100,12 @@ def _mapping(text: str) -> dict[str, Any]:
 
 def call(function: Function, options: argparse.Namespace) -> None:
     """Call a command's function with what its parser found."""
-    hints = typing.get_type_hints(function)
+    hints = _hints(function)
     positional, named = [], {}
     for parameter in inspect.signature(function).parameters.values():
-        if hints[parameter.name] is Recipe:
+        if hints[parameter.name] is _Recipe:
+            from preprocess import recipe
+
             value: Any = recipe.load(options.dataset, options.protocol, options.overrides)
         else:
             value = getattr(options, parameter.name)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from preprocess import recipe
 from preprocess.commands import Function
 from preprocess.errors import PreprocessError
 
@@ -109,6 +108,7 @@ def verify(
 
 def estimate(results: Path, sizes: list[int], sizes_3d: list[int], cores: int = 1, datasets: Datasets = None) -> None:
     """Estimate disk, scratch and hours of a real run."""
+    from preprocess import recipe
     from preprocess.acquire import estimate
 
     names: Iterable[str] = recipe.names() if datasets is None else datasets

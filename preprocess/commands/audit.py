@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from preprocess.commands import Function
 from preprocess.commands.stages import Raw
 from preprocess.errors import PreprocessError
-from preprocess.recipe import Recipe
+
+if TYPE_CHECKING:
+    from preprocess.recipe import Recipe
 
 log = logging.getLogger("preprocess")
 

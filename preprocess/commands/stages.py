@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from preprocess.commands import Function
-from preprocess.recipe import Recipe
+
+if TYPE_CHECKING:
+    from preprocess.recipe import Recipe
 
 log = logging.getLogger("preprocess")
 

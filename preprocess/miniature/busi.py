@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from preprocess.miniature.drawing import Floats, encode, grid, rng, smooth_noise, to_uint8, write_zip
+from preprocess.miniature.drawing import Floats, blurred, encode, grid, rng, smooth_noise, to_uint8, write_zip
 
 COUNTS = {"benign": 20, "malignant": 12, "normal": 8}
 CENSUS = {"breastmnist": COUNTS}
@@ -55,7 +54,7 @@ def _draw(label: str, number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
     if label != "normal":
         mask, shade = _lesion(generator, row, column, malignant=label == "malignant")
         tissue = tissue * (1 - shade) + 0.07 * shade
-        below = gaussian_filter(np.maximum.accumulate(mask, axis=0).astype(float), 3)
+        below = blurred(np.maximum.accumulate(mask, axis=0).astype(float), 3)
         # malignant masses shadow what lies behind them, cysts and fibroadenomas enhance it
         tissue *= 1 - 0.45 * below * (row > 0) if label == "malignant" else 1 + 0.25 * below * (row > 0)
     speckle = np.abs(smooth_noise(generator, (height, width), 1.1) + 1j * smooth_noise(generator, (height, width), 1.1))
@@ -77,4 +76,4 @@ def _lesion(
     if malignant:  # spiculated margin
         radius = radius + 0.05 * np.sin(11 * angle + generator.uniform(0, 6)) + 0.04 * np.sin(17 * angle)
     distance = np.hypot((row - y) / tall, column - x) / radius
-    return distance < 1, gaussian_filter((distance < 1).astype(float), 2.5 if malignant else 1.2)
+    return distance < 1, blurred((distance < 1).astype(float), 2.5 if malignant else 1.2)

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
-from preprocess.miniature.drawing import Floats, encode, grid, rng, smooth_noise, to_uint8, write_tar_gz
+from preprocess.miniature.drawing import Floats, blurred, encode, grid, rng, smooth_noise, to_uint8, write_tar_gz
 
 #: per part: patient, and the findings of its images from follow-up 000 on
 PARTS: dict[int, dict[str, tuple[str, ...]]] = {
@@ -105,7 +104,7 @@ def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:
     blur = size / 60
 
     def soft(mask: NDArray[np.bool_], width: float = 1.0) -> Floats:
-        return np.asarray(gaussian_filter(mask.astype(float), blur * width))
+        return blurred(mask.astype(float), blur * width)
 
     wide, tall = body.uniform(0.28, 0.38), body.uniform(0.5, 0.68)
     chest = soft((np.hypot(column / 0.88, (row - 0.3) / 1.35) < 1) | (np.abs(column) < 0.2), 2)

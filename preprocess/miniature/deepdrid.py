@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from preprocess.miniature.drawing import encode, enlarge, grid, rng, smooth_noise, to_uint8, write_zip
+from preprocess.miniature.drawing import blurred, encode, enlarge, grid, rng, smooth_noise, to_uint8, write_zip
 
 ROOT = "DeepDRiD-master"
 REGULAR = f"{ROOT}/regular_fundus_images"
@@ -139,4 +138,4 @@ def _spots(generator: np.random.Generator, side: int, level: int) -> NDArray[np.
     for kind, number in enumerate((level * 7, max(level - 1, 0) * 8)):
         for row, column in generator.integers(side // 6, side * 5 // 6, (number, 2)):
             marks[kind, row, column] = 1
-    return np.asarray(np.clip([gaussian_filter(one, 1.6 + 0.3 * level) * 16 for one in marks], 0, 1))
+    return np.asarray(np.clip([blurred(one, 1.6 + 0.3 * level) * 16 for one in marks], 0, 1))

@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,16 @@ def rng(*seed: int | str) -> np.random.Generator:
     )
 
 
+def blurred(values: NDArray[Any], scale: float | tuple[float, ...], mode: str = "reflect") -> NDArray[Any]:
+    """Values, of the same shape and dtype, blurred by a Gaussian of so many samples along each axis."""
+    from scipy.ndimage import gaussian_filter  # here: who asks a generator what it counts draws nothing
+
+    return np.asarray(gaussian_filter(values, scale, mode=mode))
+
+
 def smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], scale: float) -> Floats:
     """Gaussian noise blurred to a length of ``scale`` samples, with mean 0 and standard deviation 1."""
-    from scipy.ndimage import gaussian_filter
-
-    noise = gaussian_filter(generator.standard_normal(shape), scale, mode="wrap")
+    noise = blurred(generator.standard_normal(shape), scale, mode="wrap")
     return np.asarray((noise - noise.mean()) / noise.std())
 
 

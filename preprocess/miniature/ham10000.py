@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from preprocess.miniature.drawing import encode, grid, rng, smooth_noise, to_uint8, write_zip
+from preprocess.miniature.drawing import blurred, encode, grid, rng, smooth_noise, to_uint8, write_zip
 
 #: per class: how many images each of its lesions has
 LESIONS = {
@@ -109,7 +108,7 @@ def _draw(one: Picture, width: int, height: int) -> NDArray[np.uint8]:
     edge = np.full_like(angle, lesion.uniform(0.28, 0.48))
     for wave in (2, 3, 5, 7):
         edge = edge + rough * lesion.uniform(0.2, 0.5) * np.sin(wave * angle + lesion.uniform(0, 6)) / wave
-    inside = gaussian_filter((np.hypot(row - y, column - x) < edge).astype(float), width / 90)[..., None]
+    inside = blurred((np.hypot(row - y, column - x) < edge).astype(float), width / 90)[..., None]
     blotch = smooth_noise(shot, (height, width), width / 25)[..., None] * (0.5 + 3 * rough) * 0.09
     picture = tone * (1 - inside) + (np.array(colour) + lesion.uniform(-0.05, 0.05, 3) + blotch) * inside
     for _ in range(int(shot.integers(0, 4))):  # hairs

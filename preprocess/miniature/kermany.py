@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, rotate
-from scipy.special import expit
 
-from preprocess.miniature.drawing import Floats, encode, enlarge, grid, rng, smooth_noise, to_uint8, write_zip
+from preprocess.miniature.drawing import Floats, blurred, encode, enlarge, grid, rng, smooth_noise, to_uint8, write_zip
 
 ROOT = "CellData"
 OCT = {
@@ -108,14 +106,18 @@ def _oct(split: str, label: str, number: int) -> NDArray[np.uint8]:
             cyst = ((column - fovea - x) / 0.09) ** 2 + ((depth - y) / 0.2) ** 2 < 1
             scan = np.where(cyst & inside, 0.08, scan)
     speckle = np.abs(smooth_noise(generator, (height, width), 0.8))
-    image = to_uint8(gaussian_filter(scan, 1) * (0.55 + 0.45 * speckle) + 0.03)
+    image = to_uint8(blurred(scan, 1) * (0.55 + 0.45 * speckle) + 0.03)
     if number % 4 == 3:  # a rotated scan leaves white corners
+        from scipy.ndimage import rotate
+
         image = rotate(image, generator.uniform(-12, 12), reshape=False, order=1, cval=255)
     return enlarge(image, *true) if true else image
 
 
 def _chest(split: str, label: str, number: int) -> NDArray[np.uint8]:
     """A frontal X-ray: dark lungs in a bright chest, spine, heart, ribs; patches or haze in pneumonia."""
+    from scipy.special import expit
+
     generator = rng("kermany", "chest", split, label, number)
     width, height = int(generator.integers(270, 400)), int(generator.integers(190, 260))
     row, column = grid(height, width)

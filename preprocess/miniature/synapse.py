@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from preprocess.miniature.drawing import encode, rng, write_tree, write_zip
+from preprocess.miniature.drawing import blurred, encode, rng, write_tree, write_zip
 
 SHAPE = (60, 288, 288)
 VOXEL = np.array([30.0, 8.0, 8.0])
@@ -62,11 +61,13 @@ def _tissue(generator: np.random.Generator) -> tuple[Volume, Volume]:
 
 def _field(generator: np.random.Generator, scale: float) -> Volume:
     """Smooth noise with a length of ``scale`` nm, mean 0 and standard deviation 1, made on a coarse grid."""
+    from scipy.ndimage import zoom
+
     steps = np.maximum(np.round(scale / 2.5 / VOXEL), 1)
     coarse = generator.standard_normal([int(np.ceil(n / step)) + 1 for n, step in zip(SHAPE, steps, strict=True)])
-    coarse = ndimage.gaussian_filter(coarse, 1.0)
+    coarse = blurred(coarse, 1.0)
     factors = [n / m for n, m in zip(SHAPE, coarse.shape, strict=True)]
-    fine = ndimage.zoom(coarse.astype(np.float32), factors, order=1, mode="nearest", grid_mode=True)
+    fine = zoom(coarse.astype(np.float32), factors, order=1, mode="nearest", grid_mode=True)
     return np.asarray((fine - fine.mean()) / fine.std(), np.float32)
 
 
@@ -97,7 +98,7 @@ def _draw_synapse(
     side = distance[part] - distance[z, y, x]
     thick, shift = (30, 24) if excitatory else (15, 0)
     density = np.exp(-(((side - shift) / thick) ** 2)) * (away < 190)
-    volume[part] -= 0.5 * ndimage.gaussian_filter(density.astype(np.float32), (0.5, 1.5, 1.5))
+    volume[part] -= 0.5 * blurred(density.astype(np.float32), (0.5, 1.5, 1.5))
     for place in np.round(generator.normal(0, 90, (40, 3)) / VOXEL).astype(int):
         at = np.clip(np.array(centre) + place, np.array(_VESICLE.shape) // 2, np.array(SHAPE) - _VESICLE.shape)
         box = tuple(slice(k - n // 2, k + n // 2 + 1) for k, n in zip(at, _VESICLE.shape, strict=True))

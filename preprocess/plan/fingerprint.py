@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,14 +28,16 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
     inner: set[str] = set()
     outer: set[str] = set()
     tables = b""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    if TABLES.encode() in source:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(TABLES):
+                tables += (ROOT / node.value).read_bytes() if (ROOT / node.value).is_file() else b""
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(TABLES):
-            tables += (ROOT / node.value).read_bytes() if (ROOT / node.value).is_file() else b""
-            continue
         else:
             continue
         for name in names:
@@ -43,6 +46,14 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
             elif name in environment.LIBRARIES or name in environment.EXPORTERS:
                 outer.add(name)
     return source + tables, frozenset(name for name in inner if _exists(name)), frozenset(outer)
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All statements of a body and of those inside them; expressions hold no import, and are nine tenths of a tree."""
+    for node in body:
+        yield node
+        for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+            yield from _statements(getattr(node, block, ()))
 
 
 def _path(module: str) -> Path:
