@@ -17,13 +17,13 @@ from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.table import Sample, read_rows, sample_of
 
-#: samples the figures are of: one row of so many, but no fewer and no more than these
-SHARE, LEAST, MOST = 10, 10, 100
+#: samples the figures are of at the most
+MOST = 100
 #: voxels that all the alternatives of all samples have at the most, as long as there are no fewer samples than that:
 #: 100 pictures with every alternative at 28 to 224; of volumes 100 at 28, a few dozen at 64, and the least at 224
 VOXELS = 2**28
-#: the files these samples are of, such as scans: as many, if they hold enough of them
-FILES = 10
+#: samples of one file, such as a scan, at the most: a tenth of them, or two
+OF_FILE = 2
 
 #: the values of a decision by key: in words, with the sizes at which each is in force
 Decided = dict[str, dict[str, tuple[int, ...]]]
@@ -81,7 +81,7 @@ def how_many(recipe: Recipe, sizes: Sequence[int], rows: int) -> int:
     """How many of a dataset's rows the figures are of: it follows from what there is to render, not from a clock."""
     others = sum(len(in_force) < len(sizes) for values in decided(recipe, sizes).values() for in_force in values.values())
     voxels = max(others, 1) * sum(math.prod(recipe.shape(size)) for size in sizes)
-    return min(rows, max(LEAST, min(MOST, rows // SHARE, VOXELS // voxels)))
+    return again.some(rows, min(MOST, VOXELS // voxels))
 
 
 def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int, most: int) -> list[Sample]:
@@ -100,7 +100,7 @@ def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int,
     for place, row in enumerate(read_rows(index)):
         indexed[row["key"]] = place
         units[row["key"]] = row["unit"]
-    drawn = again.drawn([row["path"] for row in rows], most, -(-most // FILES), seed)
+    drawn = again.drawn([row["path"] for row in rows], most, max(most // 10, OF_FILE), seed)
     others = [row for row in drawn if row != example][: most - 1]
     chosen = again.as_stored([example, *others], keys, indexed)
     return [replace(sample_of(dict(rows[row])), unit=units[keys[row]]) for row in chosen]

@@ -23,7 +23,7 @@ from preprocess.shards import LOOKED_AT
 from preprocess.steps import images
 from preprocess.table import Sample, read_rows, read_samples, write_rows
 
-#: rows that are rendered again
+#: rows that are rendered again at the most
 REBUILT = 20
 _NONE: dict[str, str] = {}
 #: how many examples a finding carries at the most
@@ -273,7 +273,8 @@ def _look(built: _Contents) -> _Seen:
 def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.dtype[np.uint8]]]]:
     """Render some random rows, each on its own: arrays by row and size."""
     reading_order = {key: position for position, key in enumerate(built.indexed)}
-    chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:REBUILT].tolist()
+    count = again.some(len(built.samples), REBUILT)
+    chosen: list[int] = np.random.RandomState(built.seed).permutation(len(built.samples))[:count].tolist()
     chosen = again.as_stored(chosen, [sample.key for sample in built.samples], reading_order)
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
     rendered = again.render(built.recipe, built.files.raw, list(built.npz), (whole[row] for row in chosen))
@@ -409,7 +410,7 @@ def _upsampled(built: _Contents) -> Iterator[Finding]:
 
 def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
     """The output's licence is not freer than its source's; an unknown licence stays unknown."""
-    output, source = recipe.dataset.licence, registry.load()[recipe.source]
+    output, source = recipe.dataset.licence, registry.one(recipe.source)
     of_whom = "of the real files: " if miniature else ""
     if problem := licences.problem(output, source.licence):
         yield Finding("licence", "error", f"{of_whom}{output} cannot be: {problem}")
