@@ -53,6 +53,8 @@ FEW = 4096
 BLOCK = 2048
 #: candidates that are looked at together
 CHUNK = 1 << 16
+#: of hashes that share a part with so many others, the rest are looked up one hash after another
+STEPS = 64
 #: main axes of the cells, along which pictures are compared before anything else where all pairs are
 AXES = 32
 #: rows that the main axes are found by
@@ -207,35 +209,30 @@ class _Found:
 # ---- pairs that share a part of their hashes
 
 
-def _layout() -> tuple[Ints, tuple[tuple[int, int, int, int, int], ...]]:
+def _layout() -> tuple[Ints, tuple[tuple[int, int, int, int], ...]]:
     """Where the bits of a hash go, and the parts it falls into.
 
     Turned upside down, a bit changes places with that of the row as far from the other edge. So the upper bits are two
     words, the lower ones two more in the same order, and the middle row is in a fifth: a hash upside down is the same
-    words in another order. A part is some upper bits, spread over the picture, the lower ones in their place, and some
-    of the middle row; all parts together are all bits, each once.
+    words in another order. A part is some upper bits, spread over the picture so that a smooth one does not decide them
+    all at once, the lower ones in their place, and some of the middle row; every bit is in one part.
 
     Returns:
-        the bits in the order of the words, (272,), and of each part its upper word (the lower one is two further), the
-        first of its bits there and how many, and the same of its bits in the fifth word.
+        the bits in the order of the words, (272,), and of each part the first of its upper bits and how many, and the
+        same of its bits in the fifth word.
     """
     columns = SIDE - 1
     places = np.arange(BITS).reshape(SIDE, columns)
-    upper, lower = places[: SIDE // 2].ravel(), places[: SIDE // 2 : -1].ravel()
-    order: list[int] = []
-    parts: list[tuple[int, int, int, int, int]] = []
-    left = columns
-    for word, count in enumerate((PARTS // 2 + 1, PARTS // 2)):
-        own = np.arange(len(upper))[word::2]
-        first = 0
-        for number in range(count):
-            bits = own[number::count].tolist()
-            order += bits
-            middle = -(-left // (PARTS - len(parts)))
-            parts.append((word, first, len(bits), columns - left, middle))
-            first += len(bits)
-            left -= middle
-    return np.concatenate([upper[order], lower[order], places[SIDE // 2]]), tuple(parts)
+    upper, lower = places[: SIDE // 2], places[: SIDE // 2 : -1]
+    colour = (2 * np.arange(SIDE // 2)[:, None] + np.arange(columns)).ravel() % PARTS
+    order = np.argsort(colour, kind="stable")
+    counts = np.bincount(colour, minlength=PARTS)
+    of_middle = np.full(PARTS, columns // PARTS)
+    of_middle[np.argsort(counts, kind="stable")[: columns % PARTS]] += 1
+    firsts = (np.cumsum(counts) - counts, np.cumsum(of_middle) - of_middle)
+    parts = np.column_stack([firsts[0], counts, firsts[1], of_middle]).tolist()
+    middle = places[SIDE // 2, np.arange(columns) * 7 % columns]
+    return np.concatenate([upper.ravel()[order], lower.ravel()[order], middle]), tuple(map(tuple, parts))
 
 
 ORDER, LAYOUT = _layout()
@@ -275,18 +272,30 @@ class _Hashes:
     @classmethod
     def joined(cls, several: Sequence[_Hashes]) -> _Hashes:
         """The hashes of several turns, one after another."""
-        return cls(np.concatenate([one.words for one in several], axis=1), np.concatenate([one.flat for one in several]))
+        return cls(
+            np.concatenate([one.words for one in several], axis=1), np.concatenate([one.flat for one in several])
+        )
 
     def part(self, number: int, places: Ints | slice = slice(None)) -> NDArray[np.uint32]:
         """A part of some hashes as a number: the same upside down."""
-        word, first, count, middle, of_middle = LAYOUT[number]
-        upper, lower = (
-            (self.words[one, places] >> np.uint64(first)).astype(np.uint32) & np.uint32((1 << count) - 1)
-            for one in (word, word + 2)
-        )
-        rest = (self.words[4, places] >> np.uint64(middle)).astype(np.uint32) & np.uint32((1 << of_middle) - 1)
+        first, count, first_of_middle, of_middle = LAYOUT[number]
+        upper, lower = (self._bits(words, first, count, places) for words in (self.words[:2], self.words[2:4]))
+        middle = self._bits(self.words[4:], first_of_middle, of_middle, places)
         low, high = np.minimum(upper, lower), np.maximum(upper, lower)
-        return np.asarray((low << np.uint32(count) | high) << np.uint32(of_middle) | rest)
+        return np.asarray((low << np.uint32(count) | high) << np.uint32(of_middle) | middle)
+
+    @staticmethod
+    def _bits(words: Bits, first: int, count: int, places: Ints | slice) -> NDArray[np.uint32]:
+        """Some bits that follow each other, perhaps from one word to the next."""
+        word, shift = divmod(first, 64)
+        bits = words[word, places] >> np.uint64(shift)
+        if shift + count > 64:
+            bits = bits | words[word + 1, places] << np.uint64(64 - shift)
+        return bits.astype(np.uint32) & np.uint32((1 << count) - 1)
+
+    def symmetric(self) -> Bits:
+        """Words (2, M) that are the same upside down: which of the upper bits are not as the lower ones."""
+        return self.words[:2] ^ self.words[2:4]
 
     def distances(self, one: Ints, other: Ints) -> tuple[Ints, Ints]:
         """Hamming distances of some hashes to others, as they are and upside down."""
@@ -361,19 +370,46 @@ def _that_share(hashes: _Hashes, number: int, count: int) -> Iterator[tuple[Ints
     for first, ends in ((0, parts), (1, parts * np.uint64(2) + (quarters == last).astype(np.uint64))):
         mine = np.flatnonzero(quarters == first)
         counts[mine] = np.searchsorted(ends, ends[mine], side="right") - mine - 1
+    first, second = hashes.symmetric()[:, places]
+    held: list[tuple[Ints, Ints]] = []
+    for left, right in _ranges(counts):
+        apart = np.bitwise_count(first[left] ^ first[right])
+        chosen = np.flatnonzero(apart <= THRESHOLD)
+        left, right = left[chosen], right[chosen]
+        chosen = apart[chosen] + np.bitwise_count(second[left] ^ second[right]) <= THRESHOLD
+        one, other = places[left[chosen]], places[right[chosen]]
+        chosen = one % count != other % count  # not a picture with itself
+        held.append((one[chosen], other[chosen]))
+        if sum(len(rows) for rows, _ in held) >= CHUNK:
+            yield _joined(held)
+            held = []
+    yield _joined(held)
+
+
+def _joined(several: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *(one for one, _ in several)]), np.concatenate(
+        [none, *(other for _, other in several)]
+    )
+
+
+def _ranges(counts: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Each place with those that follow it, as many as ``counts`` says, some pairs at a time."""
     left = np.flatnonzero(counts)
-    counts = counts[left]
+    # most have few: of all of them the next, then of those with more the one after that, in the order of memory
+    for step in range(1, STEPS + 1):
+        left = left[counts[left] >= step]
+        yield from ((some, some + step) for some in _chunks(left))
+    left = left[counts[left] > STEPS]
+    counts = counts[left] - STEPS
     ends = np.cumsum(counts)
     done = 0
     while done < len(left):
         before = ends[done - 1] if done else 0
         until = max(int(np.searchsorted(ends, before + CHUNK, side="right")), done + 1)
         some = slice(done, until)
-        first_of = left[some] + 1 - (ends[some] - counts[some] - before)
-        right = np.arange(ends[until - 1] - before) + np.repeat(first_of, counts[some])
-        one, other = places[np.repeat(left[some], counts[some])], places[right]
-        chosen = one % count != other % count  # not a picture with itself
-        yield one[chosen], other[chosen]
+        first = left[some] + STEPS + 1 - (ends[some] - counts[some] - before)
+        yield np.repeat(left[some], counts[some]), np.arange(ends[until - 1] - before) + np.repeat(first, counts[some])
         done = until
 
 

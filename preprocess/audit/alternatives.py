@@ -79,7 +79,9 @@ def decided(recipe: Recipe, sizes: Sequence[int]) -> Decided:
 
 def how_many(recipe: Recipe, sizes: Sequence[int], rows: int) -> int:
     """How many of a dataset's rows the figures are of: it follows from what there is to render, not from a clock."""
-    others = sum(len(in_force) < len(sizes) for values in decided(recipe, sizes).values() for in_force in values.values())
+    others = sum(
+        len(in_force) < len(sizes) for values in decided(recipe, sizes).values() for in_force in values.values()
+    )
     voxels = max(others, 1) * sum(math.prod(recipe.shape(size)) for size in sizes)
     return again.some(rows, min(MOST, VOXELS // voxels))
 
