@@ -47,8 +47,6 @@ SEEN_ALONG = (range(8), (0, 2, 4, 6))
 #: what the pixel-identical have in the place of a turn
 IDENTICAL = "identical"
 
-#: fewer pictures than this are all compared: the tables of the other way are large
-FEW = 4096
 #: rows whose bits are computed together, and the rows of a block of all pairs
 BLOCK = 2048
 #: candidates that are looked at together
@@ -319,22 +317,20 @@ def _distances(one: Bits, other: Bits) -> Ints:
 
 
 def share_much(hashes: _Hashes) -> bool:
-    """Whether so few hashes, or so many that share a part, are compared that all pairs are less work.
+    """Whether so many hashes share a part that all pairs are less work.
 
-    The latter happens with pictures that are dark over large areas. 236,386 of them take minutes
+    That happens with pictures that are dark over large areas. 236,386 of them take minutes
     (``python -m benchmarks.duplicates``).
     """
     count = len(hashes.flat)
-    if count < FEW:
-        return True
     sharing = 0
     rows = np.flatnonzero(~hashes.flat)
     for number in range(PARTS):
         part = np.sort(hashes.part(number, rows))
         counts = np.diff(np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1], [True]])))
         sharing += int((counts * (counts - 1) // 2).sum())
-    # a pair that has to be looked up costs about three times as much
-    return 3 * sharing >= count * (count - 1) // 2
+    # a pair that has to be looked up costs about as much
+    return sharing >= count * (count - 1) // 2
 
 
 Candidates = Iterator[tuple[int, Ints, Ints, Ints]]
