@@ -6,8 +6,10 @@ import gzip
 import io
 import os
 import random
+import re
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -205,3 +207,20 @@ def test_without_room_for_the_memory_all_is_read_as_before(tmp_path):
     (tmp_path / "memory").write_text("a file where the folder should be")
     with seeking.remembered(tmp_path / "memory"):
         assert list(read(put(tmp_path, WHOLE), backwards=False).values()) == list(FILES.values())
+
+
+#: commands that are given the raw folder and open no packed tar that comes again: they hash, list or name files
+PASSERS_BY = {"verify", "sources", "fetch", "new", "compare", "impact"}
+
+
+def test_every_rule_that_reads_raw_files_has_the_memory():
+    rules = Path(__file__).parent.parent / "workflow" / "rules"
+    commands = [
+        command
+        for file in sorted(rules.glob("*.smk"))
+        for command in re.findall(r'"python -m preprocess .*(?:\n\s+".*)*', file.read_text())
+        if "--raw " in command
+    ]
+    without = {command.split()[3] for command in commands if "--seek " not in command}
+    assert without == PASSERS_BY
+    assert len(commands) > len(PASSERS_BY) + 5

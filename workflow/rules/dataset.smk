@@ -91,7 +91,7 @@ rule inspect:
         miniature="--miniature" if plan.is_miniature else "",
         current=current_of_look,
     shell:
-        "python -m preprocess inspect {params.source} --raw {params.raw:q} --cache {params.cache:q} "
+        "python -m preprocess inspect {params.source} --raw {params.raw:q} --cache {params.cache:q} --seek {params.cache:q} "
         "--protocol {params.protocol} --overrides {params.overrides:q} "
         "--sizes {params.sizes} --sizes-3d {params.sizes_3d} --seed {params.seed} {params.miniature} "
         "--output {output.page:q} --json {output.data:q} --log {log:q}"

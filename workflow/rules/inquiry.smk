@@ -20,14 +20,15 @@ rule prove:
         "../../envs/preprocess.yaml"
     params:
         raw=raw_root,
+        cache=cache_folder,
         results=base_folder,
         miniature="--miniature" if plan.is_miniature else "",
         datasets=scope,
         seed=plan.settings.seed,
         asked=asked,
     shell:
-        "python -m preprocess prove {params.datasets} --raw {params.raw:q} --results {params.results:q} "
-        "{params.miniature} --seed {params.seed} --output {output:q} --log {log:q}"
+        "python -m preprocess prove {params.datasets} --raw {params.raw:q} --seek {params.cache:q} "
+        "--results {params.results:q} {params.miniature} --seed {params.seed} --output {output:q} --log {log:q}"
 
 
 rule compare:
@@ -94,10 +95,11 @@ rule trace:
         rows=plan.settings.rows,
         results=base_folder,
         raw=raw_root,
+        cache=cache_folder,
         build=plan.settings.build,
         miniature="--miniature" if plan.is_miniature else "",
         asked=asked,
     shell:
         "python -m preprocess trace --rows {params.rows:q} --build {params.build:q} --results {params.results:q} "
-        "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} "
+        "--raw {params.raw:q} --seek {params.cache:q} {params.miniature} --output {output.page:q} --json {output.data:q} "
         "--traced {output.traced:q} --log {log:q}"
