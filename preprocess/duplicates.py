@@ -16,9 +16,8 @@ volumes that mirror each other along the first are the same to it, and other tur
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +29,8 @@ CORRELATION = 0.985
 #: levels of gray that noise and JPEG leave between cells of an even background
 MARGIN = 2
 BITS = SIDE * (SIDE - 1)
-#: parts of a hash, one more than bits may differ, and the bits of one
+#: parts of a hash, one more than bits may differ
 PARTS = THRESHOLD + 1
-PART_BITS = -(-BITS // PARTS)
 #: a hash with fewer set (or unset) bits than this is of a flat picture, which resembles every other flat one
 MIN_CONTRAST = 24
 #: after so many pairs only those are kept that link pictures which none links yet
@@ -49,12 +47,12 @@ SEEN_ALONG = (range(8), (0, 2, 4, 6))
 #: what the pixel-identical have in the place of a turn
 IDENTICAL = "identical"
 
-#: fewer pictures than this are all compared: the tables of the other way are large
-FEW = 4096
 #: rows whose bits are computed together, and the rows of a block of all pairs
 BLOCK = 2048
 #: candidates that are looked at together
 CHUNK = 1 << 16
+#: of hashes that share a part with so many others, the rest are looked up one hash after another
+STEPS = 64
 #: main axes of the cells, along which pictures are compared before anything else where all pairs are
 AXES = 32
 #: rows that the main axes are found by
@@ -63,7 +61,6 @@ FIT = 4096
 Bits = NDArray[np.uint64]
 Cells = NDArray[np.uint8]
 Ints = NDArray[np.int64]
-Ints32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,48 +207,108 @@ class _Found:
 # ---- pairs that share a part of their hashes
 
 
+def _layout() -> tuple[Ints, tuple[tuple[int, int, int, int], ...]]:
+    """Where the bits of a hash go, and the parts it falls into.
+
+    Turned upside down, a bit changes places with that of the row as far from the other edge. So the upper bits are two
+    words, the lower ones two more in the same order, and the middle row is in a fifth: a hash upside down is the same
+    words in another order. A part is some upper bits, spread over the picture so that a smooth one does not decide them
+    all at once, the lower ones in their place, and some of the middle row; every bit is in one part.
+
+    Returns:
+        the bits in the order of the words, (272,), and of each part the first of its upper bits and how many, and the
+        same of its bits in the fifth word.
+    """
+    columns = SIDE - 1
+    places = np.arange(BITS).reshape(SIDE, columns)
+    upper, lower = places[: SIDE // 2], places[: SIDE // 2 : -1]
+    colour = (2 * np.arange(SIDE // 2)[:, None] + np.arange(columns)).ravel() % PARTS
+    order = np.argsort(colour, kind="stable")
+    counts = np.bincount(colour, minlength=PARTS)
+    of_middle = np.full(PARTS, columns // PARTS)
+    of_middle[np.argsort(counts, kind="stable")[: columns % PARTS]] += 1
+    firsts = (np.cumsum(counts) - counts, np.cumsum(of_middle) - of_middle)
+    parts = np.column_stack([firsts[0], counts, firsts[1], of_middle]).tolist()
+    middle = places[SIDE // 2, np.arange(columns) * 7 % columns]
+    return np.concatenate([upper.ravel()[order], lower.ravel()[order], middle]), tuple(map(tuple, parts))
+
+
+ORDER, LAYOUT = _layout()
+#: the quarter turns in the order in which what is held against each other stands one after another
+_QUARTERS = (0, 1, 3, 2)
+#: the turn of a pair by the quarter turns of the two, as they are and with the second upside down
+_TURN_OF = {
+    (0, 0): (0, 6), (0, 1): (1, 5), (0, 2): (2, 4), (0, 3): (3, 7),
+    (1, 1): (0, 4), (1, 3): (2, 6),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Hashes:
-    """The hashes of all rows in one turn.
+    """The hashes of all rows after quarter turns: those of mirrored pictures are the same upside down.
 
     Attributes:
-        words: (5, N) the bits, packed.
-        parts: (13, N) the hash in numbered parts, one more than bits may differ; a part's bits are spread over the
-            picture.
-        flat: (N,) whether the picture is flat, which resembles every other flat one.
+        words: (5, M) the bits, packed as :func:`_layout` says.
+        flat: (M,) whether the picture is flat, which resembles every other flat one.
     """
 
     words: Bits
-    parts: NDArray[np.uint32]
     flat: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, cells: Cells, *turns: int) -> _Hashes:
-        """Hash all rows after some turns, a block at a time."""
-        count = len(cells)
-        # a part as one number: exact in 32 bits of float, for it has 21 bits at the most
-        weights = np.zeros((BITS, PARTS), np.float32)
-        weights[np.arange(BITS), np.arange(BITS) % PARTS] = np.exp2(np.arange(BITS) // PARTS)
-        words = np.zeros((-(-BITS // 64), count), np.uint64)
-        parts = np.zeros((PARTS, count), np.uint32)
-        flat = np.zeros(count, bool)
-        for start in range(0, count, BLOCK):
+    def of(cls, cells: Cells, quarter: int) -> _Hashes:
+        """Hash all rows after a quarter turn, a block at a time."""
+        words = np.zeros((5, len(cells)), np.uint64)
+        flat = np.zeros(len(cells), bool)
+        for start in range(0, len(cells), BLOCK):
             rows = slice(start, start + BLOCK)
-            bits = difference_hash(reduce(turned, turns, cells[rows]))
-            words[:, rows] = _packed(bits)
-            parts[:, rows] = (bits.astype(np.float32) @ weights).T
+            bits = difference_hash(turned(cells[rows], quarter))
+            words[:, rows] = _packed(bits.take(ORDER, axis=1))
             flat[rows] = _flat(bits)
-        return cls(words, parts, flat)
+        return cls(words, flat)
+
+    @classmethod
+    def joined(cls, several: Sequence[_Hashes]) -> _Hashes:
+        """The hashes of several turns, one after another."""
+        return cls(
+            np.concatenate([one.words for one in several], axis=1), np.concatenate([one.flat for one in several])
+        )
+
+    def part(self, number: int, places: Ints | slice = slice(None)) -> NDArray[np.uint32]:
+        """A part of some hashes as a number: the same upside down."""
+        first, count, first_of_middle, of_middle = LAYOUT[number]
+        upper, lower = (self._bits(words, first, count, places) for words in (self.words[:2], self.words[2:4]))
+        middle = self._bits(self.words[4:], first_of_middle, of_middle, places)
+        low, high = np.minimum(upper, lower), np.maximum(upper, lower)
+        return np.asarray((low << np.uint32(count) | high) << np.uint32(of_middle) | middle)
+
+    @staticmethod
+    def _bits(words: Bits, first: int, count: int, places: Ints | slice) -> NDArray[np.uint32]:
+        """Some bits that follow each other, perhaps from one word to the next."""
+        word, shift = divmod(first, 64)
+        bits = words[word, places] >> np.uint64(shift)
+        if shift + count > 64:
+            bits = bits | words[word + 1, places] << np.uint64(64 - shift)
+        return bits.astype(np.uint32) & np.uint32((1 << count) - 1)
+
+    def symmetric(self) -> Bits:
+        """Words (2, M) that are the same upside down: which of the upper bits are not as the lower ones."""
+        return self.words[:2] ^ self.words[2:4]
+
+    def distances(self, one: Ints, other: Ints) -> tuple[Ints, Ints]:
+        """Hamming distances of some hashes to others, as they are and upside down."""
+        left, right = self.words[:, one], self.words[:, other]
+        return _distances(left, right), _distances(left, right[[2, 3, 0, 1, 4]])
 
 
 def _packed(bits: NDArray[np.bool_]) -> Bits:
-    """Bits (N, 272) as (5, N) words."""
-    octets = np.packbits(bits, axis=1)
-    return np.ascontiguousarray(np.pad(octets, ((0, 0), (0, -octets.shape[1] % 8))).view(np.uint64).T)
+    """Bits (N, 272) as (5, N) words, the first bit the lowest."""
+    octets = np.packbits(bits, axis=1, bitorder="little")
+    return np.ascontiguousarray(np.pad(octets, ((0, 0), (0, -octets.shape[1] % 8))).view("<u8").T)
 
 
 def _flat(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    ones = bits.sum(axis=1)
+    ones = np.count_nonzero(bits, axis=1)
     return np.asarray((ones < MIN_CONTRAST) | (ones > BITS - MIN_CONTRAST))
 
 
@@ -260,20 +317,20 @@ def _distances(one: Bits, other: Bits) -> Ints:
 
 
 def share_much(hashes: _Hashes) -> bool:
-    """Whether so few hashes, or so many that share a part, are compared that all pairs are less work.
+    """Whether so many hashes share a part that all pairs are less work.
 
-    The latter happens with pictures that are dark over large areas. 236,386 of them take minutes
+    That happens with pictures that are dark over large areas. 236,386 of them take minutes
     (``python -m benchmarks.duplicates``).
     """
     count = len(hashes.flat)
-    if count < FEW:
-        return True
     sharing = 0
-    for part in hashes.parts[:, ~hashes.flat]:
-        counts = np.unique(part, return_counts=True)[1]
+    rows = np.flatnonzero(~hashes.flat)
+    for number in range(PARTS):
+        part = np.sort(hashes.part(number, rows))
+        counts = np.diff(np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1], [True]])))
         sharing += int((counts * (counts - 1) // 2).sum())
-    # a pair that has to be looked up costs about three times as much
-    return 3 * sharing >= count * (count - 1) // 2
+    # a pair that has to be looked up costs about as much
+    return sharing >= count * (count - 1) // 2
 
 
 Candidates = Iterator[tuple[int, Ints, Ints, Ints]]
@@ -281,68 +338,88 @@ Candidates = Iterator[tuple[int, Ints, Ints, Ints]]
 
 def _sharing(cells: Cells, base: _Hashes) -> Candidates:
     """Near pairs as the turn, rows, other rows that look like them after it, and distances."""
-    for direction in DIRECTIONS:
-        if direction:
-            base = _Hashes.of(cells, direction)
-        indices = [_Index(base, number) for number in range(PARTS)]
-        for turn in SEEN_ALONG[direction]:
-            hashes = base if turn == 0 else _Hashes.of(cells, turn, direction)
-            yield from _sharing_with(cells, turn, base, indices, hashes)
-
-
-def _sharing_with(cells: Cells, turn: int, base: _Hashes, indices: list[_Index], hashes: _Hashes) -> Candidates:
-    """The same of one turn."""
-    for number, index in enumerate(indices):
-        for one, other in index.find(hashes, is_itself=turn == 0):
-            chosen = one < other if turn == 0 else one != other
+    count = len(cells)
+    hashes = _Hashes.joined([base, *(_Hashes.of(cells, quarter) for quarter in _QUARTERS[1:])])
+    for number in range(PARTS):
+        for one, other in _that_share(hashes, number, count):
+            as_they_are, upside_down = hashes.distances(one, other)
+            chosen = np.flatnonzero(np.minimum(as_they_are, upside_down) <= THRESHOLD)
             one, other = one[chosen], other[chosen]
-            distances = _distances(base.words[:, one], hashes.words[:, other])
-            chosen = distances <= THRESHOLD
-            one, other, distances = one[chosen], other[chosen], distances[chosen]
             # each once: by the first part that both share
-            chosen = (base.parts[:number, one] != hashes.parts[:number, other]).all(axis=0)
-            one, other, distances = one[chosen], other[chosen], distances[chosen]
-            chosen = correlated(cells, one, other, turn)
-            yield turn, one[chosen], other[chosen], distances[chosen]
+            once = np.ones(len(one), bool)
+            for before in range(number):
+                once &= hashes.part(before, one) != hashes.part(before, other)
+            one, other, chosen = one[once], other[once], chosen[once]
+            yield from _turned_pairs(cells, one, other, (as_they_are[chosen], upside_down[chosen]))
 
 
-class _Index:
-    """The rows of some hashes by one of their parts."""
+def _that_share(hashes: _Hashes, number: int, count: int) -> Iterator[tuple[Ints, Ints]]:
+    """Places of hashes that share a part and are held against each other, some at a time."""
+    places = np.flatnonzero(~hashes.flat).astype(np.uint64)
+    keys = np.sort(hashes.part(number, places.astype(np.int64)).astype(np.uint64) << np.uint64(32) | places)
+    places = (keys & np.uint64(2**32 - 1)).astype(np.int64)
+    quarters = places // count
+    parts = keys >> np.uint64(32)
+    # of the first turn to all that follow with the same part, of the second to those before the last turn
+    last = len(_QUARTERS) - 1
+    counts = np.zeros(len(places), np.int64)
+    for first, ends in ((0, parts), (1, parts * np.uint64(2) + (quarters == last).astype(np.uint64))):
+        mine = np.flatnonzero(quarters == first)
+        counts[mine] = np.searchsorted(ends, ends[mine], side="right") - mine - 1
+    first, second = hashes.symmetric()[:, places]
+    held: list[tuple[Ints, Ints]] = []
+    for left, right in _ranges(counts):
+        apart = np.bitwise_count(first[left] ^ first[right])
+        chosen = np.flatnonzero(apart <= THRESHOLD)
+        left, right = left[chosen], right[chosen]
+        chosen = apart[chosen] + np.bitwise_count(second[left] ^ second[right]) <= THRESHOLD
+        one, other = places[left[chosen]], places[right[chosen]]
+        chosen = one % count != other % count  # not a picture with itself
+        held.append((one[chosen], other[chosen]))
+        if sum(len(rows) for rows, _ in held) >= CHUNK:
+            yield _joined(held)
+            held = []
+    yield _joined(held)
 
-    def __init__(self, hashes: _Hashes, number: int) -> None:
-        self._number = number
-        self._rows, self._values, self._words = self._ordered(hashes, np.flatnonzero(~hashes.flat))
-        self._counts = np.minimum(np.bincount(self._values, minlength=1 << PART_BITS), 2).astype(np.uint8)
 
-    def _ordered(self, hashes: _Hashes, rows: Ints) -> tuple[Ints32, NDArray[np.uint32], Bits]:
-        """Rows by their part, that part, and their middle words: what lies together is quick to read."""
-        order = np.argsort(hashes.parts[self._number, rows], kind="stable")
-        rows = rows[order]
-        return rows.astype(np.int32), hashes.parts[self._number, rows], hashes.words[2, rows]
+def _joined(several: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *(one for one, _ in several)]), np.concatenate(
+        [none, *(other for _, other in several)]
+    )
 
-    def find(self, hashes: _Hashes, is_itself: bool) -> Iterator[tuple[Ints, Ints]]:
-        """Pairs of a row and one of other hashes that share the part and much of the middle word, some at a time.
 
-        ``is_itself`` says that the hashes are those of the index, where each row finds itself.
-        """
-        others = np.flatnonzero(~hashes.flat)
-        others = others[self._counts[hashes.parts[self._number, others]] > is_itself]
-        rows, values, words = self._ordered(hashes, others)
-        starts = np.searchsorted(self._values, values)
-        counts = np.searchsorted(self._values, values, side="right") - starts
-        ends = np.cumsum(counts)
-        done = 0
-        while done < len(rows):
-            before = ends[done - 1] if done else 0
-            last = max(int(np.searchsorted(ends, before + CHUNK, side="right")), done + 1)
-            some = slice(done, last)
-            first = starts[some] - (ends[some] - counts[some] - before)
-            places = np.arange(ends[last - 1] - before) + np.repeat(first, counts[some])
-            apart = np.bitwise_count(self._words[places] ^ np.repeat(words[some], counts[some]))
-            chosen = np.flatnonzero(apart <= THRESHOLD)
-            other = np.searchsorted(ends[some], chosen + before, side="right") + done
-            yield self._rows[places[chosen]].astype(np.int64), rows[other].astype(np.int64)
-            done = last
+def _ranges(counts: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Each place with those that follow it, as many as ``counts`` says, some pairs at a time."""
+    left = np.flatnonzero(counts)
+    # most have few: of all of them the next, then of those with more the one after that, in the order of memory
+    for step in range(1, STEPS + 1):
+        left = left[counts[left] >= step]
+        yield from ((some, some + step) for some in _chunks(left))
+    left = left[counts[left] > STEPS]
+    counts = counts[left] - STEPS
+    ends = np.cumsum(counts)
+    done = 0
+    while done < len(left):
+        before = ends[done - 1] if done else 0
+        until = max(int(np.searchsorted(ends, before + CHUNK, side="right")), done + 1)
+        some = slice(done, until)
+        first = left[some] + STEPS + 1 - (ends[some] - counts[some] - before)
+        yield np.repeat(left[some], counts[some]), np.arange(ends[until - 1] - before) + np.repeat(first, counts[some])
+        done = until
+
+
+def _turned_pairs(cells: Cells, one: Ints, other: Ints, distances: tuple[Ints, Ints]) -> Candidates:
+    """Those of some places of hashes that are near duplicates, by their turns."""
+    count = len(cells)
+    for (left, right), turns in _TURN_OF.items():
+        pair = (one // count == _QUARTERS.index(left)) & (other // count == _QUARTERS.index(right))
+        for turn, distance in zip(turns, distances, strict=True):
+            chosen = np.flatnonzero(pair & (distance <= THRESHOLD))
+            if len(chosen):
+                rows, others = one[chosen] % count, other[chosen] % count
+                near = correlated(cells, rows, others, turn)
+                yield turn, rows[near], others[near], distance[chosen][near]
 
 
 # ---- all pairs

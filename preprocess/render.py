@@ -67,6 +67,23 @@ class _Result:
         self.value = value
         self.then: dict[tuple[Call, tuple[str, ...]], _Result] = {}
 
+    def same(self, name: str, value: Any) -> _Result:
+        """A new result, or the one that the step of this name gave already with other decisions, if it is the same."""
+        if isinstance(value, np.ndarray):
+            for (call, _), known in self.then.items():
+                if call.name == name and _is_same(known.value, value):
+                    return known
+        return _Result(value)
+
+
+def _is_same(one: Any, other: NDArray[Any]) -> bool:
+    """Whether two arrays are alike to every step: in their values, their type and how they lie in memory."""
+    return (
+        isinstance(one, np.ndarray)
+        and (one.dtype, one.shape, one.strides) == (other.dtype, other.shape, other.strides)
+        and np.array_equal(one, other)
+    )
+
 
 @dataclass
 class _Unit:
@@ -86,7 +103,8 @@ class Renderer:
 
     Where the prepared results of a recipe's first steps are given, the others start from them. ``sharing`` is a
     renderer of another recipe for the same source: what it opened and worked out is used here too. One that ``forgets``
-    keeps nothing of its own after a sample, so that many can share what one of them keeps.
+    keeps nothing of its own after a sample, so that many can share what one of them keeps; where one of its steps gave
+    what the other's step gave too, the steps after it are shared again.
     """
 
     def __init__(
@@ -172,7 +190,8 @@ class Renderer:
             asked = tuple(column(self.recipe, sample, name) for name in call.columns)
             following = result.then.get((call, asked))
             if following is None:
-                following = _Result(call.function(result.value, **dict(zip(call.columns, asked))))
+                value = call.function(result.value, **dict(zip(call.columns, asked)))
+                following = _Result(value) if self._own is None else result.same(call.name, value)
                 result.then[call, asked] = following
                 if self._own is not None:
                     self._own.append((result, (call, asked)))

@@ -7,7 +7,7 @@ import pytest
 
 from preprocess import recipe, sources
 from preprocess.audit import again
-from preprocess.audit.alternatives import SAMPLES, alternatives, choose
+from preprocess.audit.alternatives import alternatives, choose, how_many
 from preprocess.render import Renderer
 from preprocess.table import SPLIT_COLUMNS, read_rows, write_samples
 from tests.builds import placed
@@ -118,6 +118,17 @@ def test_few_files_are_opened_for_a_sample_of_rows():
     assert len(again.drawn(["one"] * 130, 100, 10, 1)) == 100
 
 
+def test_the_number_of_rows_follows_from_what_there_is_to_render():
+    """A tenth, from 8 to 100; of large volumes, each of which is rendered a dozen times, fewer."""
+    picture, volume = recipe.load("breastmnist", "paper"), recipe.load("fracturemnist3d", "paper")
+    rows = (5, 40, 400, 100_000)
+    assert [how_many(picture, [28], count) for count in rows] == [5, 8, 40, 100]
+    assert how_many(picture, [28, 64, 128, 224], 100_000) == 100
+    assert how_many(volume, [28], 1370) == 100
+    assert 8 < how_many(volume, [64], 1370) < 100
+    assert how_many(volume, [28, 64, 128, 224], 1370) == 8
+
+
 def test_the_sample_is_read_as_the_raw_files_lie_and_holds_the_example(stand_in, tmp_path):
     """And what is opened together, which the table of samples does not say."""
     samples = [sample for sample in placed("organmnist3d", stand_in("lits")) if not sample.reason]
@@ -126,9 +137,9 @@ def test_the_sample_is_read_as_the_raw_files_lie_and_holds_the_example(stand_in,
     write_samples(tmp_path / "samples.tsv", tuple(columns), samples)
     write_samples(tmp_path / "index.tsv", SPLIT_COLUMNS, list(reversed(samples)))
     rows = list(read_rows(tmp_path / "samples.tsv"))
-    assert len(rows) > SAMPLES
-    chosen = choose(rows, 5, tmp_path / "index.tsv", 7)
-    assert len(chosen) == SAMPLES
+    assert len(rows) > 20
+    chosen = choose(rows, 5, tmp_path / "index.tsv", 7, 20)
+    assert len(chosen) == 20
     assert {one.key: one.unit for one in chosen}.items() <= {one.key: one.unit for one in samples}.items()
     assert samples[5].key in {one.key for one in chosen}
     places = {sample.key: place for place, sample in enumerate(samples)}

@@ -17,6 +17,7 @@ import urllib.parse
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +185,26 @@ def load(raw: Path | None = None) -> dict[str, Source]:
     return {name: _source(content, mirror) for name, content in contents.items()}
 
 
+def one(source: str) -> Source:
+    """The source of this name, as :func:`load` has it. Of the project's own only its file is read."""
+    if source != RELEASED and (_tables() / f"{source}.yaml").is_file():
+        return _source(_content(f"{source}.yaml"), "")
+    return load()[source]
+
+
+def _tables() -> Traversable:
+    return resources.files("preprocess") / "tables" / "sources"
+
+
+def _content(file: str) -> dict[str, Any]:
+    content: dict[str, Any] = parse_yaml((_tables() / file).read_text(encoding="utf-8"))
+    return content
+
+
 @cache
 def _own() -> dict[str, dict[str, Any]]:
-    folder = resources.files("preprocess") / "tables" / "sources"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    found = {}
-    for name in names:
-        content = parse_yaml((folder / name).read_text(encoding="utf-8"))
-        found[content["source"]] = content
+    names = sorted(entry.name for entry in _tables().iterdir() if entry.name.endswith(".yaml"))
+    found = {content["source"]: content for content in map(_content, names)}
     found[RELEASED] = _with_published_files(found[RELEASED])
     return dict(sorted(found.items(), key=lambda item: (not item[1]["datasets"], item[0])))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,16 @@ from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.table import Sample, read_rows, sample_of
 
-#: samples the figures are of, all of fewer; and of one file, such as a scan, at the most
-SAMPLES, OF_FILE = 100, 10
+#: samples the figures are of at the most
+MOST = 100
+#: voxels that all the alternatives of all samples have at the most, as long as there are no fewer samples than that:
+#: 100 pictures with every alternative at 28 to 224; of volumes 100 at 28, a few dozen at 64, and the least at 224
+VOXELS = 2**28
+#: samples of one file, such as a scan, at the most: a tenth of them, or two
+OF_FILE = 2
+
+#: the values of a decision by key: in words, with the sizes at which each is in force
+Decided = dict[str, dict[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,26 @@ class Alternative:
     changes: bool
 
 
-def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int) -> list[Sample]:
+def decided(recipe: Recipe, sizes: Sequence[int]) -> Decided:
+    """The pixel decisions that could be other ones at some sizes, each with its values in force before the others."""
+    found: Decided = {}
+    for key, choice in recipe.decisions.items():
+        if other := [value for one in sizes for value in again.others(recipe, key, one)]:
+            known = dict.fromkeys([*(choice.at(one) for one in sizes), *other])
+            found[key] = {value: tuple(one for one in sizes if choice.at(one) == value) for value in known}
+    return found
+
+
+def how_many(recipe: Recipe, sizes: Sequence[int], rows: int) -> int:
+    """How many of a dataset's rows the figures are of: it follows from what there is to render, not from a clock."""
+    others = sum(
+        len(in_force) < len(sizes) for values in decided(recipe, sizes).values() for in_force in values.values()
+    )
+    voxels = max(others, 1) * sum(math.prod(recipe.shape(size)) for size in sizes)
+    return again.some(rows, min(MOST, VOXELS // voxels))
+
+
+def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int, most: int) -> list[Sample]:
     """The samples to look at: the one that is shown and a seeded sample of the others, as the raw files store them.
 
     Args:
@@ -66,6 +94,7 @@ def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int)
         example: which of them is shown.
         index: the table of every sample of the source.
         seed: of the draw.
+        most: how many (:func:`how_many`).
     """
     keys = [row["key"] for row in rows]
     indexed: dict[str, int] = {}
@@ -73,8 +102,8 @@ def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int)
     for place, row in enumerate(read_rows(index)):
         indexed[row["key"]] = place
         units[row["key"]] = row["unit"]
-    drawn = again.drawn([row["path"] for row in rows], SAMPLES, OF_FILE, seed)
-    others = [row for row in drawn if row != example][: SAMPLES - 1]
+    drawn = again.drawn([row["path"] for row in rows], most, max(most // 10, OF_FILE), seed)
+    others = [row for row in drawn if row != example][: most - 1]
     chosen = again.as_stored([example, *others], keys, indexed)
     return [replace(sample_of(dict(rows[row])), unit=units[keys[row]]) for row in chosen]
 
@@ -92,18 +121,14 @@ def alternatives(
         size: at which.
         sizes: at which the figures are taken.
     """
-    decided: dict[str, dict[str, tuple[int, ...]]] = {}
-    for key, choice in recipe.decisions.items():
-        if other := [value for one in sizes for value in again.others(recipe, key, one)]:
-            known = dict.fromkeys([*(choice.at(one) for one in sizes), *other])
-            decided[key] = {value: tuple(one for one in sizes if choice.at(one) == value) for value in known}
+    every = decided(recipe, sizes)
     apart: defaultdict[tuple[str, str, int], Apart] = defaultdict(Apart)
     pictures: dict[tuple[str, str], str] = {}
     failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     with Renderer(recipe, folder, list(sizes)) as ours:
         tried = {
             (key, value): Renderer(recipe.changed({key: value}), folder, list(sizes), sharing=ours, forgets=True)
-            for key, values in decided.items()
+            for key, values in every.items()
             for value, in_force in values.items()
             if len(in_force) < len(sizes)
         }
@@ -112,7 +137,7 @@ def alternatives(
             if sample.key == example.key:
                 pictures |= {
                     (key, value): embed(arrays[size])
-                    for key, values in decided.items()
+                    for key, values in every.items()
                     for value, in_force in values.items()
                     if size in in_force
                 }
@@ -123,12 +148,12 @@ def alternatives(
                     failed[key, value].append(str(error).rpartition(f"{sample.path}: ")[2])
                     continue
                 for one in sizes:
-                    if one not in decided[key][value]:
+                    if one not in every[key][value]:
                         apart[key, value, one].compare(arrays[one], others[one])
                 if sample.key == example.key:
                     pictures.setdefault((key, value), embed(others[size]))
     found = []
-    for key, values in decided.items():
+    for key, values in every.items():
         told = tuple(
             Value(
                 value,

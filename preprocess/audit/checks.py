@@ -409,7 +409,7 @@ def _upsampled(built: _Contents) -> Iterator[Finding]:
 
 def _licence(recipe: Recipe, miniature: bool) -> Iterator[Finding]:
     """The output's licence is not freer than its source's; an unknown licence stays unknown."""
-    output, source = recipe.dataset.licence, registry.load()[recipe.source]
+    output, source = recipe.dataset.licence, registry.one(recipe.source)
     of_whom = "of the real files: " if miniature else ""
     if problem := licences.problem(output, source.licence):
         yield Finding("licence", "error", f"{of_whom}{output} cannot be: {problem}")

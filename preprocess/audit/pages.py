@@ -56,38 +56,46 @@ class Notice:
     lines: tuple[str, ...]
 
 
-def write_dataset(
-    in_force: Recipe,
-    files: BuildFiles,
-    index: Path,
-    sizes: Sequence[int],
-    seed: int,
-    made: Provenance,
-    page: Path,
-    data: Path,
-    sheet: Path,
-) -> None:
-    """Write the page of one dataset, pictures embedded, what it says as JSON, and its montage as a picture.
+@dataclass(frozen=True)
+class Audited:
+    """A finished build with all that its page says of it.
 
-    Args:
-        in_force: the recipe.
+    Attributes:
+        recipe: the one in force.
         files: the build; the page shows its smallest npz.
         index: the table of every sample of the source.
         sizes: all sizes of the build.
         seed: draws the samples that are rendered with other decisions.
         made: its provenance, the findings in it marked where they are signed off.
+    """
+
+    recipe: Recipe
+    files: BuildFiles
+    index: Path
+    sizes: Sequence[int]
+    seed: int
+    made: Provenance
+
+
+def write_dataset(build: Audited, page: Path, data: Path, sheet: Path) -> None:
+    """Write the page of one dataset, pictures embedded, what it says as JSON, and its montage as a picture.
+
+    Args:
+        build: what is shown.
         page: where the page goes.
         data: where the JSON goes, its part of ``audit.json``.
         sheet: where the montage goes.
     """
+    in_force, files = build.recipe, build.files
     size = min(files.npz)
     npz = files.npz[size]
     facts = packed.read(files.packed[size], with_cells=False)
     rows = list(read_rows(files.samples))
-    summary = summarise(in_force, files, rows, made)
+    summary = summarise(in_force, files, rows, build.made)
     wanted = {key for finding in summary.findings for example in finding.examples for key in example}
     example = next((number for number, row in enumerate(rows) if row["split"] == TEST), 0)
-    chosen = alternatives.choose(rows, example, index, seed)
+    most = alternatives.how_many(in_force, build.sizes, len(rows))
+    chosen = alternatives.choose(rows, example, build.index, build.seed, most)
     shown_sample = next(sample for sample in chosen if sample.key == rows[example]["key"])
     classes = montage.by_class(in_force, npz, facts)
     montage.montage(classes, sheet, montage.marks(summary.miniature, bool(summary.rehearsal)))
@@ -103,14 +111,14 @@ def write_dataset(
         files=_files_beside(summary, files),
         pictures=pictures.of_samples(npz, facts, rows, wanted),
         of_row=_rows_shown(in_force, rows, {*wanted, *(rows[row]["key"] for _, tiles in classes for row in tiles)}),
-        trace=_trace(made.command),
+        trace=_trace(build.made.command),
         shares={split: _shares(counts) for split, counts in summary.class_counts.items()},
-        alternatives=alternatives.alternatives(in_force, files.raw, chosen, shown_sample, size, sizes),
+        alternatives=alternatives.alternatives(in_force, files.raw, chosen, shown_sample, size, build.sizes),
         chosen=len(chosen),
         samples=len(rows),
         sample=shown_sample,
         size=size,
-        sizes=sizes,
+        sizes=build.sizes,
         documentation=inspect.cleandoc(sources.get(in_force.dataset.reader).__doc__ or ""),
         version=__version__,
     )  # fmt: skip

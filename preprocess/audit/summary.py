@@ -237,7 +237,7 @@ def summarise(in_force: Recipe, files: BuildFiles, rows: list[Row], made: Proven
 
 def source(name: str, miniature: bool) -> SourceRecord:
     """What is known of a source; of its stand-in, only what it stands in for."""
-    content = registry.load()[name].content
+    content = registry.one(name).content
     if miniature:
         return SourceRecord(name, stands_in_for=content["title"])
     licence = content["licence"]

@@ -187,7 +187,7 @@ def audit(
     findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
     files = BuildFiles(raw, {size: npz}, {size: packed}, samples, excluded)
     made = replace(made, findings=tuple(findings))
-    pages.write_dataset(recipe, files, index, sizes, seed, made, output, summary, montage)
+    pages.write_dataset(pages.Audited(recipe, files, index, sizes, seed, made), output, summary, montage)
 
 
 def collection(

@@ -109,7 +109,7 @@ class Built:
     @property
     def source(self) -> dict[str, Any]:
         """What the registry says of its source."""
-        return registry.load()[self.recipe.source].content
+        return registry.one(self.recipe.source).content
 
     @property
     def described(self) -> str:

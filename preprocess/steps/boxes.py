@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.geometry import Bounds, Box, Point
@@ -150,6 +149,8 @@ def _interpolated_centre(volume: Volume, frame: str, lattice: Lattice, label: in
 
 
 def _interpolated_centres(labels: Volume, frame: str, lattice: Lattice, order: int) -> dict[int, NDArray[np.float64]]:
+    from scipy import ndimage
+
     box = bounding_box(labels.image, labels.axes)
     if box is None:
         return {}
@@ -189,6 +190,8 @@ def grid(crop: NDArray[np.int16], grid: str) -> NDArray[np.int16]:
     """
     if grid == "original":
         return crop
+    from scipy import ndimage
+
     return np.asarray(ndimage.zoom(crop, RELEASED_FACTORS, order=3))
 
 

@@ -1,4 +1,7 @@
-"""Steps for volumes and masks: cutting cubes, and resampling by scipy's cubic spline."""
+"""Steps for volumes and masks: cutting cubes, and resampling by scipy's cubic spline.
+
+The functions that need the spline import it: it takes longer to load than many recipes take that never come to it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.geometry import Bounds
@@ -82,6 +84,8 @@ class Lattice:
         Returns:
             (edge, edge, edge) float64, not rounded.
         """
+        from scipy import ndimage
+
         low, high = np.clip(start, 0, self.target), np.clip(start + edge, 0, self.target)
         cube = np.full((edge, edge, edge), fill, np.float64)
         if (low < high).all():
@@ -127,6 +131,8 @@ def zoom(volume: NDArray[Any], size: int, zoom: str) -> NDArray[Any]:
             were made: where rounding puts the last line a hair outside, that line is zero (64 to 28,
             32 to 224 ...). ``whole`` is the same spline with that line.
     """
+    from scipy import ndimage
+
     mode = {"scipy": "constant", "whole": "mirror"}[zoom]
     if set(volume.shape) == {size}:
         return volume  # what the spline would give: it passes through its voxels
@@ -160,6 +166,8 @@ def cut_mask(mask: Mask | NDArray[Any], cube: int) -> NDArray[Any]:
     Raises:
         ExcludeSample: ``empty-grid``: no cell is set.
     """
+    from scipy import ndimage
+
     if not isinstance(mask, Mask):
         return mask
     if not mask.cells.any():

