@@ -14,7 +14,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from preprocess import commands
+from preprocess import commands, notices
 from preprocess.commands import acquire, audit, inquiry, inspection, project, stages
 from preprocess.environment import peak_memory
 from preprocess.errors import PreprocessError
@@ -79,6 +79,7 @@ def _cost() -> str:
 def _start_log(path: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)
+    handlers[0].addFilter(notices.is_new)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))

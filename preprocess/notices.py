@@ -1,4 +1,7 @@
-"""Remarks of a step or a reader on a sample that is built all the same; the engine adds which sample it is."""
+"""Remarks of a step or a reader on a sample that is built all the same; the engine adds which sample it is.
+
+A run says each once to the terminal, when the row is made; what renders rows again tells it the log alone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextvars import ContextVar
 log = logging.getLogger(__name__)
 
 _COLLECTED: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+_IS_REPEATED: ContextVar[bool] = ContextVar("is_repeated", default=False)
 
 
 def say(text: str) -> None:
@@ -30,3 +34,18 @@ def collected() -> Iterator[list[str]]:
         yield said
     finally:
         _COLLECTED.reset(token)
+
+
+@contextlib.contextmanager
+def repeated() -> Iterator[None]:
+    """Rows are rendered again within the block: what is remarked on them was said when they were made."""
+    token = _IS_REPEATED.set(True)
+    try:
+        yield
+    finally:
+        _IS_REPEATED.reset(token)
+
+
+def is_new(record: logging.LogRecord) -> bool:
+    """Filter of a log's handler: not what is said within :func:`repeated`."""
+    return not _IS_REPEATED.get()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from preprocess import notices
 from preprocess.audit import again
 from preprocess.audit.apart import Apart, Figures
 from preprocess.audit.pictures import embed
@@ -125,7 +126,7 @@ def alternatives(
     apart: defaultdict[tuple[str, str, int], Apart] = defaultdict(Apart)
     pictures: dict[tuple[str, str], str] = {}
     failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    with Renderer(recipe, folder, list(sizes)) as ours:
+    with notices.repeated(), Renderer(recipe, folder, list(sizes)) as ours:
         tried = {
             (key, value): Renderer(recipe.changed({key: value}), folder, list(sizes), sharing=ours, forgets=True)
             for key, values in every.items()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import duplicates, npz, packed
+from preprocess import duplicates, notices, npz, packed
 from preprocess.acquire import registry
 from preprocess.audit import again, licences, placing
 from preprocess.audit.files import BuildFiles, StageTables
@@ -277,7 +277,8 @@ def _rendered_again(built: _Contents) -> dict[int, dict[int, np.ndarray[Any, np.
     chosen = again.as_stored(chosen, [sample.key for sample in built.samples], reading_order)
     whole = {row: sample for row, sample in enumerate(read_samples(built.files.samples)) if row in chosen}
     rendered = again.render(built.recipe, built.files.raw, list(built.npz), (whole[row] for row in chosen))
-    return {row: one.arrays for row, (_, one) in zip(chosen, rendered, strict=True)}
+    with notices.repeated():
+        return {row: one.arrays for row, (_, one) in zip(chosen, rendered, strict=True)}
 
 
 def _blank(built: _Contents, seen: _Seen) -> Iterator[Finding]:

@@ -1,0 +1,37 @@
+"""Remarks on rows: said to the terminal when a row is made, and to the log whenever it is rendered."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from preprocess import cli, notices
+
+log = logging.getLogger("preprocess.sources.lits")
+
+
+@pytest.fixture
+def _log_as_before():
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+@pytest.mark.usefixtures("_log_as_before")
+def test_what_was_said_when_a_row_was_made_is_not_said_again(tmp_path, capsys):
+    cli._start_log(tmp_path / "x.log")
+    log.warning("lies as LAS")
+    with notices.repeated():
+        log.warning("lies as LAS, once more")
+    log.warning("a finding")
+    assert capsys.readouterr().err.splitlines() == ["WARNING: lies as LAS", "WARNING: a finding"]
+    assert "once more" in (tmp_path / "x.log").read_text()
+
+
+def test_a_remark_on_a_sample_is_made_once():
+    with notices.collected() as said:
+        notices.say("consists of 3 pieces")
+        notices.say("consists of 3 pieces")
+    assert said == ["consists of 3 pieces"]
