@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,3 +74,17 @@ def test_every_command_says_what_it_does(name, capsys):
         cli.main([name, "--help"])
     assert ended.value.code == 0
     assert cli.COMMANDS[name].__doc__.partition("\n")[0] in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_command_that_is_stopped_ends_without_a_traceback_and_leaves_nothing(tmp_path):
+    out, told = tmp_path / "busi", tmp_path / "x.log"
+    command = [sys.executable, "-m", "preprocess", "miniature", "busi", str(out), "--log", str(told)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not told.exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode == 130
+    assert not out.exists()

@@ -186,7 +186,7 @@ def test_what_the_raw_files_lack_is_said_first(stand_in, tmp_path):
     expected = {
         f"census: the drawings are not the generator's: malignant {malignant - 2} of {malignant}",
         "unmatched: 2 of 780 published rows have no sample in this build (2 no raw file of that name)",
-        "unreadable: 1 files are unreadable and left out",
+        "unreadable: 1 file is unreadable and left out",
     }
     made = json.loads((done.folder / "provenance.json").read_text())
     assert set(made["incomplete"]) == set(data["incomplete"]) == expected

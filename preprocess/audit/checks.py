@@ -169,7 +169,8 @@ def _ledger(built: _Contents) -> Iterator[Finding]:
     for reason in ("missing", "unreadable"):
         if reasons[reason]:
             keys = [row["key"] for row in built.excluded if row["reason"] == reason]
-            yield Finding(reason, "warning", f"{len(keys):,} files are {reason} and left out", _singles(keys))
+            files = "file is" if len(keys) == 1 else "files are"
+            yield Finding(reason, "warning", f"{len(keys):,} {files} {reason} and left out", _singles(keys))
 
 
 def _published(built: _Contents) -> Iterator[Finding]:
