@@ -4,7 +4,6 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.13")
@@ -25,6 +24,11 @@ from preprocess.plan.plan import Plan
 from workflow.rounds import calm
 from workflow.terminal import Terminal, is_wanted
 
+terminal = Terminal()
+if workflow.is_main_process and is_wanted(workflow.output_settings):
+    terminal.take()
+elif workflow.output_settings.dryrun:
+    terminal.announce()
 try:
     environment.prepare()
     plan = Plan(
@@ -34,7 +38,7 @@ try:
         partial(attrgetter("dag_settings.targets"), workflow),
     )
 except PreprocessError as error:
-    raise WorkflowError(str(error)) from None
+    raise terminal.refuse(error) from None
 if plan.missing:
     print(
         f"missing under {plan.raw}, left out: {', '.join(plan.missing)}",
@@ -47,11 +51,8 @@ envvars:
     environment.RUN,
 
 
-terminal = Terminal()
-if workflow.is_main_process and is_wanted(workflow.output_settings):
-    terminal.take()
-elif workflow.output_settings.dryrun:
-    terminal.announce(partial(plan.beforehand, workflow.cores or 1))
+if workflow.output_settings.dryrun:
+    terminal.forecast = partial(plan.beforehand, workflow.cores or 1)
 
 
 onstart:

@@ -379,7 +379,7 @@ def test_a_file_of_a_size_nobody_asked_for_is_refused_before_any_job(folder):
 def test_an_empty_folder_of_raw_files_is_told(folder, target, said):
     (folder / "raw").mkdir()
     text = snakemake(folder, target, "--config", "raw=raw", fails=True)
-    assert [line.strip() for line in text.splitlines() if said in line] == [said]
+    assert [line for line in text.splitlines() if said in line] == [f"ERROR: {said}"] == text.splitlines()[-1:]
     assert "preprocess/" not in text  # not where in the code it came from
     assert "busi" in snakemake(folder, "sources", "--config", "raw=raw")
 
@@ -389,7 +389,10 @@ def test_an_empty_folder_of_raw_files_is_told(folder, target, said):
 )
 def test_a_name_that_is_no_target_is_told_which_was_meant(folder, word, meant):
     said = f"no target is called '{word}'; did you mean {meant}? 'snakemake --cores 1 targets' lists them"
-    assert said in snakemake(folder, word, "--dry-run", fails=True)
+    assert snakemake(folder, word, "--dry-run", fails=True).splitlines()[-1] == f"ERROR: {said}"
+    text = snakemake(folder, word, fails=True)
+    assert text.splitlines()[-1] == f"ERROR: {said}"
+    assert "Traceback" not in text
 
 
 def test_a_source_is_a_target_and_the_list_of_targets_is_whole(folder):

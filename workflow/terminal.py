@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import OutputSettings
@@ -39,8 +40,10 @@ class Terminal(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.progress: Progress | None = None
+        #: what a run that is only planned would cost, said last
+        self.forecast: Callable[[], list[str]] | None = None
         self._steps = 0
-        self._forecast: Callable[[], list[str]] | None = None
+        self._refusal = ""
 
     def take(self) -> None:
         """Stand beside Snakemake's own handlers; those of files stay as they are."""
@@ -49,16 +52,23 @@ class Terminal(logging.Handler):
                 handler.addFilter(self._is_shown)
         logger.addHandler(self)
 
-    def announce(self, forecast: Callable[[], list[str]]) -> None:
-        """Stand beside Snakemake's handlers in a run that is only planned; the last lines say what it would cost."""
-        self._forecast = forecast
+    def announce(self) -> None:
+        """Stand beside Snakemake's handlers in a run that is only planned."""
         logger.addHandler(self)
+
+    def refuse(self, why: object) -> WorkflowError:
+        """The error that ends a run before its first job; the last line says why, not where in the code."""
+        self._refusal = str(why)
+        return WorkflowError(self._refusal)
 
     def close(self) -> None:
         """Called when Snakemake ends its logging."""
-        if self._steps and self._forecast is not None:
-            print("\n".join(self._forecast()), file=sys.stderr)
-        self._forecast = None
+        if self._refusal:
+            print(f"ERROR: {self._refusal}", file=sys.stderr)
+        self._refusal = ""
+        if self._steps and self.forecast is not None:
+            print("\n".join(self.forecast()), file=sys.stderr)
+        self.forecast = None
         super().close()
 
     def begin(self, progress: Progress) -> None:
@@ -68,7 +78,7 @@ class Terminal(logging.Handler):
 
     def _is_shown(self, record: logging.LogRecord) -> bool:
         event = getattr(record, "event", None)
-        if event in JOBS:
+        if event in JOBS or (self._refusal and record.levelno >= logging.ERROR):
             return False
         if self.progress is None or record.levelno > logging.INFO:
             # that a job failed is said by its own error

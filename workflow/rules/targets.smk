@@ -11,7 +11,7 @@ def refusing(function):
         try:
             return function(wildcards)
         except PreprocessError as error:
-            raise WorkflowError(str(error)) from None
+            raise terminal.refuse(error) from None
 
     return of_target
 
@@ -37,7 +37,7 @@ def of_source(name):
 
 
 def what_was_meant(wildcards):
-    raise WorkflowError(targets.meant(wildcards.target))
+    raise terminal.refuse(targets.meant(wildcards.target))
 
 
 @refusing
