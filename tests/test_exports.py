@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import io
 import json
 import os
@@ -442,8 +441,8 @@ def test_a_package_that_is_missing_is_said_before_anything_is_built(tmp_path, mo
 def test_the_formats_are_the_same_wherever_they_are_named():
     schema = json.loads((Path(__file__).parents[1] / "workflow" / "schemas" / "config.schema.json").read_text())
     assert schema["properties"]["exports"]["items"]["enum"] == list(exports.FORMATS) == list(EXPORTS)
-    hint = inspect.signature(stages.export, eval_str=True).parameters["format"].annotation
-    assert list(typing.get_args(hint)) == list(exports.FORMATS)
+    hints = typing.get_type_hints(stages.export, localns={"Recipe": object})
+    assert list(typing.get_args(hints["format"])) == list(exports.FORMATS)
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     for name, one in exports.FORMATS.items():
         assert importlib.import_module(f"preprocess.exports.{name}").write
