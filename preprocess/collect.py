@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from preprocess import rendered as shard_tables
+from preprocess import rendered
 from preprocess.errors import PreprocessError
 from preprocess.published import SPLITS
 from preprocess.table import COMMON, Sample, read_columns, read_rows, read_samples, write_rows
@@ -32,15 +32,15 @@ def collect(split_table: Path, shards: list[Path], rows_out: Path, excluded_out:
         PreprocessError: a sample is in neither table: nothing may be lost.
     """
     # tuples: as many as samples lie in memory
-    columns = shard_tables.COLUMNS[1:]
-    rendered = {entry["key"]: tuple(entry[name] for name in columns) for _, _, entry in shard_tables.rows(shards)}
+    columns = rendered.COLUMNS[1:]
+    entries = {entry["key"]: tuple(entry[name] for name in columns) for _, _, entry in rendered.rows(shards)}
     kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     excluded: list[tuple[str, str, str]] = []
     for sample in read_samples(split_table):
         if not sample.split:
             excluded.append((sample.key, sample.reason, sample.detail))
             continue
-        entry = rendered.get(sample.key)
+        entry = entries.get(sample.key)
         if entry is None:
             raise PreprocessError(
                 f"{split_table}: {sample.key} was not rendered; delete the shards beside it and run again"
@@ -57,11 +57,11 @@ def collect(split_table: Path, shards: list[Path], rows_out: Path, excluded_out:
             sample.index = position
             extra.update(dict.fromkeys(name for name in sample.attributes if name not in COMMON))
 
-    places = {name: place for place, name in enumerate(shard_tables.COLUMNS[1:]) if name in ROW_COLUMNS}
+    places = {name: place for place, name in enumerate(rendered.COLUMNS[1:]) if name in ROW_COLUMNS}
 
     def cell(sample: Sample, column: str) -> object:
         if (place := places.get(column)) is not None:
-            return rendered[sample.key][place]
+            return entries[sample.key][place]
         return sample.attributes.get(column, "") if column in COMMON else getattr(sample, column)
 
     write_rows(

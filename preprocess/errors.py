@@ -64,6 +64,12 @@ def told(text: object) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
+def instead(word: object, known: Iterable[str]) -> str:
+    """The names there are, after the one that was meant: ``"did you mean breastmnist? there are: ..."``."""
+    known = list(known)
+    return f"{guess(word, known)}there are: {', '.join(known)}"
+
+
 def guess(word: object, known: Iterable[str]) -> str:
     """What was meant by a name that is none: ``"did you mean breastmnist? "``, or nothing where no name is like it.
 

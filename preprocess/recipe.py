@@ -22,7 +22,7 @@ import yaml
 
 from preprocess import published, steps
 from preprocess.decisions import ALIKE, DECISIONS, EVIDENCE, OTHER_SIZES, PROTOCOLS, Pointer, pointer, shown
-from preprocess.errors import PreprocessError, guess
+from preprocess.errors import PreprocessError, guess, instead
 from preprocess.files import parse_yaml
 
 Protocol = Literal["paper", "released"]
@@ -301,7 +301,7 @@ def is_own(name: str) -> bool:
 def _file(name: str) -> Path:
     path = _known().get(name)
     if path is None:
-        raise PreprocessError(f"no dataset is called {name!r}; {guess(name, names())}there are: {', '.join(names())}")
+        raise PreprocessError(f"no dataset is called {name!r}; {instead(name, names())}")
     return path
 
 

@@ -98,7 +98,8 @@ def read_rows(path: str | Path, start: int = 0, stop: int | None = None) -> Iter
 
     Values that occur again are one object, so that a list of all rows takes less memory.
     """
-    columns, rows = read_columns(path), _cells(path)
+    rows = _cells(path)
+    columns = next(rows, [])
     shared: dict[str, str] = {}
     for cells in islice(rows, start, stop):
         yield {name: cell if name in _DISTINCT else shared.setdefault(cell, cell) for name, cell in zip(columns, cells)}
@@ -106,17 +107,19 @@ def read_rows(path: str | Path, start: int = 0, stop: int | None = None) -> Iter
 
 def read_cells(path: str | Path, *columns: str) -> Iterator[tuple[str, ...]]:
     """Yield the cells of some columns, two at least: for a pass over a large table, at a third of the cost."""
-    header = read_columns(path)
-    return map(itemgetter(*map(header.index, columns)), _cells(path))
+    rows = _cells(path)
+    header = next(rows, [])
+    return map(itemgetter(*map(header.index, columns)), rows)
 
 
 def _cells(path: str | Path) -> Iterator[list[str]]:
-    """The rows of a table below its header."""
+    """The header of a table, if there is one, and its rows."""
     with open(path, encoding="utf-8", newline="") as handle:
-        reader = csv.reader(handle, delimiter="\t")
-        width = len(next(reader, []))
-        for cells in reader:
-            if len(cells) != width:
+        width: int | None = None
+        for cells in csv.reader(handle, delimiter="\t"):
+            if width is None:
+                width = len(cells)
+            elif len(cells) != width:
                 raise PreprocessError(f"{path}: a row does not fit the header; delete it and run again")
             yield cells
 

@@ -17,7 +17,7 @@ from preprocess.acquire.download import Downloader, Wanted
 from preprocess.acquire.inventory import Stock, gigabytes, take
 from preprocess.acquire.registry import DIGESTS, RemoteFile, Source
 from preprocess.acquire.verify import Lock, commit_problem, problem
-from preprocess.errors import PreprocessError, guess
+from preprocess.errors import PreprocessError, instead
 
 log = logging.getLogger("preprocess")
 
@@ -41,9 +41,7 @@ def requests(words: list[str], sources: dict[str, Source]) -> list[Request]:
     for word in words:
         name, _, pattern = word.partition("/")
         if name not in sources:
-            raise PreprocessError(
-                f"sources: {name!r} is not a source; {guess(name, sources)}there are: {', '.join(sources)}"
-            )
+            raise PreprocessError(f"sources: {name!r} is not a source; {instead(name, sources)}")
         source = sources[name]
         files = [file for file in source.files if fnmatch.fnmatchcase(file.name, pattern)] if pattern else source.needed
         if pattern and not files:

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from preprocess import recipe, sources
-from preprocess.errors import PreprocessError, guess
+from preprocess.errors import PreprocessError, instead
 from preprocess.files import parse_yaml
 from preprocess.recipe import Dataset
 
@@ -176,9 +176,7 @@ def load(raw: Path | None = None) -> dict[str, Source]:
         mirror = _mirror(path, changes)
         for name, change in changes.items():
             if name not in contents:
-                raise PreprocessError(
-                    f"{path}: no source is called {name!r}; {guess(name, contents)}there are: {', '.join(contents)}"
-                )
+                raise PreprocessError(f"{path}: no source is called {name!r}; {instead(name, contents)}")
             contents[name] = _changed(contents[name], change)
             if problem := _problem(contents[name]):
                 raise PreprocessError(f"{path}: {name}: {problem}")

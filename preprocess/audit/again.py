@@ -12,8 +12,6 @@ from preprocess.recipe import Recipe
 from preprocess.render import Rendered, Renderer, Watch
 from preprocess.table import Sample
 
-#: of a build's rows one of so many is rendered again, but no fewer than these
-SHARE, LEAST = 10, 8
 #: values to try of decisions that take any number (a window, a crop)
 FURTHER = {"window": ("-1024,400", "-160,240", "-150,250"), "crop": ("centre-200",)}
 
@@ -28,11 +26,6 @@ def others(recipe: Recipe, key: str, size: int) -> list[str]:
         return []
     known = dict.fromkeys([*decision.choices, *decision.further, *FURTHER.get(key, ())])
     return [one for one in known if one != value]
-
-
-def some(rows: int, most: int) -> int:
-    """How many of a build's rows are rendered again: a share of them, at the most ``most``."""
-    return min(rows, max(LEAST, min(most, rows // SHARE)))
 
 
 def drawn(files: Sequence[str], most: int, of_file: int, seed: int) -> list[int]:

@@ -18,8 +18,8 @@ from preprocess.recipe import Recipe
 from preprocess.render import Renderer
 from preprocess.table import Sample, read_rows, sample_of
 
-#: samples the figures are of at the most
-MOST = 100
+#: samples the figures are of: one row in so many, no fewer than the second and no more than the third
+SHARE, LEAST, MOST = 10, 8, 100
 #: voxels that all the alternatives of all samples have at the most, as long as there are no fewer samples than that:
 #: 100 pictures with every alternative at 28 to 224; of volumes 100 at 28, a few dozen at 64, and the least at 224
 VOXELS = 2**28
@@ -84,7 +84,7 @@ def how_many(recipe: Recipe, sizes: Sequence[int], rows: int) -> int:
         len(in_force) < len(sizes) for values in decided(recipe, sizes).values() for in_force in values.values()
     )
     voxels = max(others, 1) * sum(math.prod(recipe.shape(size)) for size in sizes)
-    return again.some(rows, min(MOST, VOXELS // voxels))
+    return min(rows, max(LEAST, min(MOST, VOXELS // voxels, rows // SHARE)))
 
 
 def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int, most: int) -> list[Sample]:

@@ -14,7 +14,7 @@ import yaml
 
 from preprocess import recipe
 from preprocess.audit.findings import Finding
-from preprocess.errors import PreprocessError, guess
+from preprocess.errors import PreprocessError, instead
 
 FIELDS = ("dataset", "check", "reason", "signed")
 #: may be left out
@@ -64,7 +64,7 @@ def read(path: Path | None) -> list[SignedOff]:
         if entry["dataset"] not in recipe.names():
             raise PreprocessError(
                 f"exceptions: {path}: entry {number}: no dataset is called {entry['dataset']!r}; "
-                f"{guess(entry['dataset'], recipe.names())}there are: {', '.join(recipe.names())}"
+                f"{instead(entry['dataset'], recipe.names())}"
             )
     return [SignedOff(**entry) for entry in entries]
 

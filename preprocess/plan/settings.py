@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from preprocess import recipe
-from preprocess.errors import PreprocessError, guess
+from preprocess.errors import PreprocessError, guess, instead
 
 #: the value of ``raw`` that stands for the embedded stand-ins
 MINIATURE = "miniature"
@@ -102,9 +102,7 @@ def read(config: dict[str, Any], schema: Path) -> Settings:
     names = recipe.names()
     for name in [*(values["datasets"] or ()), *values["overrides"]]:
         if name not in names:
-            raise PreprocessError(
-                f"config: no dataset is called {name!r}; {guess(name, names)}there are: {', '.join(names)}"
-            )
+            raise PreprocessError(f"config: no dataset is called {name!r}; {instead(name, names)}")
     values["default_seed"] = parts["seed"]["default"]
     return Settings(**{field.name: _frozen(values[field.name]) for field in fields(Settings)})
 
