@@ -26,6 +26,7 @@ from preprocess.packed import Packed
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
 from preprocess.table import read_rows
+from preprocess.threads import threads
 
 #: bytes of pixels that are read, looked at and handed on together
 BLOCK = 1 << 20
@@ -69,7 +70,7 @@ def pack(
     ends = list(accumulate((0, *counts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open(shard / f"{size}.npy", "rb")) for shard in shards]
-        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(container.threads(workers)), workers)
+        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(threads(workers)), workers)
         members: dict[str, Array] = {}
         for split, first, end in zip(SPLITS, ends, ends[1:]):
             images = seen.each(first, shape, _read(files, places[first:end], shape))

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "preprocess"
 GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table", "geometry"}
 #: and besides, by room: a folder, or a module that lies in the package itself
 #: what is known of a packed npz
-PACKED = {"npz", "container", "cells", "packed", "checksums"}
+PACKED = {"npz", "container", "cells", "packed", "checksums", "threads"}
 MAY = {
     "errors": set(),
     "environment": set(),
@@ -44,8 +44,10 @@ MAY = {
     "shards": {"recipe", "render", "rendered", "prepared", "reading", "npz", "cells", "checksums"},
     "prepare": {"recipe", "sources", "render", "shards", "prepared", "reading"},
     "rehearsal": set(),
-    "npz": set(),
-    "container": {"npz"},
+    "deflate": set(),
+    "threads": set(),
+    "npz": {"deflate", "threads"},
+    "container": {"npz", "deflate", "threads"},
     "cells": set(),
     "duplicates": {"cells"},
     "alike": {"rendered", "duplicates"},
