@@ -1,7 +1,7 @@
 """Deflate by two libraries: zlib, whose bytes the published files hold, and ISA-L, which is quicker.
 
-ISA-L (the package ``isal``) packs pictures at its level 1 four to nine times as fast as zlib does at level 1, into
-streams 5 to 12 % longer, and inflates what either wrote about twice as fast (``python -m benchmarks.levels``). Its
+ISA-L (the package ``isal``) packs pictures at its level 1 about eight times as fast as zlib does at level 6, into
+streams 8 to 12 % longer, and inflates what either wrote about twice as fast (``python -m benchmarks.levels``). Its
 bytes were the same on six kinds of x86-64 processors from 2008 on, and on three of ARM64, but other ones there than
 here. zlib's differ from one build of it to another, too: arrays and their digests depend on neither.
 """

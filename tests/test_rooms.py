@@ -63,7 +63,7 @@ MAY = {
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
     "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
     # what a run is to make
-    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading", "exports"},
+    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading", "exports", "deflate"},
     # what is asked of finished builds
     "inquiry": {"recipe", "sources", "index", "split", "order", "render", "steps", "reading"}
     | {"acquire", "audit", "plan", *PACKED},
