@@ -10,7 +10,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-class _AtOnce(Executor):
+class AtOnce(Executor):
     """Does what it is given before it returns."""
 
     def submit(self, work: Callable[P, Result], /, *words: P.args, **named: P.kwargs) -> Future[Result]:
@@ -24,4 +24,4 @@ def threads(workers: int, of_them: int | None = None) -> Executor:
 
     None where there is one worker: with one core, handing work over costs more than the work of small blocks.
     """
-    return _AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)
+    return AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)

@@ -105,6 +105,13 @@ def pack_threads(dataset: str, size: int) -> int:
     return min(max(1, _pixels(dataset, size) // thread), 16)
 
 
+def audit_workers(dataset: str) -> int:
+    """How many processes render for an audit page: one where each would hold scans."""
+    figures = _figures()
+    workers: int = 1 if dataset in figures["memory"]["largest"] else figures["audit"]
+    return workers
+
+
 def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None, packing: str = "quick") -> Cost:
     """Estimate one dataset at some sizes; ``at_most`` so many of its samples; packed ``quick`` or ``slow``."""
     about, figures, own = recipe.dataset(dataset), _figures(), _own(dataset)

@@ -337,6 +337,10 @@ class Plan:
         """The container of a dataset's npz, see :func:`preprocess.plan.current.container`."""
         return container(self.settings, self.raw, self.recipe(dataset))
 
+    def audit_workers(self, dataset: str) -> int:
+        """Processes that render for the audit page of a dataset."""
+        return 1 if self.is_miniature else estimate.audit_workers(dataset)
+
     def memory(self, dataset: str, of_scans: bool = False) -> int:
         """MB that a job of a dataset needs, by its rows and sizes and, where it reads raw files, by its scans."""
         if self.is_miniature:

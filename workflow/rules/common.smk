@@ -62,6 +62,11 @@ def needed_for_scans(wildcards, attempt):
     return plan.memory(dataset_of(wildcards), of_scans=True) * 2 ** (attempt - 1)
 
 
+def needed_for_audit(wildcards, attempt, threads):
+    """Memory of the processes of an audit."""
+    return needed_for_scans(wildcards, attempt) * threads
+
+
 # a user's own paths are given by functions: Snakemake looks for wildcards in plain texts, and paths may hold braces
 
 
@@ -178,6 +183,10 @@ def sizes(wildcards):
 
 def container(wildcards):
     return plan.container(wildcards.dataset)
+
+
+def audit_workers(wildcards):
+    return plan.audit_workers(wildcards.dataset)
 
 
 def pack_threads(wildcards):
