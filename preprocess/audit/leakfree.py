@@ -67,7 +67,8 @@ def write(recipe: Recipe, samples_table: Path, pairs_table: Path, seed: int, out
     """
     from preprocess.files import atomic_folder
 
-    samples = list(read_samples(samples_table))
+    # what a source adds decides no split, and is the most of a row
+    samples = [replace(sample, attributes={}) for sample in read_samples(samples_table)]
     with atomic_folder(out) as part:
         if recipe.dataset.group == "none":
             samples = clustered(samples, ((row["first"], row["second"]) for row in read_rows(pairs_table)))
