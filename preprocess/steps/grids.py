@@ -185,7 +185,10 @@ def cut_mask(mask: Mask | NDArray[Any], cube: int) -> NDArray[Any]:
     high = np.clip(np.ceil((highest + NEAR) * spacing - start) + 1, low, cube).astype(int)
     found = np.zeros((cube, cube, cube), bool)
     near = tuple(map(slice, low, high))
-    found[near] = ndimage.affine_transform(
-        mask.cells.astype(np.float64), 1 / spacing, (start + low) / spacing - first, found[near].shape, order=3
-    ) > 0.5
+    found[near] = (
+        ndimage.affine_transform(
+            mask.cells.astype(np.float64), 1 / spacing, (start + low) / spacing - first, found[near].shape, order=3
+        )
+        > 0.5
+    )
     return found
