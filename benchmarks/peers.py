@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, help="the folder that holds pbc/...")
     parser.add_argument("--share", type=float, default=1.0, help="of the made-up pictures")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--levels", type=int, nargs="+", default=[0, 1, 6], help="values of the key deflate")
     parser.add_argument("--folder", type=Path, help="where there is room; a temporary folder if left out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as text:
@@ -134,7 +135,7 @@ def main() -> None:
         steps: dict[str, dict[str, float]] = {}
         for _ in range(options.repeats):
             ways["MedIMeta"].append(theirs(checkout, options.python, raw, folder / "theirs"))
-            for level in (0, 1, 6):
+            for level in options.levels:
                 way = f"ours, deflate {level}"
                 used, steps[way] = ours(raw, folder / "ours", level)
                 ways[way].append(used)

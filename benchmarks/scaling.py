@@ -29,20 +29,23 @@ def costs(done: Iterable[Job], dataset: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = defaultdict(list)
     for job in done:
         if job.place == dataset:
-            several = job.step in ("pack", "reread")
-            threads = estimate.pack_threads(dataset, int(job.tail or 28)) if several else 1
+            threads = 1
+            if job.step in ("pack", "reread"):
+                threads = estimate.pack_threads(dataset, int(job.tail or 28))
+            elif job.step == "audit":
+                threads = estimate.audit_workers(dataset)
             found[job.step].append(job.seconds / threads)
     return found
 
 
 def critical(costs: dict[str, list[float]]) -> tuple[float, list[str]]:
-    """The longest chain of stages: its seconds, and their names."""
+    """The longest chain of stages: its seconds, and their names with the seconds of each."""
 
     @cache
     def until(stage: str) -> tuple[float, list[str]]:
         before = max((until(name) for name in STAGES[stage].after), default=(0.0, []))
         seconds = max(costs.get(stage, [0.0]))
-        return before[0] + seconds, [*before[1], stage] if seconds else before[1]
+        return before[0] + seconds, [*before[1], f"{stage} {seconds:.1f}"] if seconds else before[1]
 
     return max(until(stage) for stage in STAGES)
 

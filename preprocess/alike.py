@@ -31,7 +31,7 @@ def write(shards: list[Path], out: Path) -> None:
         shards: the folders of all shards, each written with what its samples look like.
         out: the table.
     """
-    entries = [(entry["key"], not entry["reason"]) for _, _, entry in rendered.rows(shards)]
+    entries = [(key, not reason) for _, _, (key, reason) in rendered.cells(shards, "key", "reason")]
     looks = [rendered.looks(shard) for shard in shards]
     kept = [row for row, (_, is_rendered) in enumerate(entries) if is_rendered]
     kept.sort(key=lambda row: entries[row][0])

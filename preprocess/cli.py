@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
 import sys
-import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser(words).parse_args(words)
-    _start_log(options.log)
+    notices.begin_log(options.log)
     try:
         with _remembering(options.seek):
             commands.call(COMMANDS[options.command], options)
@@ -73,15 +73,5 @@ def _remembering(folder: Path | None) -> AbstractContextManager[None]:
 
 
 def _cost() -> str:
-    """What this process has cost, for planning the memory and time of jobs on a cluster."""
-    return f"cost: {time.process_time():.1f} CPU seconds, at most {peak_memory() / 2**20:.0f} MB of memory"
-
-
-def _start_log(path: Path | None) -> None:
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setLevel(logging.WARNING)
-    handlers[0].addFilter(notices.is_new)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", handlers=handlers, force=True)
+    """What this process has cost, for planning the memory and time of jobs; seconds with those of its own processes."""
+    return f"cost: {sum(os.times()[:4]):.1f} CPU seconds, at most {peak_memory() / 2**20:.0f} MB of memory"

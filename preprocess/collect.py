@@ -31,9 +31,7 @@ def collect(split_table: Path, shards: list[Path], rows_out: Path, excluded_out:
     Raises:
         PreprocessError: a sample is in neither table: nothing may be lost.
     """
-    # tuples: as many as samples lie in memory
-    columns = rendered.COLUMNS[1:]
-    entries = {entry["key"]: tuple(entry[name] for name in columns) for _, _, entry in rendered.rows(shards)}
+    entries = {found[0]: found[1:] for _, _, found in rendered.cells(shards, *rendered.COLUMNS)}
     kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     excluded: list[tuple[str, str, str]] = []
     for sample in read_samples(split_table):

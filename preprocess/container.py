@@ -21,22 +21,21 @@ import math
 import shutil
 import struct
 import tempfile
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, ParamSpec, TypeVar
+from typing import IO, Any, Literal
 
+from preprocess import deflate
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
 from preprocess.npz import HEADER, npy_header
 from preprocess.published import SPLITS
+from preprocess.threads import threads
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
 Name = Literal["published", "chunked"]
 CHUNK = 1 << 20
 #: how far back deflate refers
@@ -47,6 +46,7 @@ _ZIP64_LIMIT = (1 << 31) - 1  # zipfile's own
 _DOS_DATE = 0x0021  # 1980-01-01
 _ATTRIBUTES = 0o600 << 16
 _STORED, _DEFLATED = 0, 8
+_PUBLISHED = 6  # zlib's default
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Form:
             return "published: one deflate stream a member"
         if not self.level:
             return "stored: arrays uncompressed"
-        return f"chunked: deflate level {self.level} in chunks of 1 MiB"
+        by = ", by ISA-L," if self.level == deflate.QUICK else ""
+        return f"chunked: deflate level {self.level}{by} in chunks of 1 MiB"
 
 
 @dataclass(frozen=True)
@@ -85,23 +86,6 @@ class Written:
 
     sha256: str
     restarts: tuple[tuple[int, int], ...] = ()
-
-
-class _AtOnce(Executor):
-    """Does what it is given before it returns."""
-
-    def submit(self, work: Callable[P, Result], /, *words: P.args, **named: P.kwargs) -> Future[Result]:
-        done: Future[Result] = Future()
-        done.set_result(work(*words, **named))
-        return done
-
-
-def threads(workers: int, of_them: int | None = None) -> Executor:
-    """Threads that work beside the one that writes: as many as there are workers, or ``of_them``.
-
-    None where there is one worker: with one core, handing work over costs more than the work of small blocks.
-    """
-    return _AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)
 
 
 def layout(dimensions: int, size: int, create_system: int | None = None) -> tuple[tuple[str, ...], int]:
@@ -174,7 +158,7 @@ class _Member:
     def take(self, data: Any) -> None:
         """Count unpacked bytes of the member, which begin with its header."""
         view = _bytes(data)
-        self.crc = zlib.crc32(view, self.crc)
+        self.crc = deflate.crc32(view, self.crc)
         self._sha256.update(view[max(HEADER - self.unpacked, 0) :])
         self.unpacked += view.nbytes
 
@@ -241,7 +225,7 @@ def _write_streams(out: IO[bytes], arrays: list[Array], pool: Executor, folder: 
 
 
 def _deflate_stream(member: _Member, out: IO[bytes]) -> None:
-    packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -15)
+    packer = deflate.packer(_PUBLISHED)
     for data in member.content():
         member.take(data)
         out.write(packer.compress(data))
@@ -298,11 +282,8 @@ def _bytes(data: Any) -> memoryview:
 def _deflate(chunk: memoryview, history: memoryview, level: int, is_last: bool) -> bytes | memoryview:
     if not level:
         return chunk
-    if history:
-        packer = zlib.compressobj(level, zlib.DEFLATED, -15, zdict=history)
-    else:
-        packer = zlib.compressobj(level, zlib.DEFLATED, -15)
-    return packer.compress(chunk) + packer.flush(zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH)
+    packer = deflate.packer(level, history)
+    return packer.compress(chunk) + packer.flush(deflate.FINISH if is_last else deflate.SYNC)
 
 
 def _begin(out: IO[bytes], array: Array, method: int) -> _Member:

@@ -20,9 +20,10 @@ PYTHONS = ((3, 11), (3, 13))
 PLATFORMS = ("linux", "darwin")
 #: libraries whose version can change results: the distribution by the name it is imported by
 LIBRARIES = {
-    "h5py": "h5py", "imagecodecs": "imagecodecs", "jpeglib": "jpeglib", "nibabel": "nibabel", "numpy": "numpy",
-    "PIL": "pillow", "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix", "scipy": "scipy",
-    "SimpleITK": "simpleitk", "simplejpeg": "simplejpeg", "tifffile": "tifffile", "trimesh": "trimesh",
+    "h5py": "h5py", "imagecodecs": "imagecodecs", "isal": "isal", "jpeglib": "jpeglib", "nibabel": "nibabel",
+    "numpy": "numpy", "PIL": "pillow", "pydicom": "pydicom", "pylidc": "pylidc", "pymeshfix": "pymeshfix",
+    "scipy": "scipy", "SimpleITK": "simpleitk", "simplejpeg": "simplejpeg", "tifffile": "tifffile",
+    "trimesh": "trimesh",
 }  # fmt: skip
 
 #: the same of packages that write exports alone: no result of a build depends on them

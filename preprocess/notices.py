@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -49,3 +51,25 @@ def repeated() -> Iterator[None]:
 def is_new(record: logging.LogRecord) -> bool:
     """Filter of a log's handler: not what is said within :func:`repeated`."""
     return not _IS_REPEATED.get()
+
+
+def begin_log(path: Path | None, goes_on: bool = False) -> None:
+    """Send what is logged to a file, and warnings to standard error too.
+
+    Args:
+        path: the file; none where there is no log.
+        goes_on: whether the file is that of another process, which this one works for.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(logging.WARNING)
+    handlers[0].addFilter(is_new)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="a" if goes_on else "w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", handlers=handlers, force=True)
+
+
+def log_file() -> Path | None:
+    """The file that is logged to."""
+    files = (one.baseFilename for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler))
+    return next(map(Path, files), None)

@@ -9,10 +9,10 @@ import math
 import os
 import struct
 import zipfile
-import zlib
+import zlib  # which zipfile inflates by
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -20,7 +20,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess import deflate
 from preprocess.errors import PreprocessError, told
+from preprocess.threads import threads
 
 #: bytes of an array's header
 HEADER = 128
@@ -35,8 +37,8 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 
 #: what a damaged npz makes zipfile, zlib and numpy's form of a header raise
 _DAMAGE = (
-    OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,
-    SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError,
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, deflate.ERROR, struct.error, NotImplementedError, RuntimeError,
+    ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError,
 )  # fmt: skip
 
 
@@ -94,11 +96,11 @@ class Reader:
 
         Args:
             name: the array.
-            restarts: where inflating can begin (:meth:`pick`); with them several threads inflate.
+            restarts: where inflating can begin (:meth:`pick`); with them a quicker library inflates, in threads.
             workers: how many.
         """
-        if len(restarts) > 1 and workers > 1:
-            yield from self._side_by_side(name, restarts, workers)
+        if len(restarts) > 1:
+            yield from self._by_parts(name, restarts, workers)
             return
         with self._member(name) as handle, self._told(name):
             left = math.prod(self._header(name, handle))
@@ -107,11 +109,11 @@ class Reader:
                 yield block
             self._check_end(name, handle, not left)
 
-    def _side_by_side(self, name: str, restarts: Sequence[tuple[int, int]], workers: int) -> Iterator[bytes]:
-        """The same by threads, each from one restart to the next, which it must reach to the byte."""
+    def _by_parts(self, name: str, restarts: Sequence[tuple[int, int]], workers: int) -> Iterator[bytes]:
+        """The same from one restart to the next, which must be reached to the byte; several threads at once."""
         entry = self._zip.NameToInfo[f"{name}.npy"]
         self.shape(name)
-        with open(self.path, "rb") as file, self._told(name), ThreadPoolExecutor(workers) as pool:
+        with open(self.path, "rb") as file, self._told(name), threads(workers) as pool:
             start = self._start(name, file)
             places = [place for _, place in restarts] + [start + entry.compress_size]
             lengths = [end - begin for begin, end in pairwise([*(begin for begin, _ in restarts), entry.file_size])]
@@ -120,7 +122,7 @@ class Reader:
 
             def inflate(number: int) -> bytes:
                 packed = os.pread(file.fileno(), places[number + 1] - places[number], places[number])
-                unpacker = zlib.decompressobj(-15)
+                unpacker = deflate.unpacker()
                 data = unpacker.decompress(packed, lengths[number] + 1)
                 is_last = number == len(lengths) - 1
                 if len(data) != lengths[number] or unpacker.unconsumed_tail or unpacker.eof != is_last:
@@ -134,7 +136,7 @@ class Reader:
                     waiting.append(pool.submit(inflate, number))
                 if number >= workers and waiting:
                     data = waiting.popleft().result()
-                    crc = zlib.crc32(data, crc)
+                    crc = deflate.crc32(data, crc)
                     yield data[HEADER:] if number == workers else data
             if crc != entry.CRC:
                 raise zipfile.BadZipFile("bad CRC-32")
@@ -198,21 +200,21 @@ class Reader:
             raise NotImplementedError(f"compression method {entry.compress_type}")
         begins = [at for at, _ in restarts] or [0]
         places = [place for _, place in restarts] or [start]
-        unpacker, position, waiting = zlib.decompressobj(-15), 0, b""
+        unpacker, position, waiting = deflate.unpacker(), 0, b""
         file.seek(start)
 
         def deflated(at: int, size: int) -> bytes:
             nonlocal unpacker, position, waiting
             nearest = bisect.bisect_right(begins, at) - 1
             if begins[nearest] > position or at < position:
-                unpacker, position, waiting = zlib.decompressobj(-15), begins[nearest], b""
+                unpacker, position, waiting = deflate.unpacker(), begins[nearest], b""
                 file.seek(places[nearest])
             result = b""
             while position < at + size:
                 waiting = waiting or file.read(_BLOCK)
-                if not waiting or unpacker.eof:
-                    raise EOFError("the array ends early")
                 piece = unpacker.decompress(waiting, at - position if position < at else at + size - position)
+                if not piece and (not waiting or unpacker.eof):
+                    raise EOFError("the array ends early")
                 waiting = unpacker.unconsumed_tail
                 result += piece if position >= at else b""
                 position += len(piece)

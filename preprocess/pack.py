@@ -25,18 +25,30 @@ from preprocess.npz import HEADER
 from preprocess.packed import Packed
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
-from preprocess.table import read_rows
+from preprocess.table import read_cells
+from preprocess.threads import threads
 
 #: bytes of pixels that are read, looked at and handed on together
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a row's pixels are: the number of its shard, and its row there."""
+class _Rows:
+    """The rows of the npz in order, and where the pixels of each are.
 
-    shard: int
-    row: int
+    Attributes:
+        counts: how many are in train, val and test.
+        labels: (N, classes), one column where each has one class.
+        upsampled: whether the source region has fewer pixels than the grid, (N,).
+        shards: the number of the shard that holds each, (N,).
+        places: its row there, (N,).
+    """
+
+    counts: tuple[int, ...]
+    labels: NDArray[np.uint8]
+    upsampled: NDArray[np.bool_]
+    shards: NDArray[np.int32]
+    places: NDArray[np.int32]
 
 
 def pack(
@@ -60,61 +72,66 @@ def pack(
     """
     if lacking := [shard for shard in shards if not (shard / f"{size}.npy").is_file()]:
         raise PreprocessError(f"{lacking[0]}: not rendered at {size}; add {size} to sizes, or to sizes_3d for volumes")
-    rows = list(read_rows(rows_table))
-    places, upsampled = _places(rows_table, rows, shards, size)
-    labels = np.array([row["label"].split() for row in rows] or np.zeros((0, 1)), np.uint8)
-    splits = [row["split"] for row in rows]
-    counts = tuple(splits.count(split) for split in SPLITS)
+    rows = _rows(rows_table, shards, size)
     shape = recipe.shape(size)
-    ends = list(accumulate((0, *counts)))
+    ends = list(accumulate((0, *rows.counts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open(shard / f"{size}.npy", "rb")) for shard in shards]
-        seen = _Seen(len(rows), recipe.dimensions, stack.enter_context(container.threads(workers)), workers)
+        seen = _Seen(ends[-1], recipe.dimensions, stack.enter_context(threads(workers)), workers)
         members: dict[str, Array] = {}
         for split, first, end in zip(SPLITS, ends, ends[1:]):
-            images = seen.each(first, shape, _read(files, places[first:end], shape))
+            images = seen.each(first, shape, _read(files, rows.shards[first:end], rows.places[first:end], shape))
             members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
-            part = labels[first:end]
+            part = rows.labels[first:end]
             members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [part])
         order, system = container.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
         written = container.write(out, [members[name] for name in order], system, form, workers)
-    return Packed(seen.digests, seen.low, seen.high, seen.cells, np.array(upsampled, bool), counts, written)
+    return Packed(seen.digests, seen.low, seen.high, seen.cells, rows.upsampled, rows.counts, written)
 
 
-def _places(
-    rows_table: Path, rows: Sequence[dict[str, str]], shards: list[Path], size: int
-) -> tuple[list[_Place], list[bool]]:
-    """Where each row's pixels are, and whether it is upsampled at this size.
+def _rows(rows_table: Path, shards: list[Path], size: int) -> _Rows:
+    """The rows of a table, each found in a shard.
 
     Raises:
         PreprocessError: the shards were rendered from other files than the table was collected from.
     """
-    entries = {entry["key"]: (_Place(shard, row), entry) for shard, row, entry in rendered.rows(shards)}
-    places, upsampled = [], []
-    for row in rows:
-        place, entry = entries.get(row["key"], (None, {}))
-        if place is None or entry["reason"] or entry["raw_sha256"] != row["raw_sha256"]:
-            why = entry.get("reason") or ("from another raw file" if place else "not there")
+    columns = ("key", "reason", "raw_sha256", "upsampled")
+    entries = {
+        key: (shard, place, reason, bytes.fromhex(sha256), str(size) in upsampled.split())
+        for shard, place, (key, reason, sha256, upsampled) in rendered.cells(shards, *columns)
+    }
+    counts, labels, found = dict.fromkeys(SPLITS, 0), bytearray(), []
+    for key, split, label, sha256 in read_cells(rows_table, "key", "split", "label", "raw_sha256"):
+        shard, place, reason, known, is_upsampled = entries.get(key, (0, 0, "not there", b"", False))
+        if reason or known.hex() != sha256:
             raise PreprocessError(
-                f"{rows_table}: {row['key']} is {why} in the shards at {size}; a raw file was changed while it was "
-                "read: run again"
+                f"{rows_table}: {key} is {reason or 'from another raw file'} in the shards at {size}; a raw file was "
+                "changed while it was read: run again"
             )
-        places.append(place)
-        upsampled.append(str(size) in entry["upsampled"].split())
-    return places, upsampled
+        counts[split] += 1
+        labels.extend(map(int, label.split()))
+        found.append((shard, place, is_upsampled))
+    where = np.array(found, np.int32).reshape(-1, 3)
+    return _Rows(
+        tuple(counts.values()),
+        np.frombuffer(labels, np.uint8).reshape(len(found), len(labels) // max(len(found), 1) or 1),
+        where[:, 2].astype(bool), where[:, 0], where[:, 1],
+    )  # fmt: skip
 
 
-def _read(files: Sequence[IO[bytes]], places: Sequence[_Place], shape: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
+def _read(
+    files: Sequence[IO[bytes]], shards: NDArray[np.int32], places: NDArray[np.int32], shape: tuple[int, ...]
+) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of rows: how many, and their bytes. Those that lie together are read at once."""
     size = math.prod(shape)
     most = max(BLOCK // size, 1)
     for start in range(0, len(places), most):
-        wanted = places[start : start + most]
+        wanted = list(zip(shards[start : start + most].tolist(), places[start : start + most].tolist()))
         parts = []
         # rows of one shard that follow each other have the same difference to their number
-        for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1].shard, item[1].row - item[0])):
-            rows = [place.row for _, place in run]
-            parts.append(os.pread(files[shard].fileno(), len(rows) * size, HEADER + rows[0] * size))
+        for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):
+            found = [place for _, (_, place) in run]
+            parts.append(os.pread(files[shard].fileno(), len(found) * size, HEADER + found[0] * size))
         yield len(wanted), b"".join(parts)
 
 

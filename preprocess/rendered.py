@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preprocess.table import read_rows
+from preprocess.table import read_cells
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +21,11 @@ LOOKS = "looks.npz"
 LOOKED_AT = 28
 
 
-def rows(shards: list[Path]) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Yield (shard, row in the shard's arrays, entry) of every sample in some shards' tables."""
+def cells(shards: list[Path], *columns: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield (shard, row in the shard's arrays, cells) of every sample in some shards' tables; columns: two at least."""
     for shard, folder in enumerate(shards):
-        for row, entry in enumerate(read_rows(folder / TABLE)):
-            yield shard, row, entry
+        for row, found in enumerate(read_cells(folder / TABLE, *columns)):
+            yield shard, row, found
 
 
 def looks(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

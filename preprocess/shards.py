@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,12 @@ def block(boundaries: bytearray, shard: int, shards: int) -> tuple[int, int]:
         return position
 
     return start(shard), start(shard + 1)
+
+
+def parts(samples: Sequence[Sample], count: int) -> list[tuple[int, int]]:
+    """First and last + 1 of the samples of each of some workers: contiguous, so that archives are read forwards."""
+    between = boundaries_of(samples)
+    return [block(between, part, count) for part in range(count)]
 
 
 @dataclass(frozen=True)

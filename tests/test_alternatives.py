@@ -46,6 +46,14 @@ def test_the_figures_are_those_of_builds_apart(stand_in):
     assert all(one.picture for row in found.values() for one in row.values if not one.failed)
 
 
+def test_several_processes_find_the_same(stand_in):
+    in_force, raw = recipe.load("bloodmnist", "paper"), stand_in("pbc")
+    samples = some("bloodmnist", raw, 7)
+    one, three = (alternatives(in_force, raw, samples, samples[5], 28, [28, 64], workers) for workers in (1, 3))
+    assert one == three
+    assert any(value.figures for row in one for value in row.values)
+
+
 def test_only_what_is_in_force_is_decided_otherwise(stand_in):
     """No crop is cut in ChestMNIST, so nothing rounds it; at 64 what is in force at 28 is another value."""
     raw = stand_in("chestxray14")

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from preprocess import cli, notices
+from preprocess import notices
 
 log = logging.getLogger("preprocess.sources.lits")
 
@@ -21,7 +21,7 @@ def _log_as_before():
 
 @pytest.mark.usefixtures("_log_as_before")
 def test_what_was_said_when_a_row_was_made_is_not_said_again(tmp_path, capsys):
-    cli._start_log(tmp_path / "x.log")
+    notices.begin_log(tmp_path / "x.log")
     log.warning("lies as LAS")
     with notices.repeated():
         log.warning("lies as LAS, once more")

@@ -41,9 +41,7 @@ def test_what_was_seen_is_true_of_the_file(dataset, builder, stand_in):
     flat = every.reshape(len(every), -1)
     np.testing.assert_array_equal(seen.low, flat.min(axis=1))
     np.testing.assert_array_equal(seen.high, flat.max(axis=1))
-    assert [one.tobytes() for one in seen.digests] == [
-        hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in every
-    ]
+    assert [one.tobytes() for one in seen.digests] == [hashlib.sha256(image.tobytes()).digest()[:16] for image in every]
     assert {name: one.sha256 for name, one in packed.arrays(done.seen(size)).items()} == {
         name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in done.arrays(size).items()
     }

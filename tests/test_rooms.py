@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "preprocess"
 GROUND = {"errors", "files", "environment", "notices", "web", "published", "reasons", "decisions", "table", "geometry"}
 #: and besides, by room: a folder, or a module that lies in the package itself
 #: what is known of a packed npz
-PACKED = {"npz", "container", "cells", "packed", "checksums"}
+PACKED = {"npz", "container", "cells", "packed", "checksums", "threads"}
 MAY = {
     "errors": set(),
     "environment": set(),
@@ -44,8 +44,11 @@ MAY = {
     "shards": {"recipe", "render", "rendered", "prepared", "reading", "npz", "cells", "checksums"},
     "prepare": {"recipe", "sources", "render", "shards", "prepared", "reading"},
     "rehearsal": set(),
-    "npz": set(),
-    "container": {"npz"},
+    "deflate": set(),
+    "threads": set(),
+    "processes": {"threads", "reading"},
+    "npz": {"deflate", "threads"},
+    "container": {"npz", "deflate", "threads"},
     "cells": set(),
     "duplicates": {"cells"},
     "alike": {"rendered", "duplicates"},
@@ -56,12 +59,36 @@ MAY = {
     # getting the raw files
     "acquire": {"recipe", "sources", "reading"},
     # what was built
-    "audit": {"recipe", "sources", "steps", "render", "rendered", "split", "acquire", "duplicates", *PACKED},
+    "audit": {
+        "recipe",
+        "sources",
+        "steps",
+        "render",
+        "rendered",
+        "shards",
+        "split",
+        "acquire",
+        "duplicates",
+        "processes",
+        *PACKED,
+    },
     "inspection": {"recipe", "sources", "miniature", "index", "order", "acquire", "reading", "steps"},
     "exports": {"recipe", "npz", "checksums", "acquire", "audit"},
-    "match": {"recipe", "steps", "render", "shards", "split", "labels", "npz", "checksums", "acquire", "sources"},
+    "match": {
+        "recipe",
+        "steps",
+        "render",
+        "shards",
+        "processes",
+        "split",
+        "labels",
+        "npz",
+        "checksums",
+        "acquire",
+        "sources",
+    },
     # what a run is to make
-    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading", "exports"},
+    "plan": {"recipe", "sources", "steps", "order", "acquire", "audit", "reading", "exports", "deflate"},
     # what is asked of finished builds
     "inquiry": {"recipe", "sources", "index", "split", "order", "render", "steps", "reading"}
     | {"acquire", "audit", "plan", *PACKED},

@@ -76,6 +76,11 @@ def needed_for_scans(wildcards: Wildcards, attempt: int) -> int:
     return _plan().memory(dataset_of(wildcards), of_scans=True) * 2 ** (attempt - 1)
 
 
+def needed_for_audit(wildcards: Wildcards, attempt: int, threads: int) -> int:
+    """Memory of the processes of an audit."""
+    return needed_for_scans(wildcards, attempt) * threads
+
+
 # a user's own paths are given by functions: Snakemake looks for wildcards in plain texts, and paths may hold braces
 
 
@@ -192,6 +197,10 @@ def sizes(wildcards: Wildcards) -> object:
 
 def container(wildcards: Wildcards) -> object:
     return _plan().container(wildcards.dataset)
+
+
+def audit_workers(wildcards: Wildcards) -> object:
+    return _plan().audit_workers(wildcards.dataset)
 
 
 def pack_threads(wildcards: Wildcards) -> object:

@@ -105,15 +105,22 @@ def pack_threads(dataset: str, size: int) -> int:
     return min(max(1, _pixels(dataset, size) // thread), 16)
 
 
-def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None) -> Cost:
-    """Estimate one dataset at some sizes; ``at_most`` so many of its samples."""
+def audit_workers(dataset: str) -> int:
+    """How many processes render for an audit page: one where each would hold scans."""
+    figures = _figures()
+    workers: int = 1 if dataset in figures["memory"]["largest"] else figures["audit"]
+    return workers
+
+
+def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None, packing: str = "quick") -> Cost:
+    """Estimate one dataset at some sizes; ``at_most`` so many of its samples; packed ``quick`` or ``slow``."""
     about, figures, own = recipe.dataset(dataset), _figures(), _own(dataset)
     sizes = list(sizes)
     whole = about.rows or 1  # of a user's own data nothing may be known
     samples = min(whole, at_most or whole)
     arrays = sum(_pixels(dataset, size) for size in sizes) * samples // whole
     seconds = _rendering(dataset, sizes) * samples / whole * figures["overhead"]
-    seconds += arrays / figures["deflate"]
+    seconds += arrays / figures["deflate"][packing]
     return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"],
                 memory(dataset, sizes, of_scans=True, rows=samples))  # fmt: skip
 

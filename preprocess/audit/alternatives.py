@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from preprocess import notices
@@ -14,8 +14,10 @@ from preprocess.audit.apart import Apart, Figures
 from preprocess.audit.pictures import embed
 from preprocess.decisions import DECISIONS
 from preprocess.errors import ExcludeSample, PreprocessError
+from preprocess.processes import processes
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
+from preprocess.shards import parts
 from preprocess.table import Sample, read_rows, sample_of
 
 #: samples the figures are of: one row in so many, no fewer than the second and no more than the third
@@ -109,8 +111,31 @@ def choose(rows: Sequence[dict[str, str]], example: int, index: Path, seed: int,
     return [replace(sample_of(dict(rows[row])), unit=units[keys[row]]) for row in chosen]
 
 
+@dataclass
+class _Looked:
+    """What samples gave: differences by decision, value and size; the example's pictures; why others failed."""
+
+    apart: defaultdict[tuple[str, str, int], Apart] = field(default_factory=lambda: defaultdict(Apart))
+    pictures: dict[tuple[str, str], str] = field(default_factory=dict)
+    failed: defaultdict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, other: _Looked) -> None:
+        """Take in what the samples after these gave."""
+        for place, differences in other.apart.items():
+            self.apart[place].take(differences)
+        for key, problems in other.failed.items():
+            self.failed[key] += problems
+        self.pictures |= other.pictures
+
+
 def alternatives(
-    recipe: Recipe, folder: Path, samples: Sequence[Sample], example: Sample, size: int, sizes: Sequence[int]
+    recipe: Recipe,
+    folder: Path,
+    samples: Sequence[Sample],
+    example: Sample,
+    size: int,
+    sizes: Sequence[int],
+    workers: int = 1,
 ) -> list[Alternative]:
     """Render some samples with every other value of each pixel decision that is in force, each raw file opened once.
 
@@ -121,11 +146,22 @@ def alternatives(
         example: the one whose pictures are shown.
         size: at which.
         sizes: at which the figures are taken.
+        workers: processes that share the samples; what is found is the same for any number.
     """
-    every = decided(recipe, sizes)
-    apart: defaultdict[tuple[str, str, int], Apart] = defaultdict(Apart)
-    pictures: dict[tuple[str, str], str] = {}
-    failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    found = _Looked()
+    with processes(workers) as pool:
+        for job in [
+            pool.submit(_look, recipe, folder, samples[first:end], example.key, size, tuple(sizes))
+            for first, end in parts(samples, workers)
+        ]:
+            found.take(job.result())
+    return _told(decided(recipe, sizes), found, sizes)
+
+
+def _look(
+    recipe: Recipe, folder: Path, samples: Sequence[Sample], example: str, size: int, sizes: Sequence[int]
+) -> _Looked:
+    every, found = decided(recipe, sizes), _Looked()
     with notices.repeated(), Renderer(recipe, folder, list(sizes)) as ours:
         tried = {
             (key, value): Renderer(recipe.changed({key: value}), folder, list(sizes), sharing=ours, forgets=True)
@@ -135,8 +171,8 @@ def alternatives(
         }
         for sample in samples:
             arrays = ours.render(sample).arrays
-            if sample.key == example.key:
-                pictures |= {
+            if sample.key == example:
+                found.pictures |= {
                     (key, value): embed(arrays[size])
                     for key, values in every.items()
                     for value, in_force in values.items()
@@ -146,20 +182,25 @@ def alternatives(
                 try:
                     others = renderer.render(sample).arrays
                 except (PreprocessError, ExcludeSample, ValueError) as error:
-                    failed[key, value].append(str(error).rpartition(f"{sample.path}: ")[2])
+                    found.failed[key, value].append(str(error).rpartition(f"{sample.path}: ")[2])
                     continue
                 for one in sizes:
                     if one not in every[key][value]:
-                        apart[key, value, one].compare(arrays[one], others[one])
-                if sample.key == example.key:
-                    pictures.setdefault((key, value), embed(others[size]))
-    found = []
+                        found.apart[key, value, one].compare(arrays[one], others[one])
+                if sample.key == example:
+                    found.pictures.setdefault((key, value), embed(others[size]))
+    return found
+
+
+def _told(every: Decided, looked: _Looked, sizes: Sequence[int]) -> list[Alternative]:
+    """What was seen, decision by decision."""
+    apart, failed, found = looked.apart, looked.failed, []
     for key, values in every.items():
         told = tuple(
             Value(
                 value,
                 in_force,
-                pictures.get((key, value), ""),
+                looked.pictures.get((key, value), ""),
                 {one: apart[key, value, one].figures() for one in sizes if (key, value, one) in apart},
                 len(failed[key, value]),
                 next(iter(failed[key, value]), ""),

@@ -31,13 +31,17 @@ class Figures:
 
 @dataclass
 class Apart:
-    """Differences added up over pairs of pictures: how many there are, and of those that differ the values."""
+    """Differences added up over pairs of pictures of one size: how many there are, and of those that differ the values.
+
+    All are whole numbers, so that they are the same in whatever order they are added up.
+    """
 
     rows: int = 0
     equal: int = 0
     read: int = 0
-    absolute: float = 0.0
-    squared: float = 0.0
+    values: int = 0
+    absolute: int = 0
+    squared: int = 0
     greatest: int = 0
 
     def count(self, is_equal: bool) -> None:
@@ -47,10 +51,22 @@ class Apart:
 
     def add(self, gap: NDArray[np.int16]) -> None:
         """Take in the differences of a pair that is not equal."""
+        size = np.abs(gap)
         self.read += 1
-        self.absolute += float(np.abs(gap).mean())
-        self.squared += float(np.square(gap, dtype=np.float64).mean())
-        self.greatest = max(self.greatest, int(np.abs(gap).max()))
+        self.values += gap.size
+        self.absolute += int(size.sum(dtype=np.int64))
+        self.squared += int(np.square(size, dtype=np.int32).sum(dtype=np.int64))
+        self.greatest = max(self.greatest, int(size.max()))
+
+    def take(self, other: Apart) -> None:
+        """Take in what was added up elsewhere."""
+        self.rows += other.rows
+        self.equal += other.equal
+        self.read += other.read
+        self.values += other.values
+        self.absolute += other.absolute
+        self.squared += other.squared
+        self.greatest = max(self.greatest, other.greatest)
 
     def compare(self, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> None:
         """Count a pair and take in its differences."""
@@ -61,7 +77,7 @@ class Apart:
 
     def figures(self) -> Figures:
         """What was added up, over all pairs: those not read are taken to differ as those that were."""
-        weight = (self.rows - self.equal) / self.read / self.rows if self.read else 0.0
+        weight = (self.rows - self.equal) / self.rows / self.values if self.values else 0.0
         error = self.squared * weight
         psnr = 10 * math.log10(255**2 / error) if error else None
         return Figures(self.rows, self.equal, self.absolute * weight, self.greatest, psnr)

@@ -77,7 +77,7 @@ class Audited:
     made: Provenance
 
 
-def write_dataset(build: Audited, page: Path, data: Path, sheet: Path) -> None:
+def write_dataset(build: Audited, page: Path, data: Path, sheet: Path, workers: int = 1) -> None:
     """Write the page of one dataset, pictures embedded, what it says as JSON, and its montage as a picture.
 
     Args:
@@ -85,6 +85,7 @@ def write_dataset(build: Audited, page: Path, data: Path, sheet: Path) -> None:
         page: where the page goes.
         data: where the JSON goes, its part of ``audit.json``.
         sheet: where the montage goes.
+        workers: processes that render samples with other decisions.
     """
     in_force, files = build.recipe, build.files
     size = min(files.npz)
@@ -113,7 +114,7 @@ def write_dataset(build: Audited, page: Path, data: Path, sheet: Path) -> None:
         of_row=_rows_shown(in_force, rows, {*wanted, *(rows[row]["key"] for _, tiles in classes for row in tiles)}),
         trace=_trace(build.made.command),
         shares={split: _shares(counts) for split, counts in summary.class_counts.items()},
-        alternatives=alternatives.alternatives(in_force, files.raw, chosen, shown_sample, size, build.sizes),
+        alternatives=alternatives.alternatives(in_force, files.raw, chosen, shown_sample, size, build.sizes, workers),
         chosen=len(chosen),
         samples=len(rows),
         sample=shown_sample,

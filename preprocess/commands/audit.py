@@ -172,6 +172,7 @@ def audit(
     summary: Path,
     montage: Path,
     exceptions: Annotated[Path | None, "the file of signed-off findings"] = None,
+    workers: Annotated[int, "processes that render"] = 1,
 ) -> None:
     """Write the audit page of a dataset, its part of audit.json, and its montage."""
     from dataclasses import replace
@@ -187,7 +188,7 @@ def audit(
     findings = signed.mark(recipe.name, made.findings, signed.read(exceptions))
     files = BuildFiles(raw, {size: npz}, {size: packed}, samples, excluded)
     made = replace(made, findings=tuple(findings))
-    pages.write_dataset(pages.Audited(recipe, files, index, sizes, seed, made), output, summary, montage)
+    pages.write_dataset(pages.Audited(recipe, files, index, sizes, seed, made), output, summary, montage, workers)
 
 
 def collection(

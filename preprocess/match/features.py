@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +20,10 @@ from preprocess import npz
 from preprocess.checksums import image_digest as digest
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.match import tiles
+from preprocess.processes import processes
 from preprocess.recipe import Recipe
 from preprocess.render import Renderer
-from preprocess.shards import block, boundaries_of
+from preprocess.shards import parts
 from preprocess.split import SPLITS
 from preprocess.table import Sample
 
@@ -207,13 +206,10 @@ def render(how: Rendering, samples: list[Sample], store: Path, workers: int) -> 
     Blocks are contiguous and never cut a unit, so that archives are read forwards and volumes once.
     """
     rows = Rows(store, len(samples), width(how.recipe, how.size))
-    if workers == 1:
-        return Candidates(_render_block(how, samples, 0, len(samples), store), rows)
-    between = boundaries_of(samples)
-    bounds = [block(between, shard, workers) for shard in range(workers)]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with processes(workers) as pool:
         jobs = [
-            pool.submit(_render_block, how, samples[first:end], first, len(samples), store) for first, end in bounds
+            pool.submit(_render_block, how, samples[first:end], first, len(samples), store)
+            for first, end in parts(samples, workers)
         ]
         return Candidates([digest for job in jobs for digest in job.result()], rows)
 

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from preprocess import environment, exports, published, recipe, sources
+from preprocess import deflate, environment, exports, published, recipe, sources
 from preprocess.acquire import estimate, registry
 from preprocess.audit import exceptions
 from preprocess.decisions import ALIKE, DECISIONS
@@ -336,6 +336,10 @@ class Plan:
     def container(self, dataset: str) -> str:
         """The container of a dataset's npz, see :func:`preprocess.plan.current.container`."""
         return container(self.settings, self.raw, self.recipe(dataset))
+
+    def audit_workers(self, dataset: str) -> int:
+        """Processes that render for the audit page of a dataset."""
+        return 1 if self.is_miniature else estimate.audit_workers(dataset)
 
     def memory(self, dataset: str, of_scans: bool = False) -> int:
         """MB that a job of a dataset needs, by its rows and sizes and, where it reads raw files, by its scans."""
@@ -709,7 +713,16 @@ class Plan:
         if self.is_miniature:
             return []
         lacking = {name: self.batches(name).lacking for name in sorted(datasets)}
-        return [estimate.cost(name, sizes, self.settings.rehearsal) for name, sizes in lacking.items() if sizes]
+        return [
+            estimate.cost(name, sizes, self.settings.rehearsal, self._packing(name))
+            for name, sizes in lacking.items()
+            if sizes
+        ]
+
+    def _packing(self, dataset: str) -> str:
+        """How fast the npz of a dataset are packed, in the words of the estimate."""
+        is_slow = self.container(dataset) == "published" or self.settings.deflate > deflate.QUICK
+        return "slow" if is_slow else "quick"
 
     # ---- while it goes on, and after the last job
 

@@ -46,12 +46,23 @@ _folder: Path | None = None
 @contextmanager
 def remembered(folder: Path | None) -> Iterator[None]:
     """Keep the memory in a folder within the block; None: keep none. It holds for all raw files of the process."""
-    global _folder
-    before, _folder = _folder, folder
+    before = _folder
+    remember(folder)
     try:
         yield
     finally:
-        _folder = before
+        remember(before)
+
+
+def memory() -> Path | None:
+    """The folder in which the memory is kept now."""
+    return _folder
+
+
+def remember(folder: Path | None) -> None:
+    """Keep the memory in a folder from now on."""
+    global _folder
+    _folder = folder
 
 
 def _cut(data: memoryview) -> list[memoryview]:

@@ -545,8 +545,9 @@ rule audit:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
+    threads: audit_workers
     resources:
-        mem_mb=needed_for_scans,
+        mem_mb=needed_for_audit,
         runtime=doubling(60),
     params:
         protocol=plan.settings.protocol,
@@ -562,7 +563,7 @@ rule audit:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
         "--excluded {input.excluded:q} --provenance {input.provenance:q} --size {params.size} --npz {input.npz:q} "
-        "--packed {input.packed:q} --index {input.index:q} --sizes {params.sizes} --seed {params.seed} "
+        "--packed {input.packed:q} --index {input.index:q} --sizes {params.sizes} --seed {params.seed} --workers {threads} "
         "--output {output.page:q} --summary {output.summary:q} --montage {output.montage:q} "
         "--log {log:q}"
 

@@ -1,0 +1,27 @@
+"""Threads that share a job's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class AtOnce(Executor):
+    """Does what it is given before it returns."""
+
+    def submit(self, work: Callable[P, Result], /, *words: P.args, **named: P.kwargs) -> Future[Result]:
+        done: Future[Result] = Future()
+        done.set_result(work(*words, **named))
+        return done
+
+
+def threads(workers: int, of_them: int | None = None) -> Executor:
+    """Threads that work beside the one that writes: as many as there are workers, or ``of_them``.
+
+    None where there is one worker: with one core, handing work over costs more than the work of small blocks.
+    """
+    return AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)
