@@ -51,14 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
-    """The parser of some words. Only the commands among them get their parameters: a start would pay for all."""
+    """The parser of some words. Where the first names a command there is no other: a start would pay for all."""
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=(__doc__ or "").partition(";")[0] + ".")
     names = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, function in COMMANDS.items():
-        text = (inspect.getdoc(function) or "").partition("\n")[0]
+    asked = [name for name in words[:1] if name in COMMANDS]
+    for name in asked or COMMANDS:
+        text = (inspect.getdoc(COMMANDS[name]) or "").partition("\n")[0]
         of_command = names.add_parser(name, help=text, description=text)
-        if name in words:
-            commands.add(of_command, function)
+        if asked:
+            commands.add(of_command, COMMANDS[name])
     return parser
 
 

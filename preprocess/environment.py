@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import platform
 import re
 import resource
 import sys
-import uuid
 import zlib
 from collections.abc import Iterator
 from functools import cache
@@ -55,7 +53,7 @@ def prepare() -> None:
         raise PreprocessError(f"Linux or macOS is needed, this is {sys.platform}; on Windows use WSL")
     _prepend("PATH", Path(sys.executable).parent)
     _prepend("PYTHONPATH", Path(__file__).parents[1])
-    os.environ.setdefault(RUN, uuid.uuid4().hex)
+    os.environ.setdefault(RUN, os.urandom(16).hex())
 
 
 def run() -> str:
@@ -76,9 +74,28 @@ def version(library: str) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of every installed library that can change a byte of a result."""
+    import platform  # here: every job loads this module, and few ask
+
     found = {LIBRARIES[name]: version(name) for name in LIBRARIES}
     installed = {name: found[name] for name in sorted(found) if found[name] != "none"}
     return {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION, **installed}
+
+
+@contextlib.contextmanager
+def without(library: str) -> Iterator[None]:
+    """A block in which a library that nothing has loaded yet cannot be, for the sake of one that loads it needlessly.
+
+    nibabel loads pydicom, which takes longer than the rest of it, for an extension of headers that holds no voxel: it
+    then keeps such an extension as the bytes that it is.
+    """
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[library]
 
 
 def is_classic_zlib() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,6 +74,8 @@ def guess(word: object, known: Iterable[str]) -> str:
 
     Capitals and signs do not count: ``BreastMNIST``, ``nodule_mnist_3d``. Names that are as like are all named.
     """
+    import difflib  # here: few processes are given a wrong name
+
     plain = "".join(one for one in str(word).lower() if one.isalnum() or one == "_")
     likeness = {
         name: difflib.SequenceMatcher(a=name, b=plain).ratio() for name in difflib.get_close_matches(plain, known, n=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import json
@@ -44,6 +45,18 @@ def test_every_stage_has_a_rule_and_what_it_names_exists():
         assert set(stage.prints) <= FACTS.keys()
         for module in stage.modules:
             assert fingerprint.reach(module)
+
+
+def test_every_import_of_every_module_is_found_whatever_line_it_stands_on():
+    """Read by lines they are what Python reads, besides those of a program that a module keeps as a text and runs."""
+    further = set()
+    for path in (ROOT / "preprocess").rglob("*.py"):
+        source = path.read_bytes()
+        nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+        found, known = (sorted(map(ast.unparse, some)) for some in (fingerprint.imports(source), nodes))
+        assert set(known) <= set(found), path
+        further |= {(path.name, one) for one in set(found) - set(known)}
+    assert further == {("gdcm.py", "import SimpleITK"), ("gdcm.py", "import numpy")}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def _module(source: str) -> ModuleType:
     Raises:
         PreprocessError: a user's source has none, or it cannot be imported.
     """
-    own = [about for about in map(recipe.dataset, recipe.names()) if about.is_own and about.source == source]
+    named = map(recipe.dataset, filter(recipe.is_own, recipe.names()))
+    own = [about for about in named if about.source == source]
     generator = own[0].generator if own else source
     if not generator:
         raise PreprocessError(f"{source}: has no stand-in: its recipe names no generator; build it from its raw files")

@@ -94,7 +94,7 @@ def _file(name: str) -> bytes:
     image = to_uint8((np.asarray(drawn.resize((size, size), Image.Resampling.BICUBIC)) + grain) / 255)
     if name in COLOURED:
         image = np.dstack([image, image, image, np.full_like(image, 255)])
-    return encode(image, "PNG", compress_level=1)
+    return encode(image, "PNG")
 
 
 def _draw(name: str, size: int, findings: list[str]) -> NDArray[np.uint8]:

@@ -16,11 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
+from preprocess import environment
 from preprocess.miniature.drawing import rng, smooth_noise, write_tree, write_zip
 
 Triple = tuple[float, float, float]
@@ -221,6 +220,10 @@ def _fill(
 
 def _nifti(scan: _Scan, volume: NDArray[np.float32], mask: bool = False) -> bytes:
     """Store a volume given in LPS as the scan's file stores it."""
+    with environment.without("pydicom"):  # here: who asks a generator what it counts draws nothing
+        import nibabel
+        from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
     turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(scan.stored))
     data = apply_orientation(volume, turn)
     # the boxes' grid has x to Left and y to Posterior: NIfTI's world runs to Right and Anterior

@@ -41,7 +41,7 @@ def generate(folder: Path) -> None:
     lines[-1] = f"{SHAPE[0] // 2},60,{SHAPE[2] // 2},{labels[-1]},neuron-7,"
     volume += generator.normal(0, 0.045, SHAPE).astype(np.float32)
     slices = (np.clip(volume, 0, 1) * 255).astype(np.uint8)
-    members = {f"im/im{z:04d}.png": encode(plane, "PNG", compress_level=1) for z, plane in enumerate(slices)}
+    members = {f"im/im{z:04d}.png": encode(plane, "PNG") for z, plane in enumerate(slices)}
     write_zip(folder / "EM30-R-im.zip", {**members, "__MACOSX/im/._im0000.png": b"\0\5\x16\7"}, zipfile.ZIP_STORED)
     write_tree(folder, {"synapses.csv": ("\n".join(lines) + "\n").encode()})
 

@@ -39,6 +39,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess import environment
 from preprocess.errors import UnreadableError
 from preprocess.geometry import Box, orientation, turns
 from preprocess.reading.archives import MAX_RATIO, MAX_TAIL, SEPARATOR, Raw, refuse_machine
@@ -196,8 +197,9 @@ class _Layout:
 
 
 def _nifti_header(data: bytes) -> tuple[Header, _Layout]:
-    import nibabel
-    from nibabel.spatialimages import HeaderDataError
+    with environment.without("pydicom"):
+        import nibabel
+        from nibabel.spatialimages import HeaderDataError
 
     if not data:
         raise UnreadableError("is empty")
@@ -295,7 +297,8 @@ def placement(affine: NDArray[np.float64]) -> tuple[str, tuple[float, float, flo
     Raises:
         UnreadableError: it is not an affine of three axes.
     """
-    import nibabel
+    with environment.without("pydicom"):
+        import nibabel
 
     square = affine[:3, :3]
     if not np.isfinite(affine).all() or abs(np.linalg.det(square)) < 1e-12:
@@ -321,7 +324,8 @@ class _Nifti(Stored):
     """A NIfTI volume in a seekable file."""
 
     def __init__(self, header: Header, layout: _Layout, file: IO[bytes]) -> None:
-        from nibabel.arrayproxy import ArrayProxy
+        with environment.without("pydicom"):
+            from nibabel.arrayproxy import ArrayProxy
 
         self.header = header
         spec = (header.shape, layout.dtype, layout.offset, layout.slope, layout.intercept)
@@ -704,7 +708,8 @@ class Volume:
 
 
 def _turned(part: NDArray[Any], turn: NDArray[np.float64]) -> NDArray[Any]:
-    from nibabel.orientations import apply_orientation
+    with environment.without("pydicom"):
+        from nibabel.orientations import apply_orientation
 
     return np.asarray(apply_orientation(part, turn))
 

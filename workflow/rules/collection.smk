@@ -2,7 +2,10 @@
 # These rules are local: only the run itself knows what it is about, a job on another machine does not.
 
 
-include: "common.smk"
+from workflow.asked import *
+
+plan = config["plan"]
+paths = plan.paths
 
 
 rule checksums:

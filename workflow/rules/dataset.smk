@@ -2,10 +2,19 @@
 # A source's file uses them as a module, with {"plan": plan, "source": <name>} as its config.
 
 
-include: "common.smk"
+from workflow.asked import *
 
-
+plan = config["plan"]
+paths = plan.paths
 SOURCE = config["source"]
+
+
+def current_of_source(wildcards):
+    return plan.current_of_source(SOURCE)
+
+
+def current_of_look(wildcards):
+    return plan.current_of_look(SOURCE)
 
 
 wildcard_constraints:

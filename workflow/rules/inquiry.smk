@@ -1,7 +1,10 @@
 # Questions asked of what is there: nothing is built for them, and each is answered anew whenever it is asked.
 
 
-include: "common.smk"
+from workflow.asked import *
+
+plan = config["plan"]
+paths = plan.paths
 
 
 localrules:

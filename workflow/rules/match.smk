@@ -1,7 +1,10 @@
 # Which raw sample each published row is: for every dataset whose published npz is in <raw>/released.
 
 
-include: "common.smk"
+from workflow.asked import *
+
+plan = config["plan"]
+paths = plan.paths
 
 
 rule match_dataset:
