@@ -81,23 +81,6 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION, **installed}
 
 
-@contextlib.contextmanager
-def without(library: str) -> Iterator[None]:
-    """A block in which a library that nothing has loaded yet cannot be, for the sake of one that loads it needlessly.
-
-    nibabel loads pydicom, which takes longer than the rest of it, for an extension of headers that holds no voxel: it
-    then keeps such an extension as the bytes that it is.
-    """
-    if library in sys.modules:
-        yield
-        return
-    sys.modules[library] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[library]
-
-
 def is_classic_zlib() -> bool:
     """Whether this Python deflates as the published files were: zlib-ng gives other bytes."""
     return "zlib-ng" not in zlib.ZLIB_RUNTIME_VERSION

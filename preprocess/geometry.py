@@ -22,7 +22,6 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from preprocess import environment
 from preprocess.errors import PreprocessError
 
 #: first index and first index behind it, along each axis
@@ -47,8 +46,7 @@ def orientation(axes: str, towards: str = "LPS") -> NDArray[Any]:
         (3, 2) float64, as nibabel's ``apply_orientation`` takes it: for each axis, which axis of the frame it becomes,
         and 1 or -1 as both run alike or against each other.
     """
-    with environment.without("pydicom"):
-        from nibabel.orientations import axcodes2ornt, ornt_transform
+    from nibabel.orientations import axcodes2ornt, ornt_transform
 
     array: NDArray[Any] = ornt_transform(axcodes2ornt(axes), axcodes2ornt(towards))
     return array

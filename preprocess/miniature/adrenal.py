@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import environment
 from preprocess.miniature.drawing import rng, write_tree
 
 PATIENTS = 18
@@ -75,9 +74,8 @@ def _gland(
 
 
 def _nifti(array: NDArray[np.uint8], spacing: tuple[float, float, float], towards: str) -> bytes:
-    with environment.without("pydicom"):  # here: who asks a generator what it counts draws nothing
-        from nibabel import Nifti1Image
-        from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
+    from nibabel import Nifti1Image  # here: who asks a generator what it counts draws nothing
+    from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 
     turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(towards))
     stored = apply_orientation(array, turn)

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import environment
 from preprocess.miniature.drawing import rng, smooth_noise, write_tree, write_zip
 
 Triple = tuple[float, float, float]
@@ -220,9 +219,8 @@ def _fill(
 
 def _nifti(scan: _Scan, volume: NDArray[np.float32], mask: bool = False) -> bytes:
     """Store a volume given in LPS as the scan's file stores it."""
-    with environment.without("pydicom"):  # here: who asks a generator what it counts draws nothing
-        import nibabel
-        from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+    import nibabel  # here: who asks a generator what it counts draws nothing
+    from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
     turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(scan.stored))
     data = apply_orientation(volume, turn)

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import environment
 from preprocess.miniature.drawing import rng, write_tree, write_zip
 
 DISPLACED, NONDISPLACED, BUCKLE, SEGMENTAL, UNDEFINED = 1, 2, 3, 4, -1
@@ -179,9 +178,8 @@ def _draw(scan: _Scan) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[
 
 
 def _nifti(array: NDArray[Any], stored: str, dtype: str) -> bytes:
-    with environment.without("pydicom"):  # here: who asks a generator what it counts draws nothing
-        import nibabel
-        from nibabel.orientations import axcodes2ornt, ornt_transform
+    import nibabel  # here: who asks a generator what it counts draws nothing
+    from nibabel.orientations import axcodes2ornt, ornt_transform
 
     affine = np.diag([-SPACING[0], -SPACING[1], SPACING[2], 1.0])
     affine[:3, 3] = 30.0, 40.0, -120.0

@@ -39,7 +39,6 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import environment
 from preprocess.errors import UnreadableError
 from preprocess.geometry import Box, orientation, turns
 from preprocess.reading.archives import MAX_RATIO, MAX_TAIL, SEPARATOR, Raw, refuse_machine
@@ -197,9 +196,8 @@ class _Layout:
 
 
 def _nifti_header(data: bytes) -> tuple[Header, _Layout]:
-    with environment.without("pydicom"):
-        import nibabel
-        from nibabel.spatialimages import HeaderDataError
+    import nibabel
+    from nibabel.spatialimages import HeaderDataError
 
     if not data:
         raise UnreadableError("is empty")
@@ -297,8 +295,7 @@ def placement(affine: NDArray[np.float64]) -> tuple[str, tuple[float, float, flo
     Raises:
         UnreadableError: it is not an affine of three axes.
     """
-    with environment.without("pydicom"):
-        import nibabel
+    import nibabel
 
     square = affine[:3, :3]
     if not np.isfinite(affine).all() or abs(np.linalg.det(square)) < 1e-12:
@@ -324,8 +321,7 @@ class _Nifti(Stored):
     """A NIfTI volume in a seekable file."""
 
     def __init__(self, header: Header, layout: _Layout, file: IO[bytes]) -> None:
-        with environment.without("pydicom"):
-            from nibabel.arrayproxy import ArrayProxy
+        from nibabel.arrayproxy import ArrayProxy
 
         self.header = header
         spec = (header.shape, layout.dtype, layout.offset, layout.slope, layout.intercept)
@@ -708,8 +704,7 @@ class Volume:
 
 
 def _turned(part: NDArray[Any], turn: NDArray[np.float64]) -> NDArray[Any]:
-    with environment.without("pydicom"):
-        from nibabel.orientations import apply_orientation
+    from nibabel.orientations import apply_orientation
 
     return np.asarray(apply_orientation(part, turn))
 

@@ -27,7 +27,6 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from preprocess import environment
 from preprocess.errors import PreprocessError, UnreadableError
 from preprocess.reading.archives import Raw, RawFile
 from preprocess.reading.volume import GLOBS, SUFFIX
@@ -147,9 +146,7 @@ def open(raw: Raw, sample: Sample) -> NDArray[np.uint8] | Mask:
         rows = raw.memo(("adrenal rows", str(path)), lambda: _Rows(str(path)))
         return rows.get(sample.source_split, int(sample.attributes["row"]))
     import numpy as np
-
-    with environment.without("pydicom"):
-        from nibabel.orientations import apply_orientation
+    from nibabel.orientations import apply_orientation
 
     from preprocess.geometry import Box, orientation
     from preprocess.reading import volume
