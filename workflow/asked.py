@@ -44,6 +44,24 @@ def current(stage: str) -> Function:
     return of_dataset
 
 
+def current_of_source(source: str) -> Function:
+    """The same of what is made of all files of a source."""
+
+    def of_all(wildcards: Wildcards) -> object:
+        return _plan().current_of_source(source)
+
+    return of_all
+
+
+def current_of_look(source: str) -> Function:
+    """The same of a look at a source."""
+
+    def of_all(wildcards: Wildcards) -> object:
+        return _plan().current_of_look(source)
+
+    return of_all
+
+
 def all_overrides(wildcards: Wildcards) -> object:
     return json.dumps(_plan().settings.overrides, sort_keys=True)
 

@@ -9,14 +9,6 @@ paths = plan.paths
 SOURCE = config["source"]
 
 
-def current_of_source(wildcards):
-    return plan.current_of_source(SOURCE)
-
-
-def current_of_look(wildcards):
-    return plan.current_of_look(SOURCE)
-
-
 wildcard_constraints:
     dataset="|".join(plan.of_source(SOURCE)),
     sharing=r"[^/]+",
@@ -66,7 +58,7 @@ rule verify:
         source=SOURCE,
         raw=raw_root,
         cache=cache_folder,
-        current=current_of_source,
+        current=current_of_source(SOURCE),
     shell:
         "python -m preprocess verify {params.source} --raw {params.raw:q} --cache {params.cache:q} "
         "--output {output:q} --log {log:q}"
@@ -98,7 +90,7 @@ rule inspect:
         sizes_3d=plan.settings.sizes_3d,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
-        current=current_of_look,
+        current=current_of_look(SOURCE),
     shell:
         "python -m preprocess inspect {params.source} --raw {params.raw:q} --cache {params.cache:q} --seek {params.cache:q} "
         "--protocol {params.protocol} --overrides {params.overrides:q} "
