@@ -21,7 +21,7 @@ from preprocess import environment
 from preprocess.errors import PreprocessError
 from preprocess.plan import targets
 from preprocess.plan.plan import Plan
-from workflow import asked
+from workflow import ask
 from workflow.rounds import calm
 from workflow.terminal import Terminal, is_wanted
 
@@ -40,7 +40,7 @@ try:
     )
 except PreprocessError as error:
     raise terminal.refuse(error) from None
-asked.ask(plan)
+ask.of(plan)
 if plan.missing:
     print(
         f"missing under {plan.raw}, left out: {', '.join(plan.missing)}",

@@ -2,7 +2,7 @@
 # These rules are local: only the run itself knows what it is about, a job on another machine does not.
 
 
-from workflow.asked import *
+from workflow import ask
 
 plan = config["plan"]
 paths = plan.paths
@@ -11,7 +11,7 @@ paths = plan.paths
 rule checksums:
     "MD5SUMS, SHA256SUMS and ARRAYS.sha256 over every npz that the folder's datasets account for."
     input:
-        sums_of_attested,
+        ask.sums_of_attested,
     output:
         paths["md5"],
         paths["sha256"],
@@ -27,7 +27,7 @@ rule checksums:
         mem_mb=500,
         runtime=10,
     params:
-        current=current_of_all("checksums"),
+        current=ask.current_of_all("checksums"),
     shell:
         "python -m preprocess checksums {input:q} --output {output:q} --log {log:q}"
 
@@ -35,7 +35,7 @@ rule checksums:
 rule collection:
     "Samples of every dataset in one picture."
     input:
-        attested_npz,
+        ask.attested_npz,
     output:
         report(
             ensure(paths["collection"], non_empty=True),
@@ -54,10 +54,10 @@ rule collection:
         mem_mb=1000,
         runtime=10,
     params:
-        names=attested,
+        names=ask.attested,
         miniature="--miniature" if plan.is_miniature else "",
         rehearsal=plan.settings.rehearsal or 0,
-        current=current_of_all("collection"),
+        current=ask.current_of_all("collection"),
     shell:
         "python -m preprocess collection {params.names} {params.miniature} --rehearsal {params.rehearsal} --npz {input:q} --output {output:q} --log {log:q}"
 
@@ -65,7 +65,7 @@ rule collection:
 rule audit_index:
     "The audit of all datasets at a glance, and the same findings as data."
     input:
-        summaries=of_attested("summary"),
+        summaries=ask.of_attested("summary"),
         picture=paths["collection"],
     output:
         page=report(
@@ -91,8 +91,8 @@ rule audit_index:
         mem_mb=500,
         runtime=10,
     params:
-        leftovers=leftovers,
-        current=current_of_all("audit_index"),
+        leftovers=ask.leftovers,
+        current=ask.current_of_all("audit_index"),
     shell:
         "python -m preprocess audit-index {input.summaries:q} --picture {input.picture:q} "
         "--leftovers {params.leftovers:q} --output {output.page:q} --json {output.data:q} --log {log:q}"

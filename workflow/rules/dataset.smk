@@ -2,7 +2,7 @@
 # A source's file uses them as a module, with {"plan": plan, "source": <name>} as its config.
 
 
-from workflow.asked import *
+from workflow import ask
 
 plan = config["plan"]
 paths = plan.paths
@@ -30,8 +30,8 @@ rule miniature:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(1000),
-        runtime=doubling(10),
+        mem_mb=ask.doubling(1000),
+        runtime=ask.doubling(10),
     params:
         source=SOURCE,
         current=plan.current("miniature", plan.of_source(SOURCE)[0]),
@@ -52,13 +52,13 @@ rule verify:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(500),
-        runtime=doubling(240),
+        mem_mb=ask.doubling(500),
+        runtime=ask.doubling(240),
     params:
         source=SOURCE,
-        raw=raw_root,
-        cache=cache_folder,
-        current=current_of_source(SOURCE),
+        raw=ask.raw_root,
+        cache=ask.cache_folder,
+        current=ask.current_of_source(SOURCE),
     shell:
         "python -m preprocess verify {params.source} --raw {params.raw:q} --cache {params.cache:q} "
         "--output {output:q} --log {log:q}"
@@ -78,19 +78,19 @@ rule inspect:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(2000),
-        runtime=doubling(120),
+        mem_mb=ask.doubling(2000),
+        runtime=ask.doubling(120),
     params:
         source=SOURCE,
-        raw=raw_root,
-        cache=cache_folder,
+        raw=ask.raw_root,
+        cache=ask.cache_folder,
         protocol=plan.settings.protocol,
-        overrides=all_overrides,
+        overrides=ask.all_overrides,
         sizes=plan.settings.sizes,
         sizes_3d=plan.settings.sizes_3d,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
-        current=current_of_look(SOURCE),
+        current=ask.current_of_look(SOURCE),
     shell:
         "python -m preprocess inspect {params.source} --raw {params.raw:q} --cache {params.cache:q} --seek {params.cache:q} "
         "--protocol {params.protocol} --overrides {params.overrides:q} "
@@ -114,16 +114,16 @@ rule index:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed_for_scans,
-        runtime=doubling(120),
+        mem_mb=ask.needed_for_scans,
+        runtime=ask.doubling(120),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("index"),
-        raw=raw_folder,
-        cache=cache_folder,
+        overrides=ask.overrides("index"),
+        raw=ask.raw_folder,
+        cache=ask.cache_folder,
         census=plan.settings.census,
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("index"),
+        current=ask.current("index"),
     shell:
         "python -m preprocess index {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} {params.miniature} "
@@ -135,7 +135,7 @@ rule split:
     "Assign every sample to train, val or test, and order them."
     input:
         index=paths["index"],
-        alike=alike_table,
+        alike=ask.alike_table,
     output:
         split=ensure(paths["split"], non_empty=True),
         unmatched=paths["unmatched"],
@@ -144,19 +144,19 @@ rule split:
     benchmark:
         paths.benchmark("split")
     group:
-        split_group
+        ask.split_group
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(30),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(30),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("split"),
+        overrides=ask.overrides("split"),
         seed=plan.settings.seed,
-        order=order_table,
+        order=ask.order_table,
         rehearsal=plan.settings.rehearsal or 0,
-        current=current("split"),
+        current=ask.current("split"),
     shell:
         "python -m preprocess split {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--seed {params.seed} --order-table {params.order:q} --rehearsal {params.rehearsal} "
@@ -169,7 +169,7 @@ if plan.prepares(SOURCE):
     rule prepare:
         "Read one block of scans once for all datasets of this source that share the first steps."
         input:
-            index_of_first,
+            ask.index_of_first,
         output:
             temp(directory(paths.of("prepared", source=SOURCE))),
         log:
@@ -181,16 +181,16 @@ if plan.prepares(SOURCE):
         conda:
             "../../envs/preprocess.yaml"
         resources:
-            mem_mb=needed_for_scans,
-            runtime=doubling(120),
+            mem_mb=ask.needed_for_scans,
+            runtime=ask.doubling(120),
         params:
-            dataset=dataset_of,
+            dataset=ask.dataset_of,
             protocol=plan.settings.protocol,
-            overrides=overrides("prepare"),
-            raw=raw_folder,
-            cache=cache_folder,
-            shards=shards,
-            current=current("prepare"),
+            overrides=ask.overrides("prepare"),
+            raw=ask.raw_folder,
+            cache=ask.cache_folder,
+            shards=ask.shards,
+            current=ask.current("prepare"),
         shell:
             "python -m preprocess prepare {params.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
             "--raw {params.raw:q} --seek {params.cache:q} --index {input:q} --shard {wildcards.shard} --shards {params.shards} "
@@ -201,8 +201,8 @@ if plan.prepares(SOURCE):
 rule render:
     "Render one block of samples at all sizes that are not there, each opened once."
     input:
-        table=rendered_from,
-        prepared=prepared_folder,
+        table=ask.rendered_from,
+        prepared=ask.prepared_folder,
     output:
         temp(directory(paths["shard"])),
     log:
@@ -214,18 +214,18 @@ rule render:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed_for_scans,
-        runtime=doubling(120),
+        mem_mb=ask.needed_for_scans,
+        runtime=ask.doubling(120),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("render"),
-        raw=raw_folder,
-        cache=cache_folder,
+        overrides=ask.overrides("render"),
+        raw=ask.raw_folder,
+        cache=ask.cache_folder,
         census=plan.settings.census,
-        sizes=sizes_of_batch,
-        shards=shards,
-        looks=with_looks,
-        current=current("render"),
+        sizes=ask.sizes_of_batch,
+        shards=ask.shards,
+        looks=ask.with_looks,
+        current=ask.current("render"),
     shell:
         "python -m preprocess render {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --census {params.census} --sizes {params.sizes} "
@@ -237,7 +237,7 @@ rule render:
 rule alike:
     "Find which samples look alike, where those are to stay on one side of the split."
     input:
-        table_shards,
+        ask.table_shards,
     output:
         paths["alike"],
     log:
@@ -249,10 +249,10 @@ rule alike:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(60),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(60),
     params:
-        current=current("alike"),
+        current=ask.current("alike"),
     shell:
         "python -m preprocess alike --shards {input:q} --output {output:q} "
         "--log {log:q}"
@@ -262,7 +262,7 @@ rule collect:
     "Write the table of all rows, and that of what was left out and why."
     input:
         split=paths["split"],
-        shards=table_shards,
+        shards=ask.table_shards,
     output:
         rows=paths["rows"],
         excluded=paths["excluded"],
@@ -275,10 +275,10 @@ rule collect:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(30),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(30),
     params:
-        current=current("collect"),
+        current=ask.current("collect"),
     shell:
         "python -m preprocess collect --split {input.split:q} --shards {input.shards:q} "
         "--rows {output.rows:q} --excluded {output.excluded:q} "
@@ -289,7 +289,7 @@ rule pack:
     "Write the npz of one size, and what is seen of its rows on the way."
     input:
         rows=paths["rows"],
-        shards=shards_of_size,
+        shards=ask.shards_of_size,
     output:
         npz=ensure(paths["npz"], non_empty=True),
         seen=paths["seen"],
@@ -302,21 +302,21 @@ rule pack:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
-    threads: pack_threads
+    threads: ask.pack_threads
     resources:
-        mem_mb=needed,
-        runtime=doubling(120),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(120),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("pack"),
-        size=size_of_file,
-        container=container,
+        overrides=ask.overrides("pack"),
+        size=ask.size_of_file,
+        container=ask.container,
         deflate=plan.settings.deflate,
-        batch=batch_of_size,
-        together=rendered_together,
-        tables=table_batch,
-        of_tables=sizes_of_tables,
-        current=current("pack"),
+        batch=ask.batch_of_size,
+        together=ask.rendered_together,
+        tables=ask.table_batch,
+        of_tables=ask.sizes_of_tables,
+        current=ask.current("pack"),
     shell:
         "python -m preprocess pack {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--size {params.size} --container {params.container} --deflate {params.deflate} --workers {threads} "
@@ -331,7 +331,7 @@ rule samples:
     "Write the table of all samples: the rows, with what depends on the sizes."
     input:
         rows=paths["rows"],
-        packed=beside_npz("seen"),
+        packed=ask.beside_npz("seen"),
     output:
         paths["samples"],
     log:
@@ -343,11 +343,11 @@ rule samples:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(30),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(30),
     params:
-        sizes=sizes,
-        current=current("samples"),
+        sizes=ask.sizes,
+        current=ask.current("samples"),
     shell:
         "python -m preprocess samples --rows {input.rows:q} --sizes {params.sizes} --packed {input.packed:q} "
         "--output {output:q} "
@@ -369,12 +369,12 @@ rule reread:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
-    threads: pack_threads
+    threads: ask.pack_threads
     resources:
-        mem_mb=needed,
-        runtime=doubling(60),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(60),
     params:
-        current=current("reread"),
+        current=ask.current("reread"),
     shell:
         "python -m preprocess reread {input.npz:q} --packed {input.packed:q} --workers {threads} --output {output:q} "
         "--log {log:q}"
@@ -388,8 +388,8 @@ rule check:
         samples=paths["samples"],
         excluded=paths["excluded"],
         unmatched=paths["unmatched"],
-        npz=all_npz,
-        packed=beside_npz("seen"),
+        npz=ask.all_npz,
+        packed=ask.beside_npz("seen"),
     output:
         checks=ensure(paths["checks"], non_empty=True),
         duplicates=ensure(paths["duplicates"], non_empty=True),
@@ -402,18 +402,18 @@ rule check:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed_for_scans,
-        runtime=doubling(60),
+        mem_mb=ask.needed_for_scans,
+        runtime=ask.doubling(60),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("check"),
-        raw=raw_folder,
-        cache=cache_folder,
-        sizes=sizes,
+        overrides=ask.overrides("check"),
+        raw=ask.raw_folder,
+        cache=ask.cache_folder,
+        sizes=ask.sizes,
         seed=plan.settings.seed,
         miniature="--miniature" if plan.is_miniature else "",
         rehearsal=plan.settings.rehearsal or 0,
-        current=current("check"),
+        current=ask.current("check"),
     shell:
         "python -m preprocess check {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "{params.miniature} --rehearsal {params.rehearsal} --raw {params.raw:q} --seek {params.cache:q} --seed {params.seed} "
@@ -428,8 +428,8 @@ rule verdict:
     "Compare every file with the published one: identical, how many rows are, or why it cannot be told."
     input:
         samples=paths["samples"],
-        sums=beside_npz("sums"),
-        npz=all_npz,
+        sums=ask.beside_npz("sums"),
+        npz=ask.all_npz,
     output:
         ensure(paths["verdict"], non_empty=True),
     log:
@@ -441,16 +441,16 @@ rule verdict:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(60),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(60),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("verdict"),
-        sizes=sizes,
-        released=released_folder,
+        overrides=ask.overrides("verdict"),
+        sizes=ask.sizes,
+        released=ask.released_folder,
         miniature="--miniature" if plan.is_miniature else "",
         rehearsal=plan.settings.rehearsal or 0,
-        current=current("verdict"),
+        current=ask.current("verdict"),
     shell:
         "python -m preprocess verdict {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--released {params.released:q} {params.miniature} --rehearsal {params.rehearsal} --samples {input.samples:q} --sums {input.sums:q} "
@@ -462,8 +462,8 @@ rule provenance:
     "Record what the dataset was made from, by which code, and how sure each decision is."
     input:
         samples=paths["samples"],
-        sums=beside_npz("sums"),
-        records=beside_npz("record"),
+        sums=ask.beside_npz("sums"),
+        records=ask.beside_npz("record"),
         checks=paths["checks"],
         verdict=paths["verdict"],
         verified=plan.verified(SOURCE),
@@ -484,17 +484,17 @@ rule provenance:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(30),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(30),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("provenance"),
-        config=config_of_dataset,
+        overrides=ask.overrides("provenance"),
+        config=ask.config_of_dataset,
         miniature="--miniature" if plan.is_miniature else "",
         default_seed=plan.settings.default_seed,
         variant=plan.settings.variant_name,
         rehearsal=plan.settings.rehearsal or 0,
-        current=current("provenance"),
+        current=ask.current("provenance"),
     shell:
         "python -m preprocess provenance {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "{params.miniature} --rehearsal {params.rehearsal} --variant {params.variant:q} --default-seed {params.default_seed} --config {params.config:q} "
@@ -511,8 +511,8 @@ rule audit:
         excluded=paths["excluded"],
         provenance=paths["provenance"],
         index=paths["index"],
-        npz=audit_npz,
-        packed=beside_audit_npz,
+        npz=ask.audit_npz,
+        packed=ask.beside_audit_npz,
     output:
         page=report(
             ensure(paths["page"], non_empty=True),
@@ -537,20 +537,20 @@ rule audit:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
-    threads: audit_workers
+    threads: ask.audit_workers
     resources:
-        mem_mb=needed_for_audit,
-        runtime=doubling(60),
+        mem_mb=ask.needed_for_audit,
+        runtime=ask.doubling(60),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("audit"),
-        raw=raw_folder,
-        cache=cache_folder,
-        size=audit_size,
-        sizes=sizes,
+        overrides=ask.overrides("audit"),
+        raw=ask.raw_folder,
+        cache=ask.cache_folder,
+        size=ask.audit_size,
+        sizes=ask.sizes,
         seed=plan.settings.seed,
-        exceptions=exceptions_file,
-        current=current("audit"),
+        exceptions=ask.exceptions_file,
+        current=ask.current("audit"),
     shell:
         "python -m preprocess audit {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--raw {params.raw:q} --seek {params.cache:q} --exceptions {params.exceptions:q} --samples {input.samples:q} "
@@ -576,10 +576,10 @@ rule gate:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=doubling(500),
-        runtime=doubling(10),
+        mem_mb=ask.doubling(500),
+        runtime=ask.doubling(10),
     params:
-        current=current("gate"),
+        current=ask.current("gate"),
     shell:
         "python -m preprocess gate {input.summary:q} --output {output:q} "
         "--log {log:q}"
@@ -601,13 +601,13 @@ rule leak_free:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(10),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(10),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("leak_free"),
+        overrides=ask.overrides("leak_free"),
         seed=plan.settings.seed,
-        current=current("leak_free"),
+        current=ask.current("leak_free"),
     shell:
         "python -m preprocess leak-free {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--samples {input.samples:q} --duplicates {input.duplicates:q} --seed {params.seed} --output {output:q} "
@@ -628,14 +628,14 @@ rule export_npy:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(120),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(120),
     params:
         format="npy",
         protocol=plan.settings.protocol,
-        overrides=overrides("export_npy"),
+        overrides=ask.overrides("export_npy"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export_npy"),
+        current=ask.current("export_npy"),
     shell:
         "python -m preprocess export {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "--format {params.format} {params.miniature} --npz {input.npz:q} --samples {input.samples:q} "
@@ -655,9 +655,9 @@ use rule export_npy as export_png with:
     params:
         format="png",
         protocol=plan.settings.protocol,
-        overrides=overrides("export_png"),
+        overrides=ask.overrides("export_png"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export_png"),
+        current=ask.current("export_png"),
 
 
 use rule export_npy as export_croissant with:
@@ -671,9 +671,9 @@ use rule export_npy as export_croissant with:
     params:
         format="croissant",
         protocol=plan.settings.protocol,
-        overrides=overrides("export_croissant"),
+        overrides=ask.overrides("export_croissant"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export_croissant"),
+        current=ask.current("export_croissant"),
 
 
 use rule export_npy as export_parquet with:
@@ -687,9 +687,9 @@ use rule export_npy as export_parquet with:
     params:
         format="parquet",
         protocol=plan.settings.protocol,
-        overrides=overrides("export_parquet"),
+        overrides=ask.overrides("export_parquet"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export_parquet"),
+        current=ask.current("export_parquet"),
 
 
 rule card:
@@ -708,13 +708,13 @@ rule card:
     conda:
         "../../envs/preprocess.yaml"
     resources:
-        mem_mb=needed,
-        runtime=doubling(10),
+        mem_mb=ask.needed,
+        runtime=ask.doubling(10),
     params:
         protocol=plan.settings.protocol,
-        overrides=overrides("card"),
+        overrides=ask.overrides("card"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("card"),
+        current=ask.current("card"),
     shell:
         "python -m preprocess card {wildcards.dataset} --protocol {params.protocol} --overrides {params.overrides:q} "
         "{params.miniature} --npz {input.npz:q} --samples {input.samples:q} --data {input.data:q} "
@@ -733,9 +733,9 @@ use rule export_npy as export_webdataset with:
     params:
         format="webdataset",
         protocol=plan.settings.protocol,
-        overrides=overrides("export_webdataset"),
+        overrides=ask.overrides("export_webdataset"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export_webdataset"),
+        current=ask.current("export_webdataset"),
 
 
 use rule export_npy as export_zarr with:
@@ -749,6 +749,6 @@ use rule export_npy as export_zarr with:
     params:
         format="zarr",
         protocol=plan.settings.protocol,
-        overrides=overrides("export_zarr"),
+        overrides=ask.overrides("export_zarr"),
         miniature="--miniature" if plan.is_miniature else "",
-        current=current("export_zarr"),
+        current=ask.current("export_zarr"),

@@ -1,7 +1,7 @@
 # Questions asked of what is there: nothing is built for them, and each is answered anew whenever it is asked.
 
 
-from workflow.asked import *
+from workflow import ask
 
 plan = config["plan"]
 paths = plan.paths
@@ -22,13 +22,13 @@ rule prove:
     conda:
         "../../envs/preprocess.yaml"
     params:
-        raw=raw_root,
-        cache=cache_folder,
-        results=base_folder,
+        raw=ask.raw_root,
+        cache=ask.cache_folder,
+        results=ask.base_folder,
         miniature="--miniature" if plan.is_miniature else "",
-        datasets=scope,
+        datasets=ask.scope,
         seed=plan.settings.seed,
-        asked=asked,
+        asked=ask.asked,
     shell:
         "python -m preprocess prove {params.datasets} --raw {params.raw:q} --seek {params.cache:q} "
         "--results {params.results:q} {params.miniature} --seed {params.seed} --output {output:q} --log {log:q}"
@@ -45,11 +45,11 @@ rule compare:
         "../../envs/preprocess.yaml"
     params:
         variants=plan.settings.variants,
-        results=base_folder,
-        raw=raw_option,
+        results=ask.base_folder,
+        raw=ask.raw_option,
         miniature="--miniature" if plan.is_miniature else "",
-        datasets=scope,
-        asked=asked,
+        datasets=ask.scope,
+        asked=ask.asked,
     shell:
         "python -m preprocess compare {params.datasets} --variants {params.variants:q} --results {params.results:q} "
         "--raw {params.raw:q} {params.miniature} --output {output.page:q} --json {output.data:q} --log {log:q}"
@@ -68,16 +68,16 @@ rule impact:
         "../../envs/preprocess.yaml"
     threads: 16  # or as many as there are
     resources:
-        mem_mb=doubling(2000),
-        runtime=doubling(240),
+        mem_mb=ask.doubling(2000),
+        runtime=ask.doubling(240),
     params:
         variants=plan.settings.variants,
-        results=base_folder,
-        raw=raw_option,
+        results=ask.base_folder,
+        raw=ask.raw_option,
         miniature="--miniature" if plan.is_miniature else "",
-        datasets=scope,
+        datasets=ask.scope,
         seed=plan.settings.seed,
-        asked=asked,
+        asked=ask.asked,
     shell:
         "python -m preprocess impact {params.datasets} --variants {params.variants:q} --results {params.results:q} "
         "--raw {params.raw:q} {params.miniature} --seed {params.seed} --workers {threads} --output {output.page:q} "
@@ -96,12 +96,12 @@ rule trace:
         "../../envs/preprocess.yaml"
     params:
         rows=plan.settings.rows,
-        results=base_folder,
-        raw=raw_root,
-        cache=cache_folder,
+        results=ask.base_folder,
+        raw=ask.raw_root,
+        cache=ask.cache_folder,
         build=plan.settings.build,
         miniature="--miniature" if plan.is_miniature else "",
-        asked=asked,
+        asked=ask.asked,
     shell:
         "python -m preprocess trace --rows {params.rows:q} --build {params.build:q} --results {params.results:q} "
         "--raw {params.raw:q} --seek {params.cache:q} {params.miniature} --output {output.page:q} --json {output.data:q} "

@@ -21,7 +21,7 @@ Function = Callable[[Wildcards], object]
 _known: list[Plan] = []
 
 
-def ask(plan: Plan) -> None:
+def of(plan: Plan) -> None:
     """Ask this plan from now on: there is one in a process."""
     _known[:] = [plan]
 
