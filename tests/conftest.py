@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -118,3 +119,12 @@ def raw(tmp_path: Path) -> Path:
 def memory(tmp_path: Path) -> DigestCache:
     """What is remembered of the files of ``raw``."""
     return DigestCache(tmp_path / "cache", "busi", tmp_path / "raw")
+
+
+@pytest.fixture
+def _log_as_before() -> Iterator[None]:
+    """Gives back how the tests' process logs."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before

@@ -11,14 +11,6 @@ from preprocess import notices
 log = logging.getLogger("preprocess.sources.lits")
 
 
-@pytest.fixture
-def _log_as_before():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-
-
 @pytest.mark.usefixtures("_log_as_before")
 def test_what_was_said_when_a_row_was_made_is_not_said_again(tmp_path, capsys):
     notices.begin_log(tmp_path / "x.log")

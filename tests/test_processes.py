@@ -12,14 +12,6 @@ from preprocess.processes import processes
 from preprocess.reading import seeking
 
 
-@pytest.fixture
-def _log_as_before():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-
-
 @pytest.mark.usefixtures("_log_as_before")
 def test_each_begins_with_what_this_one_remembers(tmp_path):
     notices.begin_log(tmp_path / "x.log")
