@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from preprocess import notices
 from preprocess.processes import processes
 from preprocess.reading import seeking
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.usefixtures("_log_as_before")
@@ -27,3 +34,38 @@ def test_each_begins_with_what_this_one_remembers(tmp_path):
 def test_one_worker_is_this_process():
     with processes(1) as pool:
         assert pool.submit(os.getpid).result() == os.getpid()
+
+
+#: says which process works for it, and waits for work that takes an hour
+HOLDER = """
+import os, time
+from preprocess.processes import processes
+
+if __name__ == "__main__":
+    pool = processes(2)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 3600).result()
+"""
+
+
+def test_none_outlives_the_process_it_works_for(tmp_path):
+    """Killed, so that it can tell nobody."""
+    (tmp_path / "holder.py").write_text(HOLDER)
+    words = [sys.executable, str(tmp_path / "holder.py")]
+    paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=paths) as holder:
+        worker = psutil.Process(int(holder.stdout.readline()))
+        assert worker.is_running()
+        holder.kill()
+    end = time.monotonic() + 120
+    while is_at_work(worker):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def is_at_work(process):
+    """Whether it is there, and not merely unburied."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
