@@ -62,6 +62,17 @@ def test_large_files_are_packed_by_more_threads():
     assert threads == [1, 3, 12, 16]
 
 
+def test_audits_that_would_hold_scans_several_times_have_one_process():
+    assert estimate.audit_workers("bloodmnist") > 1
+    assert {estimate.audit_workers(name) for name in ("organamnist", "nodulemnist3d", "synapsemnist3d")} == {1}
+
+
+def test_zlib_takes_seven_times_as_long_to_pack():
+    quick, slow = (estimate.cost("pathmnist", [224], packing=packing) for packing in ("quick", "slow"))
+    pixels = 107_180 * 3 * 224 * 224
+    assert slow.seconds - quick.seconds == pytest.approx(pixels / 20e6 - pixels / 140e6)
+
+
 @pytest.mark.parametrize("name", recipe.names())
 def test_every_dataset_has_figures_with_a_basis(name):
     one = estimate.cost(name, [28])
