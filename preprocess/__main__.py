@@ -20,10 +20,11 @@ def _end(code: int) -> NoReturn:
     try:
         if threading.active_count() == 1:
             atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # closed by who started it
+                    stream.flush()
             os._exit(code)
-    except OSError:
+    except (OSError, ValueError):
         pass
     sys.exit(code)
 

@@ -52,9 +52,12 @@ class ExcludeSample(Exception):
     """This sample cannot be part of the dataset; ``reason`` is a name of :mod:`preprocess.reasons`."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)  # both, so that another process can hand it over
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 def told(text: object) -> str:

@@ -65,7 +65,10 @@ def begin_log(path: Path | None, goes_on: bool = False) -> None:
     handlers[0].addFilter(is_new)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="a" if goes_on else "w", encoding="utf-8"))
+        if not goes_on:
+            path.write_bytes(b"")
+        # at its end, wherever that is by now: processes that work for this one write there too
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", handlers=handlers, force=True)
 
 

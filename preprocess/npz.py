@@ -9,7 +9,7 @@ import math
 import os
 import struct
 import zipfile
-import zlib  # which zipfile inflates by
+import zlib  # for zipfile's own errors
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -111,14 +111,16 @@ class Reader:
 
     def _by_parts(self, name: str, restarts: Sequence[tuple[int, int]], workers: int) -> Iterator[bytes]:
         """The same from one restart to the next, which must be reached to the byte; several threads at once."""
+        shape = self.shape(name)
         entry = self._zip.NameToInfo[f"{name}.npy"]
-        self.shape(name)
         with open(self.path, "rb") as file, self._told(name), threads(workers) as pool:
             start = self._start(name, file)
             places = [place for _, place in restarts] + [start + entry.compress_size]
             lengths = [end - begin for begin, end in pairwise([*(begin for begin, _ in restarts), entry.file_size])]
             if places[0] != start:
                 raise EOFError("the places to begin at are not its own")
+            if entry.file_size != HEADER + math.prod(shape):
+                raise EOFError("it has not the bytes that its shape says")
 
             def inflate(number: int) -> bytes:
                 packed = os.pread(file.fileno(), places[number + 1] - places[number], places[number])

@@ -100,7 +100,8 @@ def _rows(rows_table: Path, shards: list[Path], size: int) -> _Rows:
         key: (shard, place, reason, bytes.fromhex(sha256), str(size) in upsampled.split())
         for shard, place, (key, reason, sha256, upsampled) in rendered.cells(shards, *columns)
     }
-    counts, labels, found = dict.fromkeys(SPLITS, 0), bytearray(), []
+    counts, labels = dict.fromkeys(SPLITS, 0), bytearray()
+    found: list[tuple[int, int, bool]] = []
     for key, split, label, sha256 in read_cells(rows_table, "key", "split", "label", "raw_sha256"):
         shard, place, reason, known, is_upsampled = entries.get(key, (0, 0, "not there", b"", False))
         if reason or known.hex() != sha256:
@@ -108,8 +109,11 @@ def _rows(rows_table: Path, shards: list[Path], size: int) -> _Rows:
                 f"{rows_table}: {key} is {reason or 'from another raw file'} in the shards at {size}; a raw file was "
                 "changed while it was read: run again"
             )
+        one = bytes(map(int, label.split()))
+        if split not in counts or len(one) * len(found) != len(labels):
+            raise PreprocessError(f"{rows_table}: {key} has the split {split!r} and the label {label!r}; report this")
         counts[split] += 1
-        labels.extend(map(int, label.split()))
+        labels += one
         found.append((shard, place, is_upsampled))
     where = np.array(found, np.int32).reshape(-1, 3)
     return _Rows(

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from preprocess import notices
+from preprocess.errors import PreprocessError
 from preprocess.reading import seeking
 from preprocess.threads import AtOnce
 
 
-def processes(workers: int) -> Executor:
-    """So many processes; one worker is this process itself."""
-    if workers == 1:
-        return AtOnce()
+@contextlib.contextmanager
+def processes(workers: int) -> Iterator[Executor]:
+    """So many processes, for a block; one worker is this process itself.
+
+    Raises:
+        PreprocessError: one of them was killed.
+    """
     spawn, remembered = multiprocessing.get_context("spawn"), (notices.log_file(), seeking.memory())
-    return ProcessPoolExecutor(workers, spawn, _begin, remembered)
+    with AtOnce() if workers == 1 else ProcessPoolExecutor(workers, spawn, _begin, remembered) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise PreprocessError(
+                "a process that worked for this job was killed, most likely for want of memory; run on fewer cores"
+            ) from error
 
 
 def _begin(log: Path | None, memory: Path | None) -> None:

@@ -60,6 +60,20 @@ def test_every_import_of_every_module_is_found_whatever_line_it_stands_on():
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "import a, \\\n    b",
+        "from b import (  # of (c)\n    a,\n)",
+        "if a: import b",
+        "try: from b import a\nfinally: pass",
+    ],
+)
+def test_an_import_that_its_line_does_not_tell_is_found(text):
+    names = {alias.name for node in fingerprint.imports(text.encode()) for alias in node.names}
+    assert names | {getattr(node, "module", "") for node in fingerprint.imports(text.encode())} >= {"b"}
+
+
+@pytest.mark.parametrize(
     ("override", "first"),
     [({"kernel": "box"}, "render"), ({"split.ratio": "8:1:1"}, "split"), ({"crop": "centre-square"}, "render")],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from preprocess.errors import ExcludeSample, UnreadableError
 from preprocess.steps import grids
@@ -29,25 +28,6 @@ def test_cube_is_in_mm_whatever_the_spacing(spacing):
     np.testing.assert_allclose([np.mean(axis) for axis in np.nonzero(cube)], 32, atol=0.8)
     extents = [np.ptp(axis) + 1 for axis in np.nonzero(cube)]
     np.testing.assert_allclose(extents, [40, 24, 28], atol=2.1)
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 2.0), (0.7, 1.25, 0.9)])
-@pytest.mark.parametrize("cube", [12, 64])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_cube_is_what_the_spline_of_the_whole_volume_gives(spacing, cube, seed):
-    generator = np.random.default_rng(seed)
-    cells = np.zeros((44, 40, 36), bool)
-    low = generator.integers(0, 24, 3)  # cells of every pattern, at the volume's edges too
-    part = tuple(slice(a, a + n) for a, n in zip(low, generator.integers(1, 20, 3), strict=True))
-    cells[part] = generator.random(cells[part].shape) < 0.5
-    cells[0, -1, -1] = seed == 1
-    centre = np.mean(np.nonzero(cells), axis=1) * spacing
-    start = np.round(centre) - cube // 2
-    places = np.meshgrid(
-        *((np.arange(cube) + first) / step for first, step in zip(start, spacing, strict=True)), indexing="ij"
-    )
-    whole = ndimage.map_coordinates(cells.astype(float), places, order=3) > 0.5
-    np.testing.assert_array_equal(grids.cut_mask(grids.Mask(cells, spacing), cube), whole)
 
 
 def test_empty_mask_is_excluded():

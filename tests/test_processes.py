@@ -9,12 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from preprocess import notices
+from preprocess.errors import ExcludeSample, PreprocessError
 from preprocess.processes import processes
 from preprocess.reading import seeking
+from preprocess.steps import grids
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,8 +30,20 @@ def test_each_begins_with_what_this_one_remembers(tmp_path):
         assert pool.submit(os.getpid).result() != os.getpid()
         assert pool.submit(seeking.memory).result() == tmp_path
         pool.submit(logging.info, "said there").result()
-    assert (tmp_path / "x.log").read_text().splitlines() == ["INFO: said here", "INFO: said there"]
+        logging.info("here again")
+    assert (tmp_path / "x.log").read_text().splitlines() == ["INFO: said here", "INFO: said there", "INFO: here again"]
     assert seeking.memory() is None
+
+
+def test_one_that_is_killed_is_an_error_with_a_remedy():
+    with pytest.raises(PreprocessError, match="killed, most likely for want of memory"), processes(2) as pool:
+        pool.submit(os._exit, 9).result()
+
+
+def test_what_leaves_a_sample_out_comes_from_another_process_as_it_is():
+    with processes(2) as pool, pytest.raises(ExcludeSample, match=r"empty-grid: no cell") as caught:
+        pool.submit(grids.cut_mask, grids.Mask(np.zeros((4, 4, 4), bool), (1.0, 1.0, 1.0)), 4).result()
+    assert (caught.value.reason, caught.value.detail) == ("empty-grid", "no cell of the mask is set")
 
 
 def test_one_worker_is_this_process():
@@ -42,9 +57,9 @@ import os, time
 from preprocess.processes import processes
 
 if __name__ == "__main__":
-    pool = processes(2)
-    print(pool.submit(os.getpid).result(), flush=True)
-    pool.submit(time.sleep, 3600).result()
+    with processes(2) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 3600).result()
 """
 
 

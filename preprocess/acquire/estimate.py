@@ -106,9 +106,9 @@ def pack_threads(dataset: str, size: int) -> int:
 
 
 def audit_workers(dataset: str) -> int:
-    """How many processes render for an audit page: one where each would hold scans."""
-    figures = _figures()
-    workers: int = 1 if dataset in figures["memory"]["largest"] else figures["audit"]
+    """How many processes render for an audit page: one where each would hold scans or volumes."""
+    figures, about = _figures(), recipe.dataset(dataset)
+    workers: int = 1 if about.dimensions == 3 or dataset in figures["memory"]["largest"] else figures["audit"]
     return workers
 
 
@@ -122,7 +122,7 @@ def cost(dataset: str, sizes: Iterable[int], at_most: int | None = None, packing
     seconds = _rendering(dataset, sizes) * samples / whole * figures["overhead"]
     seconds += arrays / figures["deflate"][packing]
     return Cost(dataset, samples, arrays, int(arrays * own["packed"]), seconds, own["basis"],
-                memory(dataset, sizes, of_scans=True, rows=samples))  # fmt: skip
+                memory(dataset, sizes, of_scans=True, rows=samples) * audit_workers(dataset))  # fmt: skip
 
 
 def report(costs: list[Cost], cores: int) -> list[str]:

@@ -8,10 +8,8 @@ versions of the libraries they use. A user's own Python file stands for a module
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 _TABLES = re.compile(rb"""["'](tables/[^"'\n]+)["']""")
 #: a line that imports, and what follows it in parentheses
 _IMPORT = re.compile(rb"^[ \t]*((?:import|from)[ \t][^\n(]*(?:\([^)]*\))?)", re.MULTILINE)
+#: an import behind something else on its line
+_HIDDEN = re.compile(rb"[:;][ \t]*(?:import|from)[ \t]")
 
 
 @cache
@@ -50,11 +50,17 @@ def _read(module: str) -> tuple[bytes, frozenset[str], frozenset[str]]:
     return source + tables, frozenset(name for name in inner if _exists(name)), frozenset(outer)
 
 
-def imports(source: bytes) -> Iterator[ast.stmt]:
-    """The imports of a module of this package, each on lines of its own: the whole takes Python ten times as long."""
-    for found in _IMPORT.findall(source):
-        with contextlib.suppress(SyntaxError):  # prose
-            yield from ast.parse(found).body
+def imports(source: bytes) -> list[ast.stmt]:
+    """The imports of a module of this package, by their lines: to read all of it takes Python ten times as long.
+
+    Where a line does not tell all, the whole is read.
+    """
+    try:
+        if not _HIDDEN.search(source):
+            return [node for found in _IMPORT.findall(source) for node in ast.parse(found).body]
+    except SyntaxError:  # a line of prose, or an import that goes on otherwise
+        pass
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _path(module: str) -> Path:

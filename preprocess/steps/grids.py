@@ -40,8 +40,6 @@ class Mask:
 
 #: cells beyond what is set that a mask keeps: to the spline the rest of the volume is then less than rounding
 MASK_MARGIN = 32
-#: cells about what is set, farther than which the spline of a mask stays below 0.25, and so below one half
-NEAR = 2
 #: voxels beyond a cube that go into the cubic spline: with 12 the rest of the scan changes nothing
 MARGIN = 12
 #: voxels that go into one cube: 20 bytes each while they are interpolated. A cube of 64 mm has them at 0.16 mm.
@@ -159,8 +157,7 @@ def cut_mask(mask: Mask | NDArray[Any], cube: int) -> NDArray[Any]:
 
     The volume is resampled to 1 mm by the cubic spline, first cell on first, and cut at one half; the
     centre is the mean place of the set cells, rounded half to even; the cube starts ``cube // 2`` before
-    it, and what is beyond the volume is not set. The spline is worked out near the set cells alone: elsewhere
-    it is below one half. An array is a cube already and is returned as it is.
+    it, and what is beyond the volume is not set. An array is a cube already and is returned as it is.
 
     Args:
         mask: a mask with its spacing, or a cube.
@@ -177,18 +174,9 @@ def cut_mask(mask: Mask | NDArray[Any], cube: int) -> NDArray[Any]:
         raise ExcludeSample("empty-grid", "no cell of the mask is set")
     spacing = np.array(mask.spacing)
     first = np.array(mask.first)
-    held = np.nonzero(mask.cells)
-    centre = np.array([np.mean(axis + start) for axis, start in zip(held, first)]) * spacing
+    centre = np.array([np.mean(axis + start) for axis, start in zip(np.nonzero(mask.cells), first)]) * spacing
     start = np.round(centre) - cube // 2
-    lowest, highest = (np.array([edge(axis) for axis in held]) + first for edge in (np.min, np.max))
-    low = np.clip(np.floor((lowest - NEAR) * spacing - start), 0, cube).astype(int)
-    high = np.clip(np.ceil((highest + NEAR) * spacing - start) + 1, low, cube).astype(int)
-    found = np.zeros((cube, cube, cube), bool)
-    near = tuple(map(slice, low, high))
-    found[near] = (
-        ndimage.affine_transform(
-            mask.cells.astype(np.float64), 1 / spacing, (start + low) / spacing - first, found[near].shape, order=3
-        )
-        > 0.5
+    soft = ndimage.affine_transform(
+        mask.cells.astype(np.float64), 1 / spacing, start / spacing - first, (cube, cube, cube), order=3
     )
-    return found
+    return np.asarray(soft > 0.5)

@@ -36,7 +36,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -234,21 +233,16 @@ def open(raw: Raw, sample: Sample) -> Series:
     """Find the slices of a sample's series by their headers; pixels are read when asked for.
 
     The index read one header a folder, which tells the series. The order of its slices takes all of them, and is
-    found here alone. One series is kept for the nodules that follow.
+    found here alone.
 
     Raises:
         UnreadableError: a slice is missing, two copies of one differ, or the slices do not lie as the
             annotations' do.
     """
-    told = sample.path, sample.attributes["series"]
-    return raw.memo(("lidc series", *told), partial(_opened, raw, *told), slot="lidc series")
-
-
-def _opened(raw: Raw, folder: str, series: str) -> Series:
     from preprocess.sources.lidc_idri import readers
 
-    scan = readers.scan(series)
-    found, damaged = read_headers(raw, raw.folder(folder))
+    scan = readers.scan(sample.attributes["series"])
+    found, damaged = read_headers(raw, raw.folder(sample.path))
     slices = [one for one in found if one.series == scan.series]
     chosen = match(slices, scan.positions)
     there = [one for one in chosen if one is not None]
