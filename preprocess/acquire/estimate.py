@@ -99,9 +99,9 @@ def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None 
     return int(math.ceil((figures["base"] + needed / 1_000_000) / 100) * 100)
 
 
-def pack_threads(dataset: str, size: int) -> int:
-    """How many threads pack one npz: one for so many bytes of pixels, sixteen at the most."""
-    thread: int = _figures()["thread"]
+def pack_threads(dataset: str, size: int, packing: str = "quick") -> int:
+    """How many threads pack one npz, ``quick`` or ``slow``: one for so many bytes of pixels, sixteen at the most."""
+    thread: int = _figures()["thread"][packing]
     return min(max(1, _pixels(dataset, size) // thread), 16)
 
 

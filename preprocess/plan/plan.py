@@ -349,7 +349,7 @@ class Plan:
 
     def pack_threads(self, dataset: str, size: int) -> int:
         """Threads that pack one npz: few for small files, for jobs of one thread run side by side."""
-        return 1 if self.is_miniature else estimate.pack_threads(dataset, size)
+        return 1 if self.is_miniature else estimate.pack_threads(dataset, size, self._packing(dataset))
 
     # ---- files
 
