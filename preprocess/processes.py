@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,14 @@ def processes(workers: int) -> Iterator[Executor]:
     Raises:
         PreprocessError: one of them was killed.
     """
+    if workers == 1:
+        yield AtOnce()
+        return
+    import multiprocessing  # here: an audit by one process pays for none of it
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+
     spawn, remembered = multiprocessing.get_context("spawn"), (notices.log_file(), seeking.memory())
-    with AtOnce() if workers == 1 else ProcessPoolExecutor(workers, spawn, _begin, remembered) as pool:
+    with ProcessPoolExecutor(workers, spawn, _begin, remembered) as pool:
         try:
             yield pool
         except BrokenProcessPool as error:
@@ -37,6 +41,8 @@ def processes(workers: int) -> Iterator[Executor]:
 
 
 def _begin(log: Path | None, memory: Path | None) -> None:
+    import multiprocessing
+
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the process it works for has it too
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     notices.begin_log(log, goes_on=True)

@@ -17,7 +17,7 @@ from preprocess import environment
 
 PACKAGE = "preprocess"
 ROOT = Path(__file__).parents[1]
-#: a text constant that begins so is a file of facts the module reads
+#: a text constant that names a file of facts, which the module reads
 _TABLES = re.compile(rb"""["'](tables/[^"'\n]+)["']""")
 #: a line that imports, and what follows it in parentheses
 _IMPORT = re.compile(rb"^[ \t]*((?:import|from)[ \t][^\n(]*(?:\([^)]*\))?)", re.MULTILINE)
