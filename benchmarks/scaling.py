@@ -63,10 +63,9 @@ def main() -> None:
         source, write = made.SOURCES[options.dataset]
         raw, results = Path(text, "raw"), Path(text, "results")
         samples = write(raw / source, options.share)
-        print(f"{options.dataset}, {samples:,} samples at {', '.join(map(str, options.sizes))}\n")
-        print(
-            "| cores | wall | speed-up | CPU s of all jobs | critical path | of the CPU s |\n|---|---|---|---|---|---|"
-        )
+        print(f"At {', '.join(map(str, options.sizes))}:\n")
+        print("| dataset | cores | wall | speed-up | CPU s of all jobs | critical path | of the CPU s |")
+        print("|---|---|---|---|---|---|---|")
         first = 0.0
         for cores in options.cores:
             shutil.rmtree(results, ignore_errors=True)
@@ -78,7 +77,8 @@ def main() -> None:
             used = sum(job.seconds for job in done)
             seconds, chain = critical(costs(done, options.dataset))
             print(
-                f"| {cores} | {wall:.0f} s | {first / wall:.2f} | {used:.0f} | {seconds:.1f} s "
+                f"| {options.dataset}, {samples:,} samples | {cores} | {wall:.0f} s | {first / wall:.2f} "
+                f"| {used:.0f} | {seconds:.1f} s "
                 f"| {100 * seconds / used:.0f} % |",
                 flush=True,
             )
