@@ -9,30 +9,33 @@
 ``chunked``
     The same headers, but a member is deflated in chunks of 1 MiB, each primed with the 32 KiB before it, ended by a
     sync flush and appended: together one ordinary deflate stream. Every eighth chunk starts without history, so that
-    a row can be read without all that is before it. Level 0 stores the arrays as they are: they can be mapped.
+    a row can be read without all that is before it, and other processes can read, look at, pack and write such eight
+    by themselves. Level 0 stores the arrays as they are: they can be mapped.
 
-Either way the bytes are the same for any number of threads.
+Either way the bytes are the same for any number of workers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shutil
 import struct
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol, runtime_checkable
 
 from preprocess import deflate
 from preprocess.errors import PreprocessError
 from preprocess.files import atomic
 from preprocess.npz import HEADER, npy_header
+from preprocess.processes import each
 from preprocess.published import SPLITS
 from preprocess.threads import threads
 
@@ -49,13 +52,34 @@ _STORED, _DEFLATED = 0, 8
 _PUBLISHED = 6  # zlib's default
 
 
+class Part(Protocol):
+    """Some bytes of an array, which any process can read."""
+
+    def read(self) -> Any:
+        """Its bytes."""
+
+    def see(self) -> tuple[Any, Any]:
+        """Its bytes, and what is seen in them."""
+
+
+@runtime_checkable
+class Parts(Protocol):
+    """An array's bytes, any part of which can be read by itself."""
+
+    def part(self, start: int, end: int) -> Part:
+        """The bytes from one place to before another."""
+
+    def take(self, seen: Any) -> None:
+        """Take what was seen in a part: every part is seen once, in any order."""
+
+
 @dataclass(frozen=True)
 class Array:
-    """One member to write: its name without ``.npy``, its shape, and its rows' bytes in order, in any pieces."""
+    """One member to write: its name without ``.npy``, its shape, and its bytes in C order, in pieces or in parts."""
 
     name: str
     shape: tuple[int, ...]
-    rows: Iterable[Any]
+    rows: Iterable[Any] | Parts
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,7 @@ def write(
         arrays: the members in file order.
         create_system: 0 (DOS) or 3 (Unix), a byte of the central directory.
         form: how members are packed.
-        workers: threads that deflate.
+        workers: processes that read, look and deflate, or threads where the form is the published one.
 
     Returns:
         What was learned of each array, by its name.
@@ -123,13 +147,15 @@ def write(
         PreprocessError: the rows do not fill the shape, or the file cannot be written.
     """
     arrays = list(arrays)
-    with atomic(path) as part, open(part, "wb") as out, threads(workers) as pool:
+    with atomic(path) as part, open(part, "wb") as out:
         if form.name == "chunked":
-            members = [_write_chunked(out, array, form.level, pool, workers) for array in arrays]
+            with each(workers) as crew:
+                members = [_write_chunked(out, Path(part), array, form.level, crew) for array in arrays]
         elif workers == 1:
             members = [_write_stream(out, array) for array in arrays]
         else:
-            members = _write_streams(out, arrays, pool, Path(part).parent)
+            with threads(workers) as pool:
+                members = _write_streams(out, arrays, pool, Path(part).parent)
         _write_directory(out, members, create_system)
     return {array.name: member.written for array, member in zip(arrays, members, strict=True)}
 
@@ -165,7 +191,23 @@ class _Member:
     def content(self) -> Iterator[Any]:
         """The unpacked member in pieces."""
         yield npy_header(self.array.shape)
-        yield from self.array.rows
+        if not isinstance(self.array.rows, Parts):
+            yield from self.array.rows
+            return
+        for part, _ in self.parts():
+            data, seen = part.see()
+            self.array.rows.take(seen)
+            yield data
+
+    def parts(self) -> Iterator[tuple[Part, bool]]:
+        """The array in parts of eight chunks, the header counted with the first; each with whether it is the last."""
+        whole, rows = CHUNK * RESTART, self.array.rows
+        if isinstance(rows, Parts):
+            end = HEADER + math.prod(self.array.shape)
+            for start in range(0, end, whole):
+                yield rows.part(max(start - HEADER, 0), min(start + whole, end) - HEADER), start + whole >= end
+        else:
+            yield from _gathered(rows, whole)
 
     def check(self) -> None:
         expected = HEADER + math.prod(self.array.shape)
@@ -232,58 +274,112 @@ def _deflate_stream(member: _Member, out: IO[bytes]) -> None:
     out.write(packer.flush())
 
 
-def _write_chunked(out: IO[bytes], array: Array, level: int, pool: Executor, workers: int) -> _Member:
-    """Write a member whose chunks are deflated by several threads; one more counts, this one reads and writes."""
+def _write_chunked(out: IO[bytes], path: Path, array: Array, level: int, crew: Sequence[Executor]) -> _Member:
+    """Write a member whose parts are packed and written by others; this process counts and says where each belongs."""
     member = _begin(out, array, _DEFLATED if level else _STORED)
-    waiting: deque[tuple[int, Future[bytes | memoryview], Future[None]]] = deque()
+    out.flush()
+    place = out.tell()
+    packing: deque[tuple[Executor, int, Future[tuple[int, Any, Any]]]] = deque()
+    writing: deque[Future[None]] = deque()
+    is_alone = len(crew) == 1
+    ahead = 0 if is_alone else 2 * len(crew)
 
-    def drain(limit: int) -> None:
-        while len(waiting) > limit:
-            number, packed, counted = waiting.popleft()
-            if level and number % RESTART == 0:
-                member.restarts.append((number * CHUNK, out.tell()))
-            out.write(packed.result())
-            counted.result()
+    def put(limit: int) -> None:
+        nonlocal place
+        while len(packing) > limit:
+            by, number, packed = packing.popleft()
+            length, seen, data = packed.result()
+            if is_alone:
+                member.take(data)
+            if isinstance(array.rows, Parts):
+                array.rows.take(seen)
+            if level:
+                member.restarts.append((number * RESTART * CHUNK, place))
+            writing.append(by.submit(_put, path, number, place))
+            place += length
+        while len(writing) > limit:
+            writing.popleft().result()
 
-    history = memoryview(b"")
-    with threads(workers, 1) as counter:
-        for number, (chunk, is_last) in enumerate(_chunks(member.content())):
-            before = history if number % RESTART else memoryview(b"")
-            packed = pool.submit(_deflate, chunk, before, level, is_last)
-            waiting.append((number, packed, counter.submit(member.take, chunk)))
-            history = chunk[-HISTORY:]
-            drain(2 * workers)
-        drain(0)
+    header = npy_header(array.shape)
+    member.take(header)
+    for number, (part, is_last) in enumerate(member.parts()):
+        by = crew[number % len(crew)]
+        before = b"" if number else header
+        packing.append((by, number, by.submit(_pack, part, number, before, level, is_last, is_alone)))
+        if not is_alone:
+            member.take(part.read())
+        put(ahead)
+    put(0)
+    out.seek(place)
     return _end(out, member)
 
 
-def _chunks(pieces: Iterable[Any]) -> Iterator[tuple[memoryview, bool]]:
-    """Cut what comes in any pieces into chunks, each with whether it is the last."""
+#: what this process has packed and not yet been told the place of, by the part's number
+_packed: dict[int, list[Any]] = {}
+
+
+def _pack(part: Part, number: int, header: bytes, level: int, is_last: bool, with_data: bool) -> tuple[int, Any, Any]:
+    """Pack a part and keep it: bytes it takes, what was seen, and its own bytes where they are asked for."""
+    data, seen = part.see()
+    whole = _bytes(header + bytes(data) if header else data)
+    if level:
+        chunks: list[Any] = []
+        for start in range(0, whole.nbytes, CHUNK):
+            packer = deflate.packer(level, whole[max(start - HISTORY, 0) : start])
+            chunks.append(packer.compress(whole[start : start + CHUNK]))
+            ends = is_last and start + CHUNK >= whole.nbytes
+            chunks.append(packer.flush(deflate.FINISH if ends else deflate.SYNC))
+    else:
+        chunks = [whole]
+    _packed[number] = chunks
+    return sum(len(chunk) for chunk in chunks), seen, data if with_data else None
+
+
+def _put(path: Path, number: int, place: int) -> None:
+    """Write a part that this process has packed."""
+    with open(path, "r+b", buffering=0) as out:
+        for packed in _packed.pop(number):
+            chunk = memoryview(packed)
+            while chunk:
+                # 8 MiB at once took four times as long
+                written = os.pwrite(out.fileno(), chunk[: 1 << 18], place)
+                chunk, place = chunk[written:], place + written
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A part that is there."""
+
+    data: memoryview | bytes
+
+    def read(self) -> Any:
+        return self.data
+
+    def see(self) -> tuple[Any, Any]:
+        return self.data, None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Held, (bytes(self.data),)  # a memoryview cannot be handed over
+
+
+def _gathered(pieces: Iterable[Any], whole: int) -> Iterator[tuple[Part, bool]]:
+    """Gather what comes in any pieces into parts of ``whole`` bytes, the first shorter by the header."""
     held: list[memoryview] = []
-    length = 0
+    length, wanted = 0, whole - HEADER
     for piece in pieces:
         held.append(_bytes(piece))
         length += held[-1].nbytes
-        if length > CHUNK:  # at least a byte stays for the last
+        while length > wanted:  # at least a byte stays for the last
             joined = memoryview(b"".join(held))
-            ends = range(CHUNK, length, CHUNK)
-            for end in ends:
-                yield joined[end - CHUNK : end], False
-            held = [joined[ends[-1] :]]
-            length = held[0].nbytes
-    yield memoryview(b"".join(held)), True
+            yield _Held(joined[:wanted]), False
+            held = [joined[wanted:]]
+            length, wanted = length - wanted, whole
+    yield _Held(memoryview(b"".join(held))), True
 
 
 def _bytes(data: Any) -> memoryview:
     view = memoryview(data)
     return view.cast("B") if view.nbytes else memoryview(b"")  # a shape with a zero cannot be cast
-
-
-def _deflate(chunk: memoryview, history: memoryview, level: int, is_last: bool) -> bytes | memoryview:
-    if not level:
-        return chunk
-    packer = deflate.packer(level, history)
-    return packer.compress(chunk) + packer.flush(deflate.FINISH if is_last else deflate.SYNC)
 
 
 def _begin(out: IO[bytes], array: Array, method: int) -> _Member:

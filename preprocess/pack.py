@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +21,6 @@ from preprocess.packed import Packed
 from preprocess.published import SPLITS
 from preprocess.recipe import Recipe
 from preprocess.table import read_cells
-from preprocess.threads import threads
-
-#: bytes of pixels that are read, looked at and handed on together
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ def pack(
 ) -> Packed:
     """Write ``<dataset>[_<size>].npz``, and return what was seen of its rows.
 
-    Memory holds a few blocks of pixels at a time, and 308 bytes a row.
+    Memory holds a few parts of 8 MiB at a time in each process, and 308 bytes a row.
 
     Args:
         recipe: the recipe in force.
@@ -65,7 +56,7 @@ def pack(
         shards: the folders of the shards that hold this size.
         out: the npz.
         form: how it is packed.
-        workers: threads that look at pixels and deflate them. The file is the same for any number.
+        workers: processes, or threads, that look at pixels and deflate them. The file is the same for any number.
 
     Raises:
         PreprocessError: the shards do not hold that size or those rows, or the file cannot be written.
@@ -75,17 +66,17 @@ def pack(
     rows = _rows(rows_table, shards, size)
     shape = recipe.shape(size)
     ends = list(accumulate((0, *rows.counts)))
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(open(shard / f"{size}.npy", "rb")) for shard in shards]
-        seen = _Seen(ends[-1], recipe.dimensions, stack.enter_context(threads(workers)), workers)
-        members: dict[str, Array] = {}
-        for split, first, end in zip(SPLITS, ends, ends[1:]):
-            images = seen.each(first, shape, _read(files, rows.shards[first:end], rows.places[first:end], shape))
-            members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
-            part = rows.labels[first:end]
-            members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [part])
-        order, system = container.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
-        written = container.write(out, [members[name] for name in order], system, form, workers)
+    seen = _Seen(ends[-1])
+    members: dict[str, Array] = {}
+    for split, first, end in zip(SPLITS, ends, ends[1:]):
+        images = _Images(
+            shards, size, recipe.dimensions, shape, first, rows.shards[first:end], rows.places[first:end], seen
+        )
+        members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
+        part = rows.labels[first:end]
+        members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [part])
+    order, system = container.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
+    written = container.write(out, [members[name] for name in order], system, form, workers)
     return Packed(seen.digests, seen.low, seen.high, seen.cells, rows.upsampled, rows.counts, written)
 
 
@@ -123,48 +114,112 @@ def _rows(rows_table: Path, shards: list[Path], size: int) -> _Rows:
     )  # fmt: skip
 
 
-def _read(
-    files: Sequence[IO[bytes]], shards: NDArray[np.int32], places: NDArray[np.int32], shape: tuple[int, ...]
-) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of rows: how many, and their bytes. Those that lie together are read at once."""
-    size = math.prod(shape)
-    most = max(BLOCK // size, 1)
-    for start in range(0, len(places), most):
-        wanted = list(zip(shards[start : start + most].tolist(), places[start : start + most].tolist()))
-        parts = []
-        # rows of one shard that follow each other have the same difference to their number
-        for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):
-            found = [place for _, (_, place) in run]
-            parts.append(os.pread(files[shard].fileno(), len(found) * size, HEADER + found[0] * size))
-        yield len(wanted), b"".join(parts)
-
-
 class _Seen:
-    """What is seen of the rows while they pass; other threads look."""
+    """What is seen of the rows while they pass."""
 
-    def __init__(self, count: int, dimensions: int, pool: Executor, workers: int) -> None:
+    def __init__(self, count: int) -> None:
         self.digests = np.zeros((count, 16), np.uint8)
         self.low = np.zeros(count, np.uint8)
         self.high = np.zeros(count, np.uint8)
         self.cells = np.zeros((count, SIDE, SIDE), np.uint8)
-        self._dimensions, self._pool, self._limit = dimensions, pool, 2 * workers
 
-    def each(self, first: int, shape: tuple[int, ...], blocks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
-        """Yield blocks as they come; ``first`` is the number of their first row."""
-        waiting: deque[Future[None]] = deque()
-        for count, block in blocks:
-            waiting.append(self._pool.submit(self._look, first, np.frombuffer(block, np.uint8).reshape(count, *shape)))
-            first += count
-            yield block
-            while len(waiting) > self._limit:
-                waiting.popleft().result()
-        for future in waiting:
-            future.result()
 
-    def _look(self, first: int, images: NDArray[np.uint8]) -> None:
-        values = images.reshape(len(images), -1)
-        rows = slice(first, first + len(images))
-        self.low[rows], self.high[rows] = values.min(axis=1), values.max(axis=1)
-        for row, image in enumerate(images, first):
-            self.digests[row] = np.frombuffer(image_digest(image), np.uint8)
-            self.cells[row] = cells(image, self._dimensions)
+@dataclass(frozen=True)
+class _Looks:
+    """What is seen of some rows that follow each other; ``first`` is the number of the first."""
+
+    first: int
+    digests: NDArray[np.uint8]
+    low: NDArray[np.uint8]
+    high: NDArray[np.uint8]
+    cells: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of one split in parts; ``first`` is the number of its first row among all."""
+
+    folders: Sequence[Path]
+    size: int
+    dimensions: int
+    shape: tuple[int, ...]
+    first: int
+    shards: NDArray[np.int32]
+    places: NDArray[np.int32]
+    seen: _Seen
+
+    def part(self, start: int, end: int) -> _Part:
+        row = math.prod(self.shape)
+        first, last = start // row, -(-end // row)
+        files = {number: self.folders[number] / f"{self.size}.npy" for number in set(self.shards[first:last].tolist())}
+        return _Part(
+            files, self.dimensions, self.shape, self.first + first, self.shards[first:last], self.places[first:last],
+            start - first * row, end - start,
+        )  # fmt: skip
+
+    def take(self, seen: _Looks) -> None:
+        rows = slice(seen.first, seen.first + len(seen.low))
+        for name in ("digests", "low", "high", "cells"):
+            getattr(self.seen, name)[rows] = getattr(seen, name)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Bytes of rows that follow each other.
+
+    Attributes:
+        files: the arrays of the shards that hold them, by the shards' numbers.
+        dimensions: 2 or 3.
+        shape: of a row.
+        first: the number of the first row.
+        shards: the number of the shard that holds each row.
+        places: its row there.
+        skip: bytes of the first row that belong to the part before.
+        length: bytes of this part.
+    """
+
+    files: dict[int, Path]
+    dimensions: int
+    shape: tuple[int, ...]
+    first: int
+    shards: NDArray[np.int32]
+    places: NDArray[np.int32]
+    skip: int
+    length: int
+
+    def read(self) -> NDArray[np.uint8]:
+        """Its bytes."""
+        return self._read(self.length)
+
+    def see(self) -> tuple[NDArray[np.uint8], _Looks]:
+        """Its bytes, and what is seen of the rows that begin in it."""
+        row = math.prod(self.shape)
+        data = self._read(len(self.places) * row - self.skip)
+        begins = -self.skip % row
+        images = data[begins:].reshape(-1, *self.shape)
+        values = images.reshape(len(images), row)
+        looks = _Looks(
+            self.first + bool(self.skip),
+            np.array([np.frombuffer(image_digest(image), np.uint8) for image in images]).reshape(-1, 16),
+            values.min(axis=1), values.max(axis=1),
+            np.array([cells(image, self.dimensions) for image in images], np.uint8).reshape(-1, SIDE, SIDE),
+        )  # fmt: skip
+        return data[: self.length], looks
+
+    def _read(self, length: int) -> NDArray[np.uint8]:
+        """So many bytes from where this part begins. Rows that lie together are read at once."""
+        row = math.prod(self.shape)
+        data = np.empty(length, np.uint8)
+        into = memoryview(data.data)
+        at = -self.skip
+        wanted = zip(self.shards.tolist(), self.places.tolist())
+        # rows of one shard that follow each other have the same difference to their number
+        for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):
+            found = [place for _, (_, place) in run]
+            start, end = max(at, 0), min(at + len(found) * row, length)
+            with open(self.files[shard], "rb", buffering=0) as file:
+                file.seek(HEADER + found[0] * row + start - at)
+                if file.readinto(into[start:end]) != end - start:
+                    raise PreprocessError(f"{self.files[shard]}: ends early; run again")
+            at += len(found) * row
+        return data

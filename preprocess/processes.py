@@ -26,7 +26,23 @@ def processes(workers: int) -> Iterator[Executor]:
     """
     if workers == 1:
         yield AtOnce()
-        return
+    else:
+        with _pool(workers) as pool:
+            yield pool
+
+
+@contextlib.contextmanager
+def each(workers: int) -> Iterator[list[Executor]]:
+    """The same, each by itself, so that work can go on where it began."""
+    if workers == 1:
+        yield [AtOnce()]
+    else:
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(_pool(1)) for _ in range(workers)]
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
     import multiprocessing  # here: an audit by one process pays for none of it
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 

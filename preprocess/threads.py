@@ -19,9 +19,6 @@ class AtOnce(Executor):
         return done
 
 
-def threads(workers: int, of_them: int | None = None) -> Executor:
-    """Threads that work beside the one that writes: as many as there are workers, or ``of_them``.
-
-    None where there is one worker: with one core, handing work over costs more than the work of small blocks.
-    """
-    return AtOnce() if workers == 1 else ThreadPoolExecutor(of_them or workers)
+def threads(workers: int) -> Executor:
+    """So many threads that work beside this one; with one worker this one does the work itself."""
+    return AtOnce() if workers == 1 else ThreadPoolExecutor(workers)

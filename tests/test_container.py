@@ -44,11 +44,12 @@ def written(path, arrays, form, workers, pieces=3):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_any_number_of_threads_writes_the_same_bytes(form, small_chunks, tmp_path):
-    arrays = members()
-    told = [written(tmp_path / f"{workers}.npz", arrays, form, workers, workers) for workers in (1, 3, 17)]
+def test_any_number_of_workers_writes_the_same_bytes(form, tmp_path):
+    """Of a member of four parts; chunks are as they are, for other processes know nothing of a test."""
+    arrays = members(150_000)
+    told = [written(tmp_path / f"{workers}.npz", arrays, form, workers, 1000 * workers) for workers in (1, 2, 5)]
     assert told[0] == told[1] == told[2]
-    first, *others = [(tmp_path / f"{workers}.npz").read_bytes() for workers in (1, 3, 17)]
+    first, *others = [(tmp_path / f"{workers}.npz").read_bytes() for workers in (1, 2, 5)]
     assert others == [first, first]
     assert {name: one.sha256 for name, one in told[0].items()} == {
         name: hashlib.sha256(one.tobytes()).hexdigest() for name, one in arrays.items()
@@ -58,7 +59,7 @@ def test_any_number_of_threads_writes_the_same_bytes(form, small_chunks, tmp_pat
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_numpy_and_zipfile_read_it(form, small_chunks, tmp_path):
     arrays = members()
-    written(tmp_path / "x.npz", arrays, form, 2)
+    written(tmp_path / "x.npz", arrays, form, 1)
     with np.load(tmp_path / "x.npz") as file:
         assert file.files == list(arrays)
         for name, array in arrays.items():
@@ -76,7 +77,7 @@ def test_numpy_and_zipfile_read_it(form, small_chunks, tmp_path):
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_threads_that_inflate_give_the_array_in_order(workers, small_chunks, tmp_path):
     arrays = members()
-    told = written(tmp_path / "x.npz", arrays, Form("chunked", 6), 2)
+    told = written(tmp_path / "x.npz", arrays, Form("chunked", 6), 1)
     reader = npz.Reader(tmp_path / "x.npz")
     for name, array in arrays.items():
         assert b"".join(reader.blocks(name, told[name].restarts, workers)) == array.tobytes()
@@ -160,7 +161,7 @@ def test_chunks_cost_little(tmp_path):
 
 def test_stored_arrays_can_be_mapped(tmp_path):
     arrays = members()
-    written(tmp_path / "x.npz", arrays, Form("chunked", 0), 2)
+    written(tmp_path / "x.npz", arrays, Form("chunked", 0), 1)
     with zipfile.ZipFile(tmp_path / "x.npz") as file:
         entry = file.getinfo("train_images.npy")
     begin = entry.header_offset + 30 + len(entry.filename) + 20 + 128

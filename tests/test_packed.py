@@ -6,10 +6,14 @@ import hashlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
-from preprocess import packed, recipe
+from preprocess import container, packed, recipe, rendered
 from preprocess.container import Form
 from preprocess.errors import PreprocessError
+from preprocess.npz import npy_header
 from preprocess.pack import pack
 from preprocess.published import SPLITS
 from preprocess.table import read_rows, write_rows
@@ -94,3 +98,73 @@ def test_shards_of_another_reading_of_the_raw_files_are_refused(change, builder,
         pack(in_force, 28, table, [shard, done.folder / "shards" / "1"], tmp_path / "x.npz", Form())
     assert key in str(told.value)
     assert not (tmp_path / "x.npz").exists()
+
+
+def shards_of(folder, images, counts, generator):
+    """Shards that hold images anyhow, and the table of rows that brings them in order."""
+    shards = [folder / str(number) for number in range(3)]
+    held: list[list[int]] = [[] for _ in shards]
+    for row in generator.permutation(len(images)).tolist():
+        held[generator.integers(len(shards))].append(row)
+    for shard, rows in zip(shards, held):
+        shard.mkdir(parents=True)
+        table = [(f"{row}.png", "", "", "", "PNG L", "0" * 64) for row in rows]
+        write_rows(shard / rendered.TABLE, rendered.COLUMNS, table)
+        (shard / f"{images.shape[1]}.npy").write_bytes(
+            npy_header((len(rows), *images.shape[1:])) + images[rows].tobytes()
+        )
+    splits = np.repeat(SPLITS, counts)
+    write_rows(folder / "rows.tsv", ("split", "key", "label", "raw_sha256"),
+               [(split, f"{row}.png", row % 3, "0" * 64) for row, split in enumerate(splits)])  # fmt: skip
+    return folder / "rows.tsv", shards
+
+
+@pytest.mark.parametrize("form", [Form("published"), Form("chunked", 1), Form("chunked", 0)], ids=str)
+@pytest.mark.parametrize(("dataset", "size"), [("chestmnist", 9), ("bloodmnist", 30), ("vesselmnist3d", 12)])
+@settings(deadline=None, max_examples=15)
+@given(counts=st.tuples(*[st.integers(0, 15)] * 3).filter(any), part=st.integers(130, 4000), seed=st.integers(0, 99))
+def test_rows_lie_anyhow_in_parts_and_shards(form, dataset, size, counts, part, seed, tmp_path_factory):
+    """Rows longer and shorter than a part, many of them or none, in any order of the shards."""
+    in_force, folder = recipe.load(dataset, "paper"), tmp_path_factory.mktemp("parts")
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (sum(counts), *in_force.shape(size)), np.uint8)
+    table, shards = shards_of(folder, images, counts, generator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(container, "CHUNK", -(-part // container.RESTART))
+        seen = pack(in_force, size, table, shards, folder / "x.npz", form)
+    with np.load(folder / "x.npz") as file:
+        np.testing.assert_array_equal(np.concatenate([file[f"{split}_images"] for split in SPLITS]), images)
+    assert seen.counts == counts
+    flat = images.reshape(len(images), -1)
+    np.testing.assert_array_equal((seen.low, seen.high), (flat.min(axis=1), flat.max(axis=1)))
+    assert [one.tobytes() for one in seen.digests] == [hashlib.sha256(one).digest()[:16] for one in flat]
+    pictures = images.mean(axis=1).astype(np.uint8) if in_force.dimensions == 3 else images
+    for picture, cells in zip(pictures, seen.cells, strict=True):
+        np.testing.assert_array_equal(
+            cells, Image.fromarray(picture).convert("L").resize((17, 17), Image.Resampling.BOX)
+        )
+
+
+def test_processes_pack_and_see_the_same(tmp_path):
+    """Four parts of 8 MiB, the last a short one."""
+    in_force, generator = recipe.load("chestmnist", "paper"), np.random.default_rng(0)
+    images = generator.integers(0, 256, (500, 224, 224), np.uint8)
+    table, shards = shards_of(tmp_path, images, (480, 20, 0), generator)
+    for workers in (1, 3):
+        pack(in_force, 224, table, shards, tmp_path / f"{workers}.npz", Form("chunked", 1), workers).write(
+            tmp_path / f"seen_{workers}.npz"
+        )
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "3.npz").read_bytes()
+    assert (tmp_path / "seen_1.npz").read_bytes() == (tmp_path / "seen_3.npz").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_that_ends_early_is_an_error(workers, tmp_path):
+    in_force, generator = recipe.load("chestmnist", "paper"), np.random.default_rng(0)
+    images = generator.integers(0, 256, (90, 28, 28), np.uint8)
+    table, shards = shards_of(tmp_path, images, (70, 10, 10), generator)
+    cut = shards[1] / "28.npy"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    with pytest.raises(PreprocessError, match=f"{cut}: ends early; run again"):
+        pack(in_force, 28, table, shards, tmp_path / "x.npz", Form("chunked", 1), workers)
+    assert [path.name for path in tmp_path.iterdir() if "npz" in path.name] == []

@@ -48,7 +48,7 @@ MAY = {
     "threads": set(),
     "processes": {"threads", "reading"},
     "npz": {"deflate", "threads"},
-    "container": {"npz", "deflate", "threads"},
+    "container": {"npz", "deflate", "threads", "processes"},
     "cells": set(),
     "duplicates": {"cells"},
     "alike": {"rendered", "duplicates"},

@@ -21,11 +21,6 @@ def test_several_work_at_once():
         assert sorted(future.result() for future in [pool.submit(together.wait) for _ in range(3)]) == [0, 1, 2]
 
 
-def test_fewer_than_the_workers_may_be_asked_for():
-    with threads(4, 1) as pool:
-        assert len({pool.submit(threading.get_ident).result() for _ in range(3)}) == 1
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_the_work_raises_is_raised(workers):
     with threads(workers) as pool, pytest.raises(ZeroDivisionError):

@@ -94,6 +94,11 @@ def needed_for_scans(wildcards: Wildcards, attempt: int) -> int:
     return _plan().memory(dataset_of(wildcards), of_scans=True) * 2 ** (attempt - 1)
 
 
+def needed_for_pack(wildcards: Wildcards, attempt: int, threads: int) -> int:
+    """Memory of the processes that pack an npz."""
+    return _plan().pack_memory(wildcards.dataset, threads) * 2 ** (attempt - 1)
+
+
 def needed_for_audit(wildcards: Wildcards, attempt: int, threads: int) -> int:
     """Memory of the processes of an audit."""
     return needed_for_scans(wildcards, attempt) * threads

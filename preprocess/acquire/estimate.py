@@ -82,7 +82,7 @@ def shards(dataset: str) -> int:
     return max(1, min(whole, about.most_shards or whole))
 
 
-def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None = None) -> int:
+def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None = None, packers: int = 0) -> int:
     """MB that a job of a dataset needs at the most, in round figures.
 
     Args:
@@ -90,19 +90,22 @@ def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None 
         sizes: the sizes the job has to do with; four bytes a value of one sample are counted for each.
         of_scans: whether the job reads raw files, and so the largest part of a scan that is read at once.
         rows: how many rows its tables have, where that is not the published number.
+        packers: how many processes pack for it.
     """
     about, figures = recipe.dataset(dataset), _figures()["memory"]
     rows = about.rows if rows is None else rows
     needed = rows * figures["row"] + sum(4 * about.channels * size**about.dimensions for size in sizes)
     if of_scans:
         needed += figures["largest"].get(dataset, 0) * 1_000_000 * figures["voxel"]
+    needed += packers * figures["packer"] * 1_000_000
     return int(math.ceil((figures["base"] + needed / 1_000_000) / 100) * 100)
 
 
 def pack_threads(dataset: str, size: int, packing: str = "quick") -> int:
-    """How many threads pack one npz, ``quick`` or ``slow``: one for so many bytes of pixels, sixteen at the most."""
+    """How many workers pack one npz, ``quick`` or ``slow``: one for so many bytes of pixels, up to a limit."""
     thread: int = _figures()["thread"][packing]
-    return min(max(1, _pixels(dataset, size) // thread), 16)
+    limit: int = _figures()["pack"][packing]
+    return min(max(1, _pixels(dataset, size) // thread), limit)
 
 
 def audit_workers(dataset: str) -> int:

@@ -341,14 +341,19 @@ class Plan:
         """Processes that render for the audit page of a dataset."""
         return 1 if self.is_miniature else estimate.audit_workers(dataset)
 
-    def memory(self, dataset: str, of_scans: bool = False) -> int:
-        """MB that a job of a dataset needs, by its rows and sizes and, where it reads raw files, by its scans."""
+    def memory(self, dataset: str, of_scans: bool = False, packers: int = 0) -> int:
+        """MB that a job of a dataset needs: see :func:`preprocess.acquire.estimate.memory`."""
         if self.is_miniature:
             return estimate.memory(dataset, self.sizes(dataset), of_scans=False, rows=0)
-        return estimate.memory(dataset, self.sizes(dataset), of_scans)
+        return estimate.memory(dataset, self.sizes(dataset), of_scans, packers=packers)
+
+    def pack_memory(self, dataset: str, workers: int) -> int:
+        """MB that a job of so many workers needs to pack an npz: threads, as for the published form, need no more."""
+        are_processes = workers > 1 and self.container(dataset) == "chunked"
+        return self.memory(dataset, packers=workers if are_processes else 0)
 
     def pack_threads(self, dataset: str, size: int) -> int:
-        """Threads that pack one npz: few for small files, for jobs of one thread run side by side."""
+        """Workers that pack one npz: few for small files, for jobs of one thread run side by side."""
         return 1 if self.is_miniature else estimate.pack_threads(dataset, size, self._packing(dataset))
 
     # ---- files

@@ -304,7 +304,7 @@ rule pack:
         "../../envs/preprocess.yaml"
     threads: ask.pack_threads
     resources:
-        mem_mb=ask.needed,
+        mem_mb=ask.needed_for_pack,
         runtime=ask.doubling(120),
     params:
         protocol=plan.settings.protocol,
