@@ -26,6 +26,8 @@ from preprocess.threads import threads
 
 #: bytes of an array's header
 HEADER = 128
+#: bytes of a part that is read by itself
+PART = 1 << 23
 _BLOCK = 1 << 20
 
 
@@ -99,6 +101,7 @@ class Reader:
             restarts: where inflating can begin (:meth:`pick`); with them a quicker library inflates, in threads.
             workers: how many.
         """
+        restarts = restarts or self._stored(name)
         if len(restarts) > 1:
             yield from self._by_parts(name, restarts, workers)
             return
@@ -114,7 +117,7 @@ class Reader:
         shape = self.shape(name)
         entry = self._zip.NameToInfo[f"{name}.npy"]
         with open(self.path, "rb") as file, self._told(name), threads(workers) as pool:
-            start = self._start(name, file)
+            is_stored, start = entry.compress_type == zipfile.ZIP_STORED, self._start(name, file)
             places = [place for _, place in restarts] + [start + entry.compress_size]
             lengths = [end - begin for begin, end in pairwise([*(begin for begin, _ in restarts), entry.file_size])]
             if places[0] != start:
@@ -124,6 +127,10 @@ class Reader:
 
             def inflate(number: int) -> bytes:
                 packed = os.pread(file.fileno(), places[number + 1] - places[number], places[number])
+                if is_stored:
+                    if len(packed) != lengths[number]:
+                        raise EOFError("the file ends early")
+                    return packed
                 unpacker = deflate.unpacker()
                 data = unpacker.decompress(packed, lengths[number] + 1)
                 is_last = number == len(lengths) - 1
@@ -142,6 +149,15 @@ class Reader:
                     yield data[HEADER:] if number == workers else data
             if crc != entry.CRC:
                 raise zipfile.BadZipFile("bad CRC-32")
+
+    def _stored(self, name: str) -> list[tuple[int, int]]:
+        """Places to begin at, where a member is stored as this module knows it: anywhere; else none."""
+        size, entry = HEADER + math.prod(self.shape(name)), self._zip.NameToInfo[f"{name}.npy"]
+        with self._told(name), open(self.path, "rb") as file:
+            start = self._start(name, file)
+        if entry.compress_type or entry.flag_bits & 1 or {entry.compress_size, entry.file_size} != {size}:
+            return []
+        return [(at, start + at) for at in range(0, size, PART)]
 
     def _start(self, name: str, file: IO[bytes]) -> int:
         """Where a member's packed bytes begin."""
