@@ -31,7 +31,7 @@ def costs(done: Iterable[Job], dataset: str) -> dict[str, list[float]]:
         if job.place == dataset:
             threads = 1
             if job.step in ("pack", "reread"):
-                threads = estimate.pack_threads(dataset, int(job.tail or 28))
+                threads = estimate.pack_workers(dataset, int(job.tail or 28))
             elif job.step == "audit":
                 threads = estimate.audit_workers(dataset)
             found[job.step].append(job.seconds / threads)

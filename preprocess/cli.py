@@ -73,5 +73,5 @@ def _remembering(folder: Path | None) -> AbstractContextManager[None]:
 
 
 def _cost() -> str:
-    """What this process has cost, for planning the memory and time of jobs; seconds with those of its own processes."""
+    """What this process has cost, for planning the memory and time of jobs; the seconds are also its processes'."""
     return f"cost: {sum(os.times()[:4]):.1f} CPU seconds, at most {peak_memory() / 2**20:.0f} MB of memory"

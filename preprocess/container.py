@@ -1,4 +1,4 @@
-"""Writing an npz: the container of the published files to the byte, or one that many threads write at once.
+"""Writing an npz: the container of the published files to the byte, or one that several processes write at once.
 
 ``published``
     The published files are zip archives as Python's zipfile wrote them up to version 3.10 with ``force_zip64``:
@@ -28,6 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, runtime_checkable
 
@@ -69,8 +70,8 @@ class Parts(Protocol):
     def part(self, start: int, end: int) -> Part:
         """The bytes from one place to before another."""
 
-    def take(self, seen: Any) -> None:
-        """Take what was seen in a part: every part is seen once, in any order."""
+    def saw(self, seen: Any) -> None:
+        """Take what was seen in a part; every part is seen once."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,19 @@ def write(
         PreprocessError: the rows do not fill the shape, or the file cannot be written.
     """
     arrays = list(arrays)
-    with atomic(path) as part, open(part, "wb") as out:
+    # processes begin before the file: why one cannot be started is no matter of the file
+    with (
+        each(workers if form.name == "chunked" else 1) as crew,
+        atomic(path) as temporary,
+        open(temporary, "wb") as out,
+    ):
         if form.name == "chunked":
-            with each(workers) as crew:
-                members = [_write_chunked(out, Path(part), array, form.level, crew) for array in arrays]
+            members = [_write_chunked(out, temporary, array, form.level, crew) for array in arrays]
         elif workers == 1:
             members = [_write_stream(out, array) for array in arrays]
         else:
             with threads(workers) as pool:
-                members = _write_streams(out, arrays, pool, Path(part).parent)
+                members = _write_streams(out, arrays, pool, temporary.parent)
         _write_directory(out, members, create_system)
     return {array.name: member.written for array, member in zip(arrays, members, strict=True)}
 
@@ -196,7 +201,7 @@ class _Member:
             return
         for part, _ in self.parts():
             data, seen = part.see()
-            self.array.rows.take(seen)
+            self.array.rows.saw(seen)
             yield data
 
     def parts(self) -> Iterator[tuple[Part, bool]]:
@@ -275,70 +280,77 @@ def _deflate_stream(member: _Member, out: IO[bytes]) -> None:
 
 
 def _write_chunked(out: IO[bytes], path: Path, array: Array, level: int, crew: Sequence[Executor]) -> _Member:
-    """Write a member whose parts are packed and written by others; this process counts and says where each belongs."""
+    """Write a member in parts. The crew packs and writes them; this process counts, and says where each belongs."""
     member = _begin(out, array, _DEFLATED if level else _STORED)
     out.flush()
     place = out.tell()
-    packing: deque[tuple[Executor, int, Future[tuple[int, Any, Any]]]] = deque()
+    packing: deque[tuple[int, Future[_Packed]]] = deque()
     writing: deque[Future[None]] = deque()
     is_alone = len(crew) == 1
     ahead = 0 if is_alone else 2 * len(crew)
 
-    def put(limit: int) -> None:
+    def settle(unsettled: int) -> None:
+        """Let all but so many parts be packed, and all but so many of those written."""
         nonlocal place
-        while len(packing) > limit:
-            by, number, packed = packing.popleft()
-            length, seen, data = packed.result()
-            if is_alone:
-                member.take(data)
+        while len(packing) > unsettled:
+            number, future = packing.popleft()
+            packed = future.result()
+            if packed.data is not None:
+                member.take(packed.data)
             if isinstance(array.rows, Parts):
-                array.rows.take(seen)
+                array.rows.saw(packed.seen)
             if level:
                 member.restarts.append((number * RESTART * CHUNK, place))
-            writing.append(by.submit(_put, path, number, place))
-            place += length
-        while len(writing) > limit:
+            writing.append(crew[number % len(crew)].submit(_put, path, number, place))
+            place += packed.length
+        while len(writing) > unsettled:
             writing.popleft().result()
 
     header = npy_header(array.shape)
     member.take(header)
     for number, (part, is_last) in enumerate(member.parts()):
-        by = crew[number % len(crew)]
-        before = b"" if number else header
-        packing.append((by, number, by.submit(_pack, part, number, before, level, is_last, is_alone)))
+        first = b"" if number else header
+        pack = partial(_pack, path, number, first, part, level=level, is_last=is_last, with_data=is_alone)
+        packing.append((number, crew[number % len(crew)].submit(pack)))
         if not is_alone:
             member.take(part.read())
-        put(ahead)
-    put(0)
+        settle(ahead)
+    settle(0)
     out.seek(place)
     return _end(out, member)
 
 
-#: what this process has packed and not yet been told the place of, by the part's number
-_packed: dict[int, list[Any]] = {}
+@dataclass(frozen=True)
+class _Packed:
+    """What is told of a packed part: how many bytes it takes, what was seen, and its own bytes where asked for."""
+
+    length: int
+    seen: Any
+    data: Any
 
 
-def _pack(part: Part, number: int, header: bytes, level: int, is_last: bool, with_data: bool) -> tuple[int, Any, Any]:
-    """Pack a part and keep it: bytes it takes, what was seen, and its own bytes where they are asked for."""
+#: what this process has packed and not been told the place of, by the file and the part's number
+_waiting: dict[tuple[Path, int], list[Any]] = {}
+
+
+def _pack(path: Path, number: int, header: bytes, part: Part, *, level: int, is_last: bool, with_data: bool) -> _Packed:
+    """Read, look at and pack a part, and keep what is to be written."""
     data, seen = part.see()
     whole = _bytes(header + bytes(data) if header else data)
-    if level:
-        chunks: list[Any] = []
-        for start in range(0, whole.nbytes, CHUNK):
-            packer = deflate.packer(level, whole[max(start - HISTORY, 0) : start])
-            chunks.append(packer.compress(whole[start : start + CHUNK]))
-            ends = is_last and start + CHUNK >= whole.nbytes
-            chunks.append(packer.flush(deflate.FINISH if ends else deflate.SYNC))
-    else:
-        chunks = [whole]
-    _packed[number] = chunks
-    return sum(len(chunk) for chunk in chunks), seen, data if with_data else None
+    chunks: list[Any] = [] if level else [whole]
+    for start in range(0, whole.nbytes if level else 0, CHUNK):
+        packer = deflate.packer(level, whole[max(start - HISTORY, 0) : start])
+        chunks.append(packer.compress(whole[start : start + CHUNK]))
+        ends = is_last and start + CHUNK >= whole.nbytes
+        chunks.append(packer.flush(deflate.FINISH if ends else deflate.SYNC))
+    _waiting[path, number] = chunks
+    return _Packed(sum(len(chunk) for chunk in chunks), seen, data if with_data else None)
 
 
 def _put(path: Path, number: int, place: int) -> None:
     """Write a part that this process has packed."""
     with open(path, "r+b", buffering=0) as out:
-        for packed in _packed.pop(number):
+        for packed in _waiting.pop((path, number)):
             chunk = memoryview(packed)
             while chunk:
                 # 8 MiB at once took four times as long
@@ -370,7 +382,7 @@ def _gathered(pieces: Iterable[Any], whole: int) -> Iterator[tuple[Part, bool]]:
         held.append(_bytes(piece))
         length += held[-1].nbytes
         while length > wanted:  # at least a byte stays for the last
-            joined = memoryview(b"".join(held))
+            joined = held[0] if len(held) == 1 else memoryview(b"".join(held))  # a piece may be a whole array
             yield _Held(joined[:wanted]), False
             held = [joined[wanted:]]
             length, wanted = length - wanted, whole

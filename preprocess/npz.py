@@ -98,8 +98,9 @@ class Reader:
 
         Args:
             name: the array.
-            restarts: where inflating can begin (:meth:`pick`); with them a quicker library inflates, in threads.
-            workers: how many.
+            restarts: where inflating can begin (:meth:`pick`). With them, or where the array is stored, it is read in
+                parts by a quicker library.
+            workers: threads that read parts.
         """
         restarts = restarts or self._stored(name)
         if len(restarts) > 1:
@@ -125,16 +126,14 @@ class Reader:
             if entry.file_size != HEADER + math.prod(shape):
                 raise EOFError("it has not the bytes that its shape says")
 
-            def inflate(number: int) -> bytes:
-                packed = os.pread(file.fileno(), places[number + 1] - places[number], places[number])
-                if is_stored:
-                    if len(packed) != lengths[number]:
-                        raise EOFError("the file ends early")
-                    return packed
-                unpacker = deflate.unpacker()
-                data = unpacker.decompress(packed, lengths[number] + 1)
-                is_last = number == len(lengths) - 1
-                if len(data) != lengths[number] or unpacker.unconsumed_tail or unpacker.eof != is_last:
+            def read(number: int) -> bytes:
+                data = os.pread(file.fileno(), places[number + 1] - places[number], places[number])
+                is_whole = True
+                if not is_stored:
+                    unpacker, is_last = deflate.unpacker(), number == len(lengths) - 1
+                    data = unpacker.decompress(data, lengths[number] + 1)
+                    is_whole = not unpacker.unconsumed_tail and unpacker.eof == is_last
+                if len(data) != lengths[number] or not is_whole:
                     raise EOFError("a part of it has another length")
                 return data
 
@@ -142,7 +141,7 @@ class Reader:
             waiting: deque[Future[bytes]] = deque()
             for number in range(len(lengths) + workers):
                 if number < len(lengths):
-                    waiting.append(pool.submit(inflate, number))
+                    waiting.append(pool.submit(read, number))
                 if number >= workers and waiting:
                     data = waiting.popleft().result()
                     crc = deflate.crc32(data, crc)
@@ -151,13 +150,16 @@ class Reader:
                 raise zipfile.BadZipFile("bad CRC-32")
 
     def _stored(self, name: str) -> list[tuple[int, int]]:
-        """Places to begin at, where a member is stored as this module knows it: anywhere; else none."""
-        size, entry = HEADER + math.prod(self.shape(name)), self._zip.NameToInfo[f"{name}.npy"]
-        with self._told(name), open(self.path, "rb") as file:
-            start = self._start(name, file)
+        """Where reading can begin in an array that is stored as :mod:`preprocess.container` does: anywhere."""
+        shape, entry = self.shape(name), self._zip.NameToInfo[f"{name}.npy"]
+        size = HEADER + math.prod(shape)
         if entry.compress_type or entry.flag_bits & 1 or {entry.compress_size, entry.file_size} != {size}:
             return []
-        return [(at, start + at) for at in range(0, size, PART)]
+        with self._told(name), open(self.path, "rb") as file:
+            start = self._start(name, file)
+            file.seek(start)
+            is_ours = file.read(HEADER) == npy_header(shape)
+        return [(at, start + at) for at in range(0, size, PART)] if is_ours else []
 
     def _start(self, name: str, file: IO[bytes]) -> int:
         """Where a member's packed bytes begin."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from itertools import accumulate, groupby
 from pathlib import Path
 
@@ -66,15 +68,15 @@ def pack(
     rows = _rows(rows_table, shards, size)
     shape = recipe.shape(size)
     ends = list(accumulate((0, *rows.counts)))
-    seen = _Seen(ends[-1])
+    seen = _Looks.of(ends[-1])
     members: dict[str, Array] = {}
     for split, first, end in zip(SPLITS, ends, ends[1:]):
         images = _Images(
             shards, size, recipe.dimensions, shape, first, rows.shards[first:end], rows.places[first:end], seen
         )
         members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
-        part = rows.labels[first:end]
-        members[f"{split}_labels"] = Array(f"{split}_labels", part.shape, [part])
+        labels = rows.labels[first:end]
+        members[f"{split}_labels"] = Array(f"{split}_labels", labels.shape, [labels])
     order, system = container.layout(recipe.dimensions, size, recipe.dataset.create_system.get(size))
     written = container.write(out, [members[name] for name in order], system, form, workers)
     return Packed(seen.digests, seen.low, seen.high, seen.cells, rows.upsampled, rows.counts, written)
@@ -114,25 +116,31 @@ def _rows(rows_table: Path, shards: list[Path], size: int) -> _Rows:
     )  # fmt: skip
 
 
-class _Seen:
-    """What is seen of the rows while they pass."""
-
-    def __init__(self, count: int) -> None:
-        self.digests = np.zeros((count, 16), np.uint8)
-        self.low = np.zeros(count, np.uint8)
-        self.high = np.zeros(count, np.uint8)
-        self.cells = np.zeros((count, SIDE, SIDE), np.uint8)
-
-
 @dataclass(frozen=True)
 class _Looks:
-    """What is seen of some rows that follow each other; ``first`` is the number of the first."""
+    """What is seen of rows that follow each other.
 
-    first: int
+    Attributes:
+        digests: of their pixels, (N, 16).
+        low, high: the least and the greatest value of each, (N,).
+        cells: each reduced, (N, 17, 17).
+    """
+
     digests: NDArray[np.uint8]
     low: NDArray[np.uint8]
     high: NDArray[np.uint8]
     cells: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, count: int) -> _Looks:
+        """Room for so many rows."""
+        return cls(*(np.zeros((count, *shape), np.uint8) for shape in ((16,), (), (), (SIDE, SIDE))))
+
+    def put(self, first: int, other: _Looks) -> None:
+        """Put in what was seen of the rows from one on."""
+        rows = slice(first, first + len(other.low))
+        self.digests[rows], self.cells[rows] = other.digests, other.cells
+        self.low[rows], self.high[rows] = other.low, other.high
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ class _Images:
     first: int
     shards: NDArray[np.int32]
     places: NDArray[np.int32]
-    seen: _Seen
+    looks: _Looks
 
     def part(self, start: int, end: int) -> _Part:
         row = math.prod(self.shape)
@@ -157,10 +165,8 @@ class _Images:
             start - first * row, end - start,
         )  # fmt: skip
 
-    def take(self, seen: _Looks) -> None:
-        rows = slice(seen.first, seen.first + len(seen.low))
-        for name in ("digests", "low", "high", "cells"):
-            getattr(self.seen, name)[rows] = getattr(seen, name)
+    def saw(self, seen: tuple[int, _Looks]) -> None:
+        self.looks.put(*seen)
 
 
 @dataclass(frozen=True)
@@ -191,35 +197,48 @@ class _Part:
         """Its bytes."""
         return self._read(self.length)
 
-    def see(self) -> tuple[NDArray[np.uint8], _Looks]:
-        """Its bytes, and what is seen of the rows that begin in it."""
+    def see(self) -> tuple[NDArray[np.uint8], tuple[int, _Looks]]:
+        """Its bytes, and what is seen of the rows that begin in it, with the number of the first."""
         row = math.prod(self.shape)
-        data = self._read(len(self.places) * row - self.skip)
-        begins = -self.skip % row
-        images = data[begins:].reshape(-1, *self.shape)
-        values = images.reshape(len(images), row)
-        looks = _Looks(
-            self.first + bool(self.skip),
-            np.array([np.frombuffer(image_digest(image), np.uint8) for image in images]).reshape(-1, 16),
-            values.min(axis=1), values.max(axis=1),
-            np.array([cells(image, self.dimensions) for image in images], np.uint8).reshape(-1, SIDE, SIDE),
-        )  # fmt: skip
-        return data[: self.length], looks
+        begin, end = -self.skip % row, len(self.places) * row - self.skip
+        data = self._read(end if begin < self.length else self.length)
+        images = data[begin:].reshape(-1, *self.shape)
+        values, looks = images.reshape(len(images), row), _Looks.of(len(images))
+        looks.low[:], looks.high[:] = values.min(axis=1), values.max(axis=1)
+        for place, image in enumerate(images):
+            looks.digests[place] = np.frombuffer(image_digest(image), np.uint8)
+            looks.cells[place] = cells(image, self.dimensions)
+        return data[: self.length], (self.first + bool(self.skip), looks)
 
     def _read(self, length: int) -> NDArray[np.uint8]:
-        """So many bytes from where this part begins. Rows that lie together are read at once."""
+        """So many bytes from where this part begins. Rows that lie together are read at once.
+
+        Raises:
+            PreprocessError: a shard cannot be read, or ends early.
+        """
         row = math.prod(self.shape)
         data = np.empty(length, np.uint8)
         into = memoryview(data.data)
         at = -self.skip
         wanted = zip(self.shards.tolist(), self.places.tolist())
-        # rows of one shard that follow each other have the same difference to their number
-        for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):
-            found = [place for _, (_, place) in run]
-            start, end = max(at, 0), min(at + len(found) * row, length)
-            with open(self.files[shard], "rb", buffering=0) as file:
-                file.seek(HEADER + found[0] * row + start - at)
-                if file.readinto(into[start:end]) != end - start:
-                    raise PreprocessError(f"{self.files[shard]}: ends early; run again")
-            at += len(found) * row
+        with contextlib.ExitStack() as stack:
+            files: dict[int, FileIO] = {}
+            # rows of one shard that follow each other have the same difference to their number
+            for (shard, _), run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):
+                found = [place for _, (_, place) in run]
+                start, end = max(at, 0), min(at + len(found) * row, length)
+                try:
+                    if shard not in files:
+                        files[shard] = stack.enter_context(FileIO(self.files[shard]))
+                    files[shard].seek(HEADER + found[0] * row + start - at)
+                    is_whole = files[shard].readinto(into[start:end]) == end - start
+                except OSError as error:
+                    raise self._unread(shard, error.strerror or str(error)) from error
+                if not is_whole:
+                    raise self._unread(shard, "it ends early")
+                at += len(found) * row
         return data
+
+    def _unread(self, shard: int, why: str) -> PreprocessError:
+        path = self.files[shard]
+        return PreprocessError(f"{path}: cannot be read ({why}); delete {path.parent} and run again")

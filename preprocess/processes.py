@@ -33,7 +33,11 @@ def processes(workers: int) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def each(workers: int) -> Iterator[list[Executor]]:
-    """The same, each by itself, so that work can go on where it began."""
+    """So many processes, for a block, each in a pool of its own: what one has begun it can be told to go on with.
+
+    Raises:
+        PreprocessError: one of them was killed.
+    """
     if workers == 1:
         yield [AtOnce()]
     else:
@@ -47,13 +51,34 @@ def _pool(workers: int) -> Iterator[Executor]:
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 
     spawn, remembered = multiprocessing.get_context("spawn"), (notices.log_file(), seeking.memory())
-    with ProcessPoolExecutor(workers, spawn, _begin, remembered) as pool:
+    with contextlib.ExitStack() as stack:
+        try:
+            with _deaf():
+                pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, _begin, remembered))
+                pool.submit(os.getpid)  # with the first work they start
+        except OSError as error:
+            raise PreprocessError(
+                f"processes cannot be started ({error.strerror or error}); run on one core"
+            ) from error
         try:
             yield pool
         except BrokenProcessPool as error:
             raise PreprocessError(
                 "a process that worked for this job was killed, most likely for want of memory; run on fewer cores"
             ) from error
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment: a process that starts then ignores it too, until it can end without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin(log: Path | None, memory: Path | None) -> None:

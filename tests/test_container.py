@@ -1,9 +1,13 @@
-"""Containers: any thread count gives the same bytes, numpy and zipfile read them, and single rows are found again."""
+"""Containers: any number of workers gives the same bytes, numpy and zipfile read them, single rows are found again."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import struct
 import zipfile
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 
 from preprocess import container, npz
 from preprocess.container import Array, Form
+from preprocess.errors import PreprocessError
 
 FORMS = [Form("published"), Form("chunked", 6), Form("chunked", 1), Form("chunked", 0)]
 
@@ -55,6 +60,47 @@ def test_any_number_of_workers_writes_the_same_bytes(form, tmp_path):
     assert {name: one.sha256 for name, one in told[0].items()} == {
         name: hashlib.sha256(one.tobytes()).hexdigest() for name, one in arrays.items()
     }
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes; the process that looks at them ends, or tells why it cannot go on."""
+
+    problem: OSError | None
+    length: int
+
+    def read(self):
+        return bytes(self.length)
+
+    def see(self):
+        if self.problem is None:
+            os._exit(9)
+        raise self.problem
+
+
+@dataclass(frozen=True)
+class Parts:
+    problem: OSError | None
+
+    def part(self, start, end):
+        return Part(self.problem, end - start)
+
+    def saw(self, seen):
+        raise AssertionError("nothing was seen")
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (None, "was killed, most likely for want of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), r"cannot write .*x\.npz: No space left on device"),
+    ],
+)
+def test_what_befalls_a_process_is_told_and_nothing_is_left(problem, message, tmp_path):
+    array = Array("train_images", (3, 3000, 3000), Parts(problem))
+    with pytest.raises(PreprocessError, match=message):
+        container.write(tmp_path / "x.npz", [array], 0, Form("chunked", 1), 2)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -162,6 +208,17 @@ def test_chunks_cost_little(tmp_path):
         container.write(tmp_path / name, [Array("train_images", images.shape, [images])], 0, form, 2)
     one, many = ((tmp_path / name).stat().st_size for name in ("one", "many"))
     assert many < 1.001 * one
+
+
+@pytest.mark.parametrize(("header", "pixels"), [(192, 20_000 - 64), (80, 20_000 + 48)])
+def test_a_stored_array_with_another_header_is_not_read_as_one_of_ours(header, pixels, tmp_path):
+    """The member has as many bytes as one of ours, but they lie elsewhere."""
+    text = "{'descr': '|u1', 'fortran_order': False, 'shape': (20000,), }"
+    begin = b"\x93NUMPY\x01\x00" + struct.pack("<H", header - 10) + text.ljust(header - 11).encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("train_images.npy", begin + bytes(pixels))
+    with pytest.raises(PreprocessError, match="train_images has not the bytes that its shape says"):
+        list(npz.Reader(tmp_path / "x.npz").blocks("train_images"))
 
 
 def test_stored_arrays_can_be_mapped(tmp_path):

@@ -1,8 +1,9 @@
-"""What pack sees of the rows: the same for any number of shards and threads, and true of the npz."""
+"""What pack sees of the rows: the same for any number of shards and workers, and true of the npz."""
 
 from __future__ import annotations
 
 import hashlib
+from io import FileIO
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from preprocess import container, packed, recipe, rendered
+from preprocess import pack as packing
 from preprocess.container import Form
 from preprocess.errors import PreprocessError
 from preprocess.npz import npy_header
@@ -160,11 +162,24 @@ def test_processes_pack_and_see_the_same(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_shard_that_ends_early_is_an_error(workers, tmp_path):
+    """In the shard's name, though it lies beside the npz that is written."""
     in_force, generator = recipe.load("chestmnist", "paper"), np.random.default_rng(0)
     images = generator.integers(0, 256, (90, 28, 28), np.uint8)
     table, shards = shards_of(tmp_path, images, (70, 10, 10), generator)
     cut = shards[1] / "28.npy"
     cut.write_bytes(cut.read_bytes()[:-1])
-    with pytest.raises(PreprocessError, match=f"{cut}: ends early; run again"):
+    with pytest.raises(
+        PreprocessError, match=rf"{cut}: cannot be read \(it ends early\); delete {cut.parent} and run again"
+    ):
         pack(in_force, 28, table, shards, tmp_path / "x.npz", Form("chunked", 1), workers)
     assert [path.name for path in tmp_path.iterdir() if "npz" in path.name] == []
+
+
+def test_each_shard_is_opened_once_for_a_part(tmp_path, monkeypatch):
+    """Rows come from the shards anyhow; to open one for each would be slow where files are far away."""
+    in_force, generator, opened = recipe.load("chestmnist", "paper"), np.random.default_rng(0), []
+    images = generator.integers(0, 256, (900, 28, 28), np.uint8)
+    table, shards = shards_of(tmp_path, images, (700, 100, 100), generator)
+    monkeypatch.setattr(packing, "FileIO", lambda path: opened.append(path) or FileIO(path))
+    pack(in_force, 28, table, shards, tmp_path / "x.npz", Form("chunked", 1))
+    assert len(opened) == 3 * 3

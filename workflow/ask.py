@@ -226,8 +226,8 @@ def audit_workers(wildcards: Wildcards) -> object:
     return _plan().audit_workers(wildcards.dataset)
 
 
-def pack_threads(wildcards: Wildcards) -> object:
-    return _plan().pack_threads(wildcards.dataset, int(size_of_file(wildcards)))
+def pack_workers(wildcards: Wildcards) -> object:
+    return _plan().pack_workers(wildcards.dataset, int(size_of_file(wildcards)))
 
 
 def beside_npz(place: str) -> Function:

@@ -101,11 +101,11 @@ def memory(dataset: str, sizes: Iterable[int], of_scans: bool, rows: int | None 
     return int(math.ceil((figures["base"] + needed / 1_000_000) / 100) * 100)
 
 
-def pack_threads(dataset: str, size: int, packing: str = "quick") -> int:
+def pack_workers(dataset: str, size: int, packing: str = "quick") -> int:
     """How many workers pack one npz, ``quick`` or ``slow``: one for so many bytes of pixels, up to a limit."""
-    thread: int = _figures()["thread"][packing]
-    limit: int = _figures()["pack"][packing]
-    return min(max(1, _pixels(dataset, size) // thread), limit)
+    figures = _figures()["pack"][packing]
+    workers: int = min(max(1, _pixels(dataset, size) // figures["each"]), figures["most"])
+    return workers
 
 
 def audit_workers(dataset: str) -> int:

@@ -120,9 +120,11 @@ def pack(
     size: int,
     rows: Annotated[Path, "what collect wrote"],
     shards: Shards,
-    container: Annotated[Literal["published", "chunked"], "that of the published files, or one that threads share"],
+    container: Annotated[
+        Literal["published", "chunked"], "that of the published files, or one that is packed in parts"
+    ],
     deflate: Annotated[int, "level of the chunked container; 0 stores the arrays as they are"],
-    workers: Annotated[int, "threads"],
+    workers: Annotated[int, "processes, or threads for the published container"],
     output: Path,
     seen: Annotated[Path, "what is seen of the rows"],
     record: Annotated[Path, "what tells whether the npz is current"],

@@ -352,9 +352,9 @@ class Plan:
         are_processes = workers > 1 and self.container(dataset) == "chunked"
         return self.memory(dataset, packers=workers if are_processes else 0)
 
-    def pack_threads(self, dataset: str, size: int) -> int:
-        """Workers that pack one npz: few for small files, for jobs of one thread run side by side."""
-        return 1 if self.is_miniature else estimate.pack_threads(dataset, size, self._packing(dataset))
+    def pack_workers(self, dataset: str, size: int) -> int:
+        """Workers that pack one npz: few for small files, for jobs of one worker run side by side."""
+        return 1 if self.is_miniature else estimate.pack_workers(dataset, size, self._packing(dataset))
 
     # ---- files
 

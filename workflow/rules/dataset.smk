@@ -302,7 +302,7 @@ rule pack:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
-    threads: ask.pack_threads
+    threads: ask.pack_workers
     resources:
         mem_mb=ask.needed_for_pack,
         runtime=ask.doubling(120),
@@ -369,7 +369,7 @@ rule reread:
         "finish"
     conda:
         "../../envs/preprocess.yaml"
-    threads: ask.pack_threads
+    threads: ask.pack_workers
     resources:
         mem_mb=ask.needed,
         runtime=ask.doubling(60),
