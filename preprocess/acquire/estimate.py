@@ -73,7 +73,7 @@ def _pixels(dataset: str, size: int) -> int:
 
 
 def shards(dataset: str) -> int:
-    """How many jobs render a dataset: one for 30 CPU seconds at the published sizes, never more than it can have.
+    """How many jobs render a dataset: one for 20 CPU seconds at the published sizes, never more than it can have.
 
     The number depends on nothing else, so that every machine has the same jobs.
     """
