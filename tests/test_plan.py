@@ -295,6 +295,17 @@ def test_the_published_container_is_kept_where_its_md5_can_be_met(dataset, confi
     assert Plan(whole, SCHEMA_FILE).container(dataset) == container
 
 
+def test_processes_that_pack_need_memory_and_threads_do_not(make, raw):
+    (raw / "pbc").mkdir(exist_ok=True)
+    (raw / "pbc" / "x.jpg").write_bytes(b"x")
+    found = make(raw=str(raw), sizes=[28, 64, 128, 224])
+    assert [found.pack_memory("bloodmnist", workers) for workers in (1, 2, 4)] == [400, 600, 800]
+    slow = make(raw=str(raw), sizes=[28, 64, 128, 224], protocol="released")
+    assert slow.container("breastmnist") == "published"
+    assert slow.pack_memory("breastmnist", 1) == slow.pack_memory("breastmnist", 6)
+    assert make().pack_memory("bloodmnist", 1) == make().memory("bloodmnist")
+
+
 def test_a_table_of_the_user_s_own_makes_the_published_container(tmp_path):
     (tmp_path / "raw" / "released_order").mkdir(parents=True)
     (tmp_path / "raw" / "released_order" / "bloodmnist.csv").write_text("split,index,image_id\ntrain,0,a\n")

@@ -73,12 +73,13 @@ def _pixels(dataset: str, size: int) -> int:
 
 
 def shards(dataset: str) -> int:
-    """How many jobs render a dataset: one for 20 CPU seconds at the published sizes, never more than it can have.
+    """How many jobs render a dataset: one for 30 CPU seconds at the published sizes, never more than it can have.
 
     The number depends on nothing else, so that every machine has the same jobs.
     """
     about, figures = recipe.dataset(dataset), _figures()
-    whole: int = math.ceil(_rendering(dataset, PUBLISHED_SIZES[about.dimensions]) / figures["shard"])
+    seconds = _rendering(dataset, PUBLISHED_SIZES[about.dimensions]) * figures["overhead"]
+    whole: int = math.ceil(seconds / figures["shard"])
     return max(1, min(whole, about.most_shards or whole))
 
 
