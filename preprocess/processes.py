@@ -53,8 +53,8 @@ def _pool(workers: int) -> Iterator[Executor]:
     spawn, remembered = multiprocessing.get_context("spawn"), (notices.log_file(), seeking.memory())
     with contextlib.ExitStack() as stack:
         try:
-            with _deaf():
-                pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, _begin, remembered))
+            pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, _begin, remembered))
+            with _holding_back(signal.SIGINT):
                 pool.submit(os.getpid)  # with the first work they start
         except OSError as error:
             raise PreprocessError(
@@ -69,22 +69,20 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment: a process that starts then ignores it too, until it can end without a word."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _holding_back(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back for a moment. A process that starts then does so too, until it can end without a word."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(log: Path | None, memory: Path | None) -> None:
     import multiprocessing
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the process it works for has it too
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     notices.begin_log(log, goes_on=True)
     seeking.remember(memory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,36 @@ def test_none_outlives_the_process_it_works_for(tmp_path):
     while is_at_work(worker):
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+#: is told Ctrl-C at any moment, as are the processes that work for it
+INTERRUPTED = """
+import sys, time
+from preprocess.processes import each
+
+if __name__ == "__main__":
+    print("begins", flush=True)
+    try:
+        with each(3) as crew:
+            for work in [one.submit(time.sleep, 3600) for one in crew]:
+                work.result()
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.2, 0.4, 0.8])
+def test_ctrl_c_ends_all_without_a_word_from_those_that_start(seconds, tmp_path):
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    words = [sys.executable, str(tmp_path / "interrupted.py")]
+    paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes, text=True, env=paths, start_new_session=True) as holder:
+        assert holder.stdout.readline() == "begins\n"
+        time.sleep(seconds)
+        os.killpg(holder.pid, signal.SIGINT)
+        assert holder.communicate(timeout=120)[1] == ""
+        assert holder.returncode == 130
 
 
 def is_at_work(process):
