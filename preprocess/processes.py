@@ -55,7 +55,8 @@ def _pool(workers: int) -> Iterator[Executor]:
         try:
             pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, _begin, remembered))
             with _holding_back(signal.SIGINT):
-                pool.submit(os.getpid)  # with the first work they start
+                for _ in range(workers):
+                    pool.submit(os.getpid)  # one starts with each work for which none is at rest
         except OSError as error:
             raise PreprocessError(
                 f"processes cannot be started ({error.strerror or error}); run on one core"

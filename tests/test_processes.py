@@ -82,13 +82,13 @@ def test_none_outlives_the_process_it_works_for(tmp_path):
 #: is told Ctrl-C at any moment, as are the processes that work for it
 INTERRUPTED = """
 import sys, time
-from preprocess.processes import each
+from preprocess.processes import each, processes
 
 if __name__ == "__main__":
     print("begins", flush=True)
     try:
-        with each(3) as crew:
-            for work in [one.submit(time.sleep, 3600) for one in crew]:
+        with each(2) as crew, processes(2) as pool:
+            for work in [one.submit(time.sleep, 3600) for one in [*crew, pool, pool]]:
                 work.result()
     except KeyboardInterrupt:
         sys.exit(130)
