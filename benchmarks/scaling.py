@@ -78,8 +78,7 @@ def main() -> None:
             seconds, chain = critical(costs(done, options.dataset))
             print(
                 f"| {options.dataset}, {samples:,} samples | {cores} | {wall:.0f} s | {first / wall:.2f} "
-                f"| {used:.0f} | {seconds:.1f} s "
-                f"| {100 * seconds / used:.0f} % |",
+                f"| {used:.0f} | {seconds:.1f} s | {100 * seconds / used:.0f} % |",
                 flush=True,
             )
         print(f"\nthe critical path: {', '.join(chain)}")

@@ -151,9 +151,12 @@ class Reader:
 
     def _stored(self, name: str) -> list[tuple[int, int]]:
         """Where reading can begin in an array that is stored as :mod:`preprocess.container` does: anywhere."""
-        shape, entry = self.shape(name), self._zip.NameToInfo[f"{name}.npy"]
+        entry = self._zip.NameToInfo.get(f"{name}.npy")
+        if entry is None or entry.compress_type or entry.flag_bits & 1:
+            return []
+        shape = self.shape(name)
         size = HEADER + math.prod(shape)
-        if entry.compress_type or entry.flag_bits & 1 or {entry.compress_size, entry.file_size} != {size}:
+        if {entry.compress_size, entry.file_size} != {size}:
             return []
         with self._told(name), open(self.path, "rb") as file:
             start = self._start(name, file)

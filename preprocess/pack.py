@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -63,17 +63,17 @@ def pack(
     Raises:
         PreprocessError: the shards do not hold that size or those rows, or the file cannot be written.
     """
-    if lacking := [shard for shard in shards if not (shard / f"{size}.npy").is_file()]:
+    files = [shard / f"{size}.npy" for shard in shards]
+    if lacking := [file.parent for file in files if not file.is_file()]:
         raise PreprocessError(f"{lacking[0]}: not rendered at {size}; add {size} to sizes, or to sizes_3d for volumes")
     rows = _rows(rows_table, shards, size)
     shape = recipe.shape(size)
     ends = list(accumulate((0, *rows.counts)))
     seen = _Looks.of(ends[-1])
+    stored = _Stored(files, recipe.dimensions, shape, 0, rows.shards, rows.places)
     members: dict[str, Array] = {}
     for split, first, end in zip(SPLITS, ends, ends[1:]):
-        images = _Images(
-            shards, size, recipe.dimensions, shape, first, rows.shards[first:end], rows.places[first:end], seen
-        )
+        images = _Images(stored.some(first, end), seen)
         members[f"{split}_images"] = Array(f"{split}_images", (end - first, *shape), images)
         labels = rows.labels[first:end]
         members[f"{split}_labels"] = Array(f"{split}_labels", labels.shape, [labels])
@@ -144,26 +144,41 @@ class _Looks:
 
 
 @dataclass(frozen=True)
-class _Images:
-    """The images of one split in parts; ``first`` is the number of its first row among all."""
+class _Stored:
+    """Rows that follow each other, and where they are stored.
 
-    folders: Sequence[Path]
-    size: int
+    Attributes:
+        files: the array of each shard.
+        dimensions: 2 or 3.
+        shape: of a row.
+        first: the number of the first row among all.
+        shards: the number of the shard that holds each row.
+        places: its row there.
+    """
+
+    files: Sequence[Path]
     dimensions: int
     shape: tuple[int, ...]
     first: int
     shards: NDArray[np.int32]
     places: NDArray[np.int32]
+
+    def some(self, start: int, end: int) -> _Stored:
+        """Those from one to before another."""
+        return replace(self, first=self.first + start, shards=self.shards[start:end], places=self.places[start:end])
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of one split, which are read in parts, and what is seen of all."""
+
+    rows: _Stored
     looks: _Looks
 
     def part(self, start: int, end: int) -> _Part:
-        row = math.prod(self.shape)
-        first, last = start // row, -(-end // row)
-        files = {number: self.folders[number] / f"{self.size}.npy" for number in set(self.shards[first:last].tolist())}
-        return _Part(
-            files, self.dimensions, self.shape, self.first + first, self.shards[first:last], self.places[first:last],
-            start - first * row, end - start,
-        )  # fmt: skip
+        row = math.prod(self.rows.shape)
+        first = start // row
+        return _Part(self.rows.some(first, -(-end // row)), start - first * row, end - start)
 
     def saw(self, seen: tuple[int, _Looks]) -> None:
         self.looks.put(*seen)
@@ -171,25 +186,9 @@ class _Images:
 
 @dataclass(frozen=True)
 class _Part:
-    """Bytes of rows that follow each other.
+    """Bytes of rows: so many, after some of the first row that belong to the part before."""
 
-    Attributes:
-        files: the arrays of the shards that hold them, by the shards' numbers.
-        dimensions: 2 or 3.
-        shape: of a row.
-        first: the number of the first row.
-        shards: the number of the shard that holds each row.
-        places: its row there.
-        skip: bytes of the first row that belong to the part before.
-        length: bytes of this part.
-    """
-
-    files: dict[int, Path]
-    dimensions: int
-    shape: tuple[int, ...]
-    first: int
-    shards: NDArray[np.int32]
-    places: NDArray[np.int32]
+    rows: _Stored
     skip: int
     length: int
 
@@ -199,16 +198,16 @@ class _Part:
 
     def see(self) -> tuple[NDArray[np.uint8], tuple[int, _Looks]]:
         """Its bytes, and what is seen of the rows that begin in it, with the number of the first."""
-        row = math.prod(self.shape)
-        begin, end = -self.skip % row, len(self.places) * row - self.skip
+        row = math.prod(self.rows.shape)
+        begin, end = -self.skip % row, len(self.rows.places) * row - self.skip
         data = self._read(end if begin < self.length else self.length)
-        images = data[begin:].reshape(-1, *self.shape)
+        images = data[begin:].reshape(-1, *self.rows.shape)
         values, looks = images.reshape(len(images), row), _Looks.of(len(images))
         looks.low[:], looks.high[:] = values.min(axis=1), values.max(axis=1)
         for place, image in enumerate(images):
             looks.digests[place] = np.frombuffer(image_digest(image), np.uint8)
-            looks.cells[place] = cells(image, self.dimensions)
-        return data[: self.length], (self.first + bool(self.skip), looks)
+            looks.cells[place] = cells(image, self.rows.dimensions)
+        return data[: self.length], (self.rows.first + bool(self.skip), looks)
 
     def _read(self, length: int) -> NDArray[np.uint8]:
         """So many bytes from where this part begins. Rows that lie together are read at once.
@@ -216,11 +215,11 @@ class _Part:
         Raises:
             PreprocessError: a shard cannot be read, or ends early.
         """
-        row = math.prod(self.shape)
+        row = math.prod(self.rows.shape)
         data = np.empty(length, np.uint8)
         into = memoryview(data.data)
         at = -self.skip
-        wanted = zip(self.shards.tolist(), self.places.tolist())
+        wanted = zip(self.rows.shards.tolist(), self.rows.places.tolist())
         with contextlib.ExitStack() as stack:
             files: dict[int, FileIO] = {}
             # rows of one shard that follow each other have the same difference to their number
@@ -229,7 +228,7 @@ class _Part:
                 start, end = max(at, 0), min(at + len(found) * row, length)
                 try:
                     if shard not in files:
-                        files[shard] = stack.enter_context(FileIO(self.files[shard]))
+                        files[shard] = stack.enter_context(FileIO(self.rows.files[shard]))
                     files[shard].seek(HEADER + found[0] * row + start - at)
                     is_whole = files[shard].readinto(into[start:end]) == end - start
                 except OSError as error:
@@ -240,5 +239,5 @@ class _Part:
         return data
 
     def _unread(self, shard: int, why: str) -> PreprocessError:
-        path = self.files[shard]
+        path = self.rows.files[shard]
         return PreprocessError(f"{path}: cannot be read ({why}); delete {path.parent} and run again")
